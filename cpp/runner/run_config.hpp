@@ -1,0 +1,48 @@
+// One guest run as data: what the tools, Python and the worker process exchange. JSON in, JSON out.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wasmgrad/base/file.hpp"
+#include "wasmgrad/base/status.hpp"
+#include "wasmgrad/training/overrides.hpp"
+
+namespace wasmgrad::runner {
+
+/// Defaults are wide enough for a guest that holds all of MNIST as f32 (405 MiB).
+struct Limits {
+  std::uint32_t memory_pages = 16384;                    ///< linear memory, 64 KiB each
+  double wall_seconds = 0;                               ///< 0: none
+  std::uint64_t tensor_bytes = std::uint64_t{4} << 30;   ///< host copies of guest tensors, and model storages
+  std::uint32_t handles = 256;                           ///< files a guest may have open at once
+  std::uint64_t output_bytes = std::uint64_t{1} << 30;   ///< console output, and the size of any file written
+};
+
+enum class View : std::uint8_t { kClassic, kJson, kQuiet };
+
+struct RunConfig {
+  std::filesystem::path guest;
+  std::vector<std::string> args;
+  std::vector<std::string> env;
+  std::vector<Preopen> dirs;
+  std::map<std::string, std::filesystem::path> models;
+  std::optional<std::filesystem::path> default_model;
+  training::Overrides training;
+  Limits limits;
+  std::optional<std::filesystem::path> output, checkpoint, resume;
+  bool interpret = false;
+  std::filesystem::path cache_dir;  ///< compiled guests; empty: none kept
+  View view = View::kClassic;
+
+  /// Errors: kInvalidArgument, naming the key, its value and what is allowed; unknown keys are errors.
+  static Expected<RunConfig> from_json(std::string_view json);
+  [[nodiscard]] std::string to_json() const;
+};
+
+}  // namespace wasmgrad::runner

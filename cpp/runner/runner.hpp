@@ -1,0 +1,24 @@
+// Puts one run together: a sandbox whose training imports are served by the training host, in this process.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "wasmgrad/abi/training_host.hpp"
+#include "wasmgrad/base/status.hpp"
+#include "wasmgrad/base/stop.hpp"
+#include "wasmgrad/runner/run_config.hpp"
+#include "wasmgrad/training/observer.hpp"
+
+namespace wasmgrad::runner {
+
+struct RunReport {
+  std::uint32_t exit_code = 0;  ///< the guest's
+  std::optional<abi::TrainingOutcome> outcome;
+  double seconds = 0;
+};
+
+/// Runs the guest to its end. View and wall time are the caller's business (the supervisor's, for an isolated run).
+Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop);
+
+}  // namespace wasmgrad::runner

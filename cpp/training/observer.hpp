@@ -1,0 +1,80 @@
+// What a run tells its owner while it happens. The guest takes no part in it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wasmgrad/base/tensor_view.hpp"
+#include "wasmgrad/training/options.hpp"
+
+namespace wasmgrad::training {
+
+/// Means over a pass. Accuracies are fractions in 0..1, present for classification losses.
+struct Metrics {
+  double loss = std::numeric_limits<double>::quiet_NaN();
+  std::optional<double> accuracy;
+  std::optional<double> top_k_accuracy;
+  std::int64_t samples = 0;
+};
+
+struct EpochReport {
+  std::int64_t epoch = 0;  ///< 1-based
+  Metrics train;           ///< running means while the weights moved
+  std::optional<Metrics> validation;
+  std::optional<Metrics> test;
+  double learning_rate = 0;  ///< at the epoch's last step
+  double seconds = 0;        ///< training alone, without evaluation
+  double samples_per_second = 0;
+};
+
+struct FitReport {
+  std::vector<EpochReport> epochs;
+  std::optional<Metrics> initial;  ///< on the test set, or the validation set without one, before the first step
+  bool stopped_early = false;      ///< by early stopping
+  bool interrupted = false;        ///< by the owner; the state is that after the last whole step
+  double seconds = 0;
+};
+
+struct FitInfo {
+  const TrainerOptions* options = nullptr;
+  std::int64_t train_samples = 0;
+  std::int64_t validation_samples = 0;
+  std::int64_t test_samples = 0;
+  std::int64_t parameters = 0;
+  std::int64_t batches = 0;      ///< an epoch's steps
+  std::int64_t start_epoch = 0;  ///< epochs already done when resuming
+  int threads = 0;
+};
+
+struct Progress {
+  std::int64_t epoch = 0;  ///< 1-based
+  std::int64_t batch = 0;  ///< steps done in this epoch
+  std::int64_t batches = 0;
+  double loss = 0;         ///< mean so far in this epoch
+  std::optional<double> accuracy;
+  double samples_per_second = 0;
+};
+
+/// All calls come on the training thread, in order. Implementations must not throw.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// A tensor arrived from the guest; `role` is "train images", "train labels", "test images", ...
+  virtual void on_tensor(std::string_view role, const TensorView& tensor, double seconds) {
+    (void)role, (void)tensor, (void)seconds;
+  }
+  virtual void on_fit_begin(const FitInfo& info) { (void)info; }
+  virtual void on_initial(const Metrics& metrics) { (void)metrics; }
+  /// At most about ten times a second.
+  virtual void on_progress(const Progress& progress) { (void)progress; }
+  virtual void on_epoch(const EpochReport& report) { (void)report; }
+  virtual void on_checkpoint(std::string_view path, std::int64_t epoch) { (void)path, (void)epoch; }
+  virtual void on_fit_end(const FitReport& report) { (void)report; }
+  virtual void on_model_saved(std::string_view path, std::uint64_t bytes) { (void)path, (void)bytes; }
+};
+
+}  // namespace wasmgrad::training
