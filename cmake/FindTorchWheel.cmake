@@ -1,13 +1,15 @@
 # Finds libtorch inside the PyTorch wheel of a Python installation, without importing torch.
 #
-# Input:   TORCH_ROOT (CMake or environment variable): the `torch` package directory. Else the Python that CMake finds.
+# Input:   TORCH_ROOT (CMake or environment variable): the `torch` package directory. Else the Python that CMake found.
 # Output:  imported target torch::wheel, TORCH_WHEEL_ROOT.
 set(_torch_root "${TORCH_ROOT}")
 if(NOT _torch_root)
   set(_torch_root "$ENV{TORCH_ROOT}")
 endif()
 if(NOT _torch_root)
-  find_package(Python 3.11 COMPONENTS Interpreter QUIET)
+  if(NOT Python_EXECUTABLE)
+    find_package(Python 3.11 COMPONENTS Interpreter QUIET)
+  endif()
   execute_process(
     COMMAND "${Python_EXECUTABLE}" -c
             "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')"
@@ -17,7 +19,13 @@ endif()
 
 include(FindPackageHandleStandardArgs)
 find_path(TORCH_WHEEL_ROOT include/ATen/ATen.h HINTS "${_torch_root}" NO_DEFAULT_PATH)
-find_package_handle_standard_args(TorchWheel REQUIRED_VARS TORCH_WHEEL_ROOT)
+set(TorchWheel_VERSION)
+if(TORCH_WHEEL_ROOT)
+  file(STRINGS "${TORCH_WHEEL_ROOT}/version.py" _line REGEX "^__version__ = ")
+  string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+" TorchWheel_VERSION "${_line}")
+endif()
+find_package_handle_standard_args(TorchWheel REQUIRED_VARS TORCH_WHEEL_ROOT VERSION_VAR TorchWheel_VERSION)
+mark_as_advanced(TORCH_WHEEL_ROOT)
 
 if(TorchWheel_FOUND AND NOT TARGET torch::wheel)
   add_library(torch::wheel INTERFACE IMPORTED)

@@ -48,6 +48,9 @@ class Grants {
   /// Writes atomically the file that the guest calls `guest_path`; the same rules, and kSecurity in a read-only preopen.
   [[nodiscard]] Status write(std::string_view guest_path, std::span<const std::byte> contents) const;
 
+  /// What write() would refuse before touching the disk, so that a long run can find out at its start.
+  [[nodiscard]] Status check_writable(std::string_view guest_path) const;
+
  private:
   std::vector<Preopen> preopens_;
 };

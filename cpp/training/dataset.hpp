@@ -16,10 +16,10 @@ namespace wasmgrad::training {
 /// Immutable and cheap to copy (shared).
 class Dataset {
  public:
-  /// Copies both tensors. `inputs` is [N, ...] of any dtype; `targets` is [N] or [N, 1] integers (or integral floats) for
-  /// classification losses, else [N, ...] of any dtype. Errors: kInvalidArgument when N differs or is 0, a tensor has no
-  /// dimensions, or a class target is negative or not a whole number (the first offender is named by index);
-  /// kTooLarge when `max_bytes` would be exceeded.
+  /// Copies both tensors. `inputs` is [N, ...] of any dtype; `targets` is [N] or [N, 1] integers (or integral
+  /// floats) for classification losses, else [N, ...] of any dtype. Errors: kInvalidArgument when N differs
+  /// or is 0, a tensor has no dimensions, or a class target is negative or not a whole number (the first
+  /// offender is named by index); kTooLarge when `max_bytes` would be exceeded.
   static Expected<Dataset> create(const TensorView& inputs, const TensorView& targets, LossKind loss,
                                   std::uint64_t max_bytes);
 

@@ -15,9 +15,11 @@ namespace wasmgrad::training {
 class Model {
  public:
   /// Vets (vet/vet.hpp), then loads a `torch.jit.save` archive. `name` is used in errors only.
-  /// Errors: kInvalidEncoding when it is not an archive or is damaged, kSecurity when the vetting refuses it (the operator or
-  /// construct is named), kInvalidArgument when it has no `forward`, kTooLarge beyond `max_bytes` of parameters and buffers.
-  static Expected<Model> load(std::span<const std::byte> archive, const std::string& name, std::uint64_t max_bytes);
+  /// Errors: kInvalidEncoding when it is not an archive or is damaged, kSecurity when the vetting refuses it
+  /// (the operator or construct is named), kInvalidArgument when it has no `forward`, kTooLarge beyond
+  /// `max_bytes` of parameters and buffers.
+  static Expected<Model> load(std::span<const std::byte> archive, const std::string& name,
+                              std::uint64_t max_bytes);
 
   /// The model in evaluation mode as a `torch.jit.save` archive that PyTorch, and load(), read back.
   [[nodiscard]] Expected<std::vector<std::byte>> save() const;

@@ -33,9 +33,10 @@ struct EpochReport {
 
 struct FitReport {
   std::vector<EpochReport> epochs;
-  std::optional<Metrics> initial;  ///< on the test set, or the validation set without one, before the first step
-  bool stopped_early = false;      ///< by early stopping
-  bool interrupted = false;        ///< by the owner; the state is that after the last whole step
+  std::optional<Metrics>
+      initial;                 ///< on the test set, or the validation set without one, before the first step
+  bool stopped_early = false;  ///< by early stopping
+  bool interrupted = false;    ///< by the owner; the state is that after the last whole step
   double seconds = 0;
 };
 
@@ -54,7 +55,7 @@ struct Progress {
   std::int64_t epoch = 0;  ///< 1-based
   std::int64_t batch = 0;  ///< steps done in this epoch
   std::int64_t batches = 0;
-  double loss = 0;         ///< mean so far in this epoch
+  double loss = 0;  ///< mean so far in this epoch
   std::optional<double> accuracy;
   double samples_per_second = 0;
 };
@@ -67,6 +68,8 @@ class Observer {
   virtual void on_tensor(std::string_view role, const TensorView& tensor, double seconds) {
     (void)role, (void)tensor, (void)seconds;
   }
+  /// How many classes the guest says there are; 0 for regression. After its tensors, before on_fit_begin().
+  virtual void on_classes(std::int64_t classes) { (void)classes; }
   virtual void on_fit_begin(const FitInfo& info) { (void)info; }
   virtual void on_initial(const Metrics& metrics) { (void)metrics; }
   /// At most about ten times a second.

@@ -1,6 +1,7 @@
 // Everything that can be chosen about a training run, with defaults, names and validation.
 //
-// Plain data without torch: guests, the command line, Python and checkpoints all fill or read the same structs.
+// Plain data without torch: guests, the command line, Python and checkpoints all fill or read the same
+// structs.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace wasmgrad::training {
 
-// The enumerators' values are those of the guest ABI, where 0..2 (optimizers) and 0..1 (losses) are the original's.
+// The enumerators' values are those of the guest ABI, where 0..2 (optimizers) and 0..1 (losses) are the
+// original's.
 enum class OptimizerKind : std::uint8_t { kAdam = 0, kRMSProp = 1, kSGD = 2, kAdamW = 3 };
 
 enum class LossKind : std::uint8_t {
@@ -26,8 +28,9 @@ enum class LossKind : std::uint8_t {
 
 enum class ScheduleKind : std::uint8_t { kConstant = 0, kStep = 1, kCosine = 2 };
 
-/// Names as the command line and Python spell them: "adam", "rmsprop", "sgd", "adamw"; "cross_entropy" (logits),
-/// "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"; "constant", "step", "cosine".
+/// Names as the command line and Python spell them: "adam", "rmsprop", "sgd", "adamw"; "cross_entropy"
+/// (logits), "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"; "constant", "step",
+/// "cosine".
 std::string_view name_of(OptimizerKind kind) noexcept;
 std::string_view name_of(LossKind kind) noexcept;
 std::string_view name_of(ScheduleKind kind) noexcept;
@@ -39,20 +42,21 @@ Expected<ScheduleKind> parse_schedule(std::string_view name);
 Expected<OptimizerKind> optimizer_from_abi(std::int64_t value);
 Expected<LossKind> loss_from_abi(std::int64_t value);
 
-/// True for the losses whose targets are class indices (int64, shape [N]) and which therefore have an accuracy.
+/// True for the losses whose targets are class indices (int64, shape [N]) and which therefore have an
+/// accuracy.
 bool is_classification(LossKind kind) noexcept;
 
 /// Formulas and defaults are PyTorch's (torch.optim).
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::kAdam;
   double learning_rate = 1e-4;
-  double weight_decay = 0;    ///< L2 for all but AdamW, where it is decoupled
-  double beta1 = 0.9;         ///< Adam, AdamW
-  double beta2 = 0.999;       ///< Adam, AdamW
-  double epsilon = 1e-8;      ///< Adam, AdamW, RMSProp
-  double momentum = 0;        ///< SGD, RMSProp
-  bool nesterov = false;      ///< SGD, with momentum above 0
-  double alpha = 0.99;        ///< RMSProp smoothing
+  double weight_decay = 0;  ///< L2 for all but AdamW, where it is decoupled
+  double beta1 = 0.9;       ///< Adam, AdamW
+  double beta2 = 0.999;     ///< Adam, AdamW
+  double epsilon = 1e-8;    ///< Adam, AdamW, RMSProp
+  double momentum = 0;      ///< SGD, RMSProp
+  bool nesterov = false;    ///< SGD, with momentum above 0
+  double alpha = 0.99;      ///< RMSProp smoothing
 };
 
 /// Learning rate at a given step, as a factor of OptimizerOptions::learning_rate.
@@ -68,22 +72,25 @@ struct TrainerOptions {
   OptimizerOptions optimizer;
   LossKind loss = LossKind::kCrossEntropyLogits;
   ScheduleOptions schedule;
-  std::int64_t epochs = 10;                         ///< of fit()
+  std::int64_t epochs = 10;  ///< of fit()
   std::int64_t batch_size = 128;
-  std::optional<std::int64_t> batches_per_epoch;    ///< all of them when absent
-  bool shuffle = true;                              ///< a new order each epoch, from `seed`
+  std::optional<std::int64_t> batches_per_epoch;  ///< all of them when absent
+  bool shuffle = true;                            ///< a new order each epoch, from `seed`
   std::uint64_t seed = 0;
-  int threads = 0;                                  ///< 0: as many as the process may use
-  std::optional<double> clip_norm;                  ///< global L2 norm of all gradients
-  std::optional<double> clip_value;                 ///< each gradient element
-  std::int64_t top_k = 5;                           ///< second accuracy; needs more than top_k classes
-  std::int64_t early_stopping_patience = 0;         ///< epochs without improvement of the monitored loss; 0: never stop
+  int threads = 0;                   ///< 0: as many as the process may use
+  std::optional<double> clip_norm;   ///< global L2 norm of all gradients
+  std::optional<double> clip_value;  ///< each gradient element
+  std::int64_t top_k = 5;            ///< second accuracy; needs more than top_k classes
+  /// Epochs without improvement of the validation loss, or of the training loss without validation data; 0:
+  /// never stop.
+  std::int64_t early_stopping_patience = 0;
   double early_stopping_min_delta = 0;
-  std::optional<double> input_scale;                ///< x * scale + offset in f32; absent: 1/255 for u8, 1 otherwise
+  std::optional<double> input_scale;  ///< x * scale + offset in f32; absent: 1/255 for u8, 1 otherwise
   double input_offset = 0;
 };
 
-/// Errors: kInvalidArgument, naming the option, its value and what is allowed (NaN learning rate, batch size 0, ...).
+/// Errors: kInvalidArgument, naming the option, its value and what is allowed (NaN learning rate, batch size
+/// 0, ...).
 Status validate(const TrainerOptions& options);
 
 }  // namespace wasmgrad::training

@@ -1,7 +1,7 @@
 // The training loop: a model, an optimizer and their whole state, stepped over datasets.
 //
-// Deterministic: the same model, data, options, seed and thread count give bit-identical weights, whether or not the run was
-// stopped and resumed from a checkpoint in between. Public header without torch.
+// Deterministic: the same model, data, options, seed and thread count give bit-identical weights, whether or
+// not the run was stopped and resumed from a checkpoint in between. Public header without torch.
 #pragma once
 
 #include <cstddef>
@@ -39,10 +39,10 @@ class Trainer {
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();
 
-  /// Trains up to options.epochs, counting those done before a restore. After each epoch, and once when interrupted,
-  /// `on_state` is called (to write a checkpoint); an error from it ends the run.
-  /// Errors: kInvalidArgument when the data does not fit the model (the shapes are named) or a label is outside the model's
-  /// classes; kRuntimeError when the loss is not finite.
+  /// Trains up to options.epochs, counting those done before a restore. After each epoch, and once when
+  /// interrupted, `on_state` is called (to write a checkpoint); an error from it ends the run. Errors:
+  /// kInvalidArgument when the data does not fit the model (the shapes are named) or a label is outside the
+  /// model's classes; kRuntimeError when the loss is not finite.
   Expected<FitReport> fit(const Dataset& train, const std::optional<Dataset>& validation,
                           const std::optional<Dataset>& test,
                           const std::function<Status(std::int64_t epoch)>& on_state = {});
@@ -56,10 +56,11 @@ class Trainer {
   /// The model's output in evaluation mode for [N, ...] inputs.
   Expected<Prediction> predict(const TensorView& inputs);
 
-  /// The whole state as one safetensors file: parameters, buffers, optimizer, counters, random state, options that must agree.
+  /// The whole state as one safetensors file: parameters, buffers, optimizer, counters, random state, options
+  /// that must agree.
   [[nodiscard]] Expected<std::vector<std::byte>> checkpoint() const;
-  /// Errors: kInvalidEncoding when it is not such a file or is damaged; kInvalidArgument when a tensor's name, shape or dtype, the
-  /// optimizer, the seed or the thread count differ. The trainer is unchanged then.
+  /// Errors: kInvalidEncoding when it is not such a file or is damaged; kInvalidArgument when a tensor's
+  /// name, shape or dtype, the optimizer, the seed or the thread count differ. The trainer is unchanged then.
   Status restore(std::span<const std::byte> checkpoint);
 
   [[nodiscard]] const Model& model() const noexcept;

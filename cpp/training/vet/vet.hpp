@@ -1,6 +1,7 @@
 // Decides whether a TorchScript archive may be loaded, without running or unpickling any of it.
 //
-// A TorchScript file is a program, and parts of it run while it loads. What is not known to be harmless is refused by name.
+// A TorchScript file is a program, and parts of it run while it loads. What is not known to be harmless is
+// refused by name.
 #pragma once
 
 #include <cstddef>
@@ -17,9 +18,9 @@ struct VetLimits {
   std::uint64_t max_nesting = 200;                           ///< brackets, indentation, pickle containers
 };
 
-/// Errors: kInvalidEncoding (not a zip, truncated, duplicate or inconsistent records, tensor larger than its record, malformed
-/// pickle), kSecurity (an operator, class, hook or pickle global that is not on the allow-list, named with where it stands),
-/// kTooLarge (a bound above), kInvalidArgument (no `forward`).
+/// Errors: kInvalidEncoding (not a zip, truncated, duplicate or inconsistent records, tensor larger than its
+/// record, malformed pickle), kSecurity (an operator, class, hook or pickle global that is not on the
+/// allow-list, named with where it stands), kTooLarge (a bound above), kInvalidArgument (no `forward`).
 Status vet_archive(std::span<const std::byte> archive, const VetLimits& limits = {});
 
 }  // namespace wasmgrad::training

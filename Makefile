@@ -1,0 +1,58 @@
+# Two commands need nothing but Python 3.11, a C++20 compiler and make: `make train` and `make test`. The first run sets
+# everything up (.venv, torch, WasmEdge, the wasm tool chain, the wheel); later runs rebuild only what changed.
+#
+#   make train ARGS="--epochs 3"   arguments for `wasmgrad train`
+#   make train TORCH_INDEX=URL     one more package index, for a smaller build of torch than the default one (CPU only)
+#   make test | bench | lint | asan | clean
+
+PYTHON ?= python3
+ARGS ?=
+export TORCH_INDEX
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
+
+SOURCES := $(shell find cpp guests python cmake tools -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
+CPP_FILES = $(shell find cpp guests tests tools -name '*.[ch]' -o -name '*.[ch]pp')
+# Where scikit-build-core keeps the native build between installs.
+BUILD_DIR = $(firstword $(wildcard build/cp3*))
+
+.PHONY: train test bench lint asan clean
+
+train: .venv/.wheel
+	@wasmgrad train $(ARGS)
+
+test: .venv/.wheel
+	cmake -S . -B $(BUILD_DIR) -DWASMGRAD_BUILD_TESTS=ON
+	cmake --build $(BUILD_DIR)
+	ctest --test-dir $(BUILD_DIR) --output-on-failure
+	WASMGRAD_BUILD_DIR=$(abspath $(BUILD_DIR)) pytest $(ARGS)
+
+bench: .venv/.wheel .venv/.development
+	pytest benchmarks $(ARGS)
+
+lint: .venv/.wheel .venv/.development
+	ruff check .
+	ruff format --check .
+	mypy
+	clang-format --dry-run -Werror $(CPP_FILES)
+	python tools/tidy.py $(BUILD_DIR)
+
+asan: .venv/.requirements
+	cmake --preset asan -G Ninja
+	cmake --build --preset asan
+	ctest --preset asan
+
+clean:
+	rm -rf build dist .venv/.wheel
+
+.venv/.requirements: pyproject.toml tools/make_venv.py
+	$(PYTHON) tools/make_venv.py build runtime test
+	@touch $@
+
+.venv/.development: .venv/.requirements
+	$(PYTHON) tools/make_venv.py bench dev
+	@touch $@
+
+.venv/.wheel: .venv/.requirements $(SOURCES)
+	pip install -v --no-deps --no-build-isolation .
+	@touch $@

@@ -1,0 +1,118 @@
+#include "wasmgrad/runner/json_observer.hpp"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "wasmgrad/base/write_fully.hpp"
+
+namespace wasmgrad::runner {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// nlohmann prints non-finite numbers as null, which is what the events want.
+std::string line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+Json to_json(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json to_json(const training::Metrics& metrics) {
+  return {{"loss", metrics.loss},
+          {"accuracy", to_json(metrics.accuracy)},
+          {"top_k_accuracy", to_json(metrics.top_k_accuracy)},
+          {"samples", metrics.samples}};
+}
+
+}  // namespace
+
+std::string console_event(std::string_view stream, std::string_view text) {
+  return line({{"event", "console"}, {"stream", stream}, {"text", text}});
+}
+
+std::string error_event(const Error& error) {
+  return line({{"event", "error"}, {"kind", errc_name(error.code)}, {"message", error.message}});
+}
+
+std::string end_event(const RunEnd& end) {
+  return line({{"event", "end"},
+               {"status", end.status},
+               {"exit_code", end.exit_code},
+               {"seconds", end.seconds},
+               {"peak_rss_bytes", end.peak_rss_bytes}});
+}
+
+void JsonObserver::write_line(std::string_view line) const { write_fully(fd_, line); }
+
+void JsonObserver::on_tensor(std::string_view role, const TensorView& tensor, double seconds) {
+  write_line(line({{"event", "tensor"},
+                   {"role", role},
+                   {"name", tensor.name()},
+                   {"shape", tensor.shape()},
+                   {"dtype", dtype_name(tensor.dtype())},
+                   {"seconds", seconds}}));
+}
+
+void JsonObserver::on_fit_begin(const training::FitInfo& info) {
+  const training::TrainerOptions& options = *info.options;
+  Json json{{"event", "fit"},
+                   {"optimizer", training::name_of(options.optimizer.kind)},
+                   {"loss", training::name_of(options.loss)},
+                   {"learning_rate", options.optimizer.learning_rate},
+                   {"schedule", training::name_of(options.schedule.kind)},
+                   {"epochs", options.epochs},
+                   {"batch_size", options.batch_size},
+                   {"threads", info.threads},
+                   {"seed", options.seed},
+                   {"device", "cpu"},
+                   {"train_samples", info.train_samples},
+                   {"validation_samples", info.validation_samples},
+                   {"test_samples", info.test_samples},
+                   {"parameters", info.parameters},
+                   {"batches", info.batches},
+            {"start_epoch", info.start_epoch}};
+  if (classes_ > 0) json["classes"] = classes_;
+  write_line(line(json));
+}
+
+void JsonObserver::on_initial(const training::Metrics& metrics) {
+  Json json{{"event", "initial"}};
+  json.update(to_json(metrics));
+  write_line(line(json));
+}
+
+void JsonObserver::on_progress(const training::Progress& progress) {
+  write_line(line({{"event", "progress"},
+                   {"epoch", progress.epoch},
+                   {"batch", progress.batch},
+                   {"batches", progress.batches},
+                   {"loss", progress.loss},
+                   {"accuracy", to_json(progress.accuracy)},
+                   {"samples_per_second", progress.samples_per_second}}));
+}
+
+void JsonObserver::on_epoch(const training::EpochReport& report) {
+  Json json{{"event", "epoch"}, {"epoch", report.epoch}, {"train", to_json(report.train)}};
+  if (report.validation) json["validation"] = to_json(*report.validation);
+  if (report.test) json["test"] = to_json(*report.test);
+  json["learning_rate"] = report.learning_rate;
+  json["seconds"] = report.seconds;
+  json["samples_per_second"] = report.samples_per_second;
+  write_line(line(json));
+}
+
+void JsonObserver::on_checkpoint(std::string_view path, std::int64_t epoch) {
+  write_line(line({{"event", "checkpoint"}, {"path", path}, {"epoch", epoch}}));
+}
+
+void JsonObserver::on_fit_end(const training::FitReport& report) {
+  write_line(line({{"event", "fit_end"},
+                   {"seconds", report.seconds},
+                   {"stopped_early", report.stopped_early},
+                   {"interrupted", report.interrupted}}));
+}
+
+void JsonObserver::on_model_saved(std::string_view path, std::uint64_t bytes) {
+  write_line(line({{"event", "model_saved"}, {"path", path}, {"bytes", bytes}}));
+}
+
+}  // namespace wasmgrad::runner

@@ -1,0 +1,56 @@
+#include "wasmgrad/sandbox/values.hpp"
+
+#include <cstdint>
+
+namespace wasmgrad::sandbox {
+
+namespace {
+
+std::vector<std::optional<ValueType>> from_engine(const std::vector<WasmEdge_ValType>& types) {
+  std::vector<std::optional<ValueType>> converted;
+  for (const WasmEdge_ValType type : types) converted.push_back(sandbox::from_engine(type));
+  return converted;
+}
+
+std::string list(const std::vector<std::optional<ValueType>>& types) {
+  static constexpr const char* kNames[] = {"i32", "i64", "f32", "f64"};
+  std::string joined;
+  for (const auto& type : types) {
+    if (!joined.empty()) joined += ", ";
+    joined += type ? kNames[static_cast<std::size_t>(*type)] : "another type";
+  }
+  return joined;
+}
+
+}  // namespace
+
+WasmEdge_ValType to_engine(ValueType type) {
+  switch (type) {
+    case ValueType::kI32: return WasmEdge_ValTypeGenI32();
+    case ValueType::kI64: return WasmEdge_ValTypeGenI64();
+    case ValueType::kF32: return WasmEdge_ValTypeGenF32();
+    case ValueType::kF64: break;
+  }
+  return WasmEdge_ValTypeGenF64();
+}
+
+std::optional<ValueType> from_engine(WasmEdge_ValType type) {
+  if (WasmEdge_ValTypeIsI32(type)) return ValueType::kI32;
+  if (WasmEdge_ValTypeIsI64(type)) return ValueType::kI64;
+  if (WasmEdge_ValTypeIsF32(type)) return ValueType::kF32;
+  if (WasmEdge_ValTypeIsF64(type)) return ValueType::kF64;
+  return std::nullopt;
+}
+
+Signature::Signature(const WasmEdge_FunctionTypeContext* type) {
+  std::vector<WasmEdge_ValType> types(WasmEdge_FunctionTypeGetParametersLength(type));
+  WasmEdge_FunctionTypeGetParameters(type, types.data(), static_cast<std::uint32_t>(types.size()));
+  parameters = from_engine(types);
+  types.resize(WasmEdge_FunctionTypeGetReturnsLength(type));
+  WasmEdge_FunctionTypeGetReturns(type, types.data(), static_cast<std::uint32_t>(types.size()));
+  results = from_engine(types);
+}
+
+std::string Signature::text() const { return "(" + list(parameters) + ") -> (" + list(results) + ")"; }
+
+}  // namespace wasmgrad::sandbox

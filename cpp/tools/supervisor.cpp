@@ -1,0 +1,305 @@
+#include "wasmgrad/tools/supervisor.hpp"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "wasmgrad/runner/json_observer.hpp"
+#include "wasmgrad/tools/exit_code.hpp"
+#include "wasmgrad/tools/worker_process.hpp"
+
+namespace wasmgrad::tools {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// SIGINT and SIGTERM as a file descriptor, and SIGPIPE ignored, for as long as it lives.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigset_t set;
+    ::sigemptyset(&set);
+    ::sigaddset(&set, SIGINT);
+    ::sigaddset(&set, SIGTERM);
+    ::pthread_sigmask(SIG_BLOCK, &set, &mask_);
+    fd_ = UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    pipe_action_ = std::signal(SIGPIPE, SIG_IGN);
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  ~StopSignals() {
+    while (taken() > 0) {
+    }
+    std::signal(SIGPIPE, pipe_action_);
+    ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
+  }
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  // Signals that arrived since the last call.
+  [[nodiscard]] int taken() const noexcept {
+    signalfd_siginfo info{};
+    int count = 0;
+    while (::read(fd_.get(), &info, sizeof info) == sizeof info) ++count;
+    return count;
+  }
+
+ private:
+  sigset_t mask_{};
+  UniqueFd fd_;
+  void (*pipe_action_)(int) = SIG_DFL;
+};
+
+// Bytes cut into lines; a line that does not end comes in pieces.
+class LineSplitter {
+ public:
+  template <class Take>
+  void add(std::string_view bytes, Take take) {
+    pending_ += bytes;
+    std::size_t begin = 0;
+    for (std::size_t end; (end = pending_.find('\n', begin)) != std::string::npos; begin = end + 1) {
+      take(std::string_view(pending_).substr(begin, end + 1 - begin));
+    }
+    pending_.erase(0, begin);
+    if (pending_.size() >= kMaxLine) flush(take);
+  }
+  template <class Take>
+  void flush(Take take) {
+    if (!pending_.empty()) take(pending_);
+    pending_.clear();
+  }
+
+ private:
+  static constexpr std::size_t kMaxLine = std::size_t{1} << 20;
+  std::string pending_;
+};
+
+std::string sentence_for_signal(int number) {
+  const std::string name = "SIG" + std::string(::sigabbrev_np(number) != nullptr ? ::sigabbrev_np(number) : "?");
+  switch (number) {
+    case SIGSEGV:
+    case SIGBUS:
+      return "the guest crashed the engine (" + name + "): most often its call stack overflowed";
+    case SIGABRT:
+      return "the engine gave up (" + name + "): most often memory ran out, or the guest's call stack overflowed";
+    case SIGKILL:
+      return "the worker was killed from outside (" + name + "): most often because the machine ran out of memory";
+    default:
+      return "the worker was ended by the signal " + name;
+  }
+}
+
+// One supervised run.
+class Supervisor {
+ public:
+  Supervisor(const runner::RunConfig& config, Console console)
+      : config_(config), console_(console), json_(config.view == runner::View::kJson) {
+    if (config.limits.wall_seconds > 0) {
+      deadline_ = start_ + std::chrono::duration_cast<Clock::duration>(
+                               std::chrono::duration<double>(config.limits.wall_seconds));
+    }
+  }
+
+  int run(const std::filesystem::path& program) {
+    const StopSignals signals;
+    auto started = WorkerProcess::start(program, config_);
+    if (!started) {
+      report(started.error());
+      return end({}, kExitError, "error");
+    }
+    WorkerProcess worker = std::move(started).value();
+    while (worker.events) step(worker, signals);
+    // The worker is gone; what it wrote may still be in the pipes.
+    while (worker.out || worker.err) {
+      if (!drain_ready(worker)) break;
+    }
+    const auto take_console = [&](const char* stream) {
+      return [this, stream](std::string_view text) { emit(console_.out, runner::console_event(stream, text)); };
+    };
+    out_lines_.flush(take_console("stdout"));
+    err_lines_.flush(take_console("stderr"));
+    return finish(worker.wait());
+  }
+
+ private:
+  // Waits for something to happen and handles it.
+  void step(WorkerProcess& worker, const StopSignals& signals) {
+    std::array<pollfd, 4> polled{{{worker.out.get(), POLLIN, 0},
+                                  {worker.err.get(), POLLIN, 0},
+                                  {worker.events.get(), POLLIN, 0},
+                                  {signals.fd(), POLLIN, 0}}};
+    ::poll(polled.data(), polled.size(), milliseconds_left());
+    // Console output first: an event must not overtake what the guest wrote before it.
+    if (polled[0].revents != 0) take_console(worker, worker.out, "stdout");
+    if (polled[1].revents != 0) take_console(worker, worker.err, "stderr");
+    if (polled[2].revents != 0) take_events(worker);
+    for (int i = signals.taken(); i > 0; --i) worker.signal(++interrupts_ == 1 ? SIGINT : SIGKILL);
+    if (deadline_ && Clock::now() >= *deadline_) {
+      std::array<char, 32> seconds;
+      std::snprintf(seconds.data(), seconds.size(), "%g", config_.limits.wall_seconds);
+      stop(worker, {Errc::kTimeout, "the run took longer than its time limit of " + std::string(seconds.data()) + " s"});
+    }
+  }
+
+  // Takes what is left in the console pipes; false when there is nothing more to wait for.
+  bool drain_ready(WorkerProcess& worker) {
+    std::array<pollfd, 2> polled{{{worker.out.get(), POLLIN, 0}, {worker.err.get(), POLLIN, 0}}};
+    if (::poll(polled.data(), polled.size(), 0) <= 0) return false;
+    if (polled[0].revents != 0) take_console(worker, worker.out, "stdout");
+    if (polled[1].revents != 0) take_console(worker, worker.err, "stderr");
+    return true;
+  }
+
+  void take_console(WorkerProcess& worker, UniqueFd& from, const char* stream) {
+    std::array<char, 65536> buffer;
+    const ssize_t got = ::read(from.get(), buffer.data(), buffer.size());
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got <= 0) return from.reset();
+    const std::string_view text(buffer.data(), static_cast<std::size_t>(got));
+    console_bytes_ += text.size();
+    if (console_bytes_ > config_.limits.output_bytes) {
+      return stop(worker, {Errc::kTooLarge, "the guest wrote more than its limit of " +
+                                                std::to_string(config_.limits.output_bytes) + " bytes to the console"});
+    }
+    const bool is_out = &from == &worker.out;
+    bool taken = true;
+    if (json_) {
+      (is_out ? out_lines_ : err_lines_).add(text, [&](std::string_view line) {
+        taken = emit(console_.out, runner::console_event(stream, line)) && taken;
+      });
+    } else {
+      taken = emit(is_out ? console_.out : console_.err, text);
+    }
+    // Nobody reads any more: let the run end as if interrupted.
+    if (!taken && interrupts_++ == 0) worker.signal(SIGINT);
+  }
+
+  void take_events(WorkerProcess& worker) {
+    std::array<char, 65536> buffer;
+    const ssize_t got = ::read(worker.events.get(), buffer.data(), buffer.size());
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got <= 0) return worker.events.reset();
+    event_lines_.add({buffer.data(), static_cast<std::size_t>(got)}, [&](std::string_view line) { take_event(line); });
+  }
+
+  // Errors and the end are kept until the console is drained; the rest is passed on.
+  void take_event(std::string_view line) {
+    const auto event = nlohmann::json::parse(line, nullptr, false);
+    const auto text = [&](const char* key) { return event.value(key, std::string()); };
+    if (!event.is_object()) return;
+    if (text("event") == "error") {
+      error_line_ = line;
+      error_message_ = text("message");
+    } else if (text("event") == "end") {
+      end_line_ = line;
+      end_code_ = event.value("exit_code", kExitError);
+    } else if (json_) {
+      emit(console_.out, line);
+    }
+  }
+
+  // The supervisor's own verdict, once; the worker does not live on.
+  void stop(WorkerProcess& worker, Error error) {
+    if (!verdict_) verdict_ = std::move(error);
+    worker.signal(SIGKILL);
+  }
+
+  int finish(const ProcessEnd& process) {
+    const bool killed = process.signal != 0;
+    if (verdict_) {
+      report(*verdict_);
+      return end(process, verdict_->code == Errc::kTimeout ? kExitTimeLimit : kExitError, "error");
+    }
+    if (!end_line_.empty()) {
+      if (!error_line_.empty() && json_) emit(console_.out, error_line_);
+      if (!error_message_.empty() && !json_) emit_sentence(error_message_);
+      if (json_) emit(console_.out, end_line_);
+      return end_code_;
+    }
+    if (interrupts_ > 0 && (killed || process.exit_code == kExitInterrupted)) {
+      report({Errc::kInterrupted, "the run was interrupted"});
+      return end(process, kExitInterrupted, "interrupted");
+    }
+    if (killed) {
+      report({Errc::kRuntimeError, sentence_for_signal(process.signal)});
+    } else {
+      report({Errc::kRuntimeError, "the worker ended with exit code " + std::to_string(process.exit_code) +
+                                       " before the guest's run was over"});
+    }
+    return end(process, kExitError, "error");
+  }
+
+  int end(const ProcessEnd& process, int code, std::string_view status) {
+    if (json_) {
+      const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+      emit(console_.out, runner::end_event({status, code, seconds, process.peak_rss_bytes}));
+    }
+    return code;
+  }
+
+  void report(const Error& error) {
+    if (json_) {
+      emit(console_.out, runner::error_event(error));
+    } else {
+      emit_sentence(error.message);
+    }
+  }
+
+  void emit_sentence(const std::string& message) { emit(console_.err, "wasmgrad-train: " + message + "\n"); }
+
+  // Writes without waiting past the deadline for a reader that does not read. False when the text was not taken.
+  bool emit(int fd, std::string_view text) const {
+    // A pipe that is ready takes this much without blocking.
+    constexpr std::size_t kChunk = 4096;
+    while (!text.empty()) {
+      pollfd ready{fd, POLLOUT, 0};
+      const int count = ::poll(&ready, 1, milliseconds_left());
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return false;
+      const ssize_t put = ::write(fd, text.data(), std::min(text.size(), kChunk));
+      if (put < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (put < 0) return false;
+      text.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return true;
+  }
+
+  // For poll(): -1 without a deadline.
+  [[nodiscard]] int milliseconds_left() const {
+    if (!deadline_) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
+    return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000'000));
+  }
+
+  const runner::RunConfig& config_;
+  Console console_;
+  bool json_;
+  Clock::time_point start_ = Clock::now();
+  std::optional<Clock::time_point> deadline_;
+  LineSplitter out_lines_, err_lines_, event_lines_;
+  std::uint64_t console_bytes_ = 0;
+  int interrupts_ = 0;
+  std::optional<Error> verdict_;
+  std::string error_line_, error_message_, end_line_;
+  int end_code_ = kExitError;
+};
+
+}  // namespace
+
+int supervise(const runner::RunConfig& config, const std::filesystem::path& worker, Console console) {
+  return Supervisor(config, console).run(worker);
+}
+
+}  // namespace wasmgrad::tools

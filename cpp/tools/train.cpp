@@ -1,0 +1,22 @@
+// wasmgrad-train: runs a guest that trains, in a worker process. See --help.
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <system_error>
+
+#include "wasmgrad/tools/command_line.hpp"
+#include "wasmgrad/tools/exit_code.hpp"
+#include "wasmgrad/tools/supervisor.hpp"
+
+int main(int argc, char** argv) {
+  using namespace wasmgrad::tools;
+  try {
+    const CommandLine command = parse_command_line(argc, argv);
+    if (!command.config) return command.exit_code;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe");
+    return supervise(*command.config, self.parent_path() / "wasmgrad-worker", Console{});
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "wasmgrad-train: %s\n", error.what());
+    return kExitError;
+  }
+}

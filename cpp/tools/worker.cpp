@@ -1,0 +1,104 @@
+// wasmgrad-worker CONFIG_FD EVENTS_FD: one run, in this process. Started by a supervisor, which reads the events and survives
+// whatever the guest does to this process.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <string>
+
+#include "wasmgrad/base/stop.hpp"
+#include "wasmgrad/runner/classic_observer.hpp"
+#include "wasmgrad/runner/json_observer.hpp"
+#include "wasmgrad/runner/runner.hpp"
+#include "wasmgrad/tools/exit_code.hpp"
+#include "wasmgrad/training/tune_process.hpp"
+
+namespace {
+
+using namespace wasmgrad;
+
+StopToken stop_token;
+
+// While a training loop polls the token it ends cleanly by itself; at any other time nothing would be lost.
+void on_stop_signal(int /*signal*/) {
+  stop_token.request();
+  if (!stop_token.polled()) ::_exit(tools::kExitInterrupted);
+}
+
+void handle_signals() {
+  struct sigaction action{};
+  action.sa_handler = on_stop_signal;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  // A file that would grow past its limit, or a reader that is gone, is an error value instead.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+std::string read_to_end(int fd) {
+  std::string text;
+  char buffer[4096];
+  for (ssize_t got = 0; (got = ::read(fd, buffer, sizeof buffer)) > 0;) text.append(buffer, got);
+  ::close(fd);
+  return text;
+}
+
+Expected<runner::RunReport> run(const std::string& json, training::Observer& events) {
+  WASMGRAD_ASSIGN(const runner::RunConfig config, runner::RunConfig::from_json(json));
+  runner::ClassicObserver classic(STDOUT_FILENO);
+  training::Observer* observer = nullptr;
+  if (config.view == runner::View::kClassic) observer = &classic;
+  if (config.view == runner::View::kJson) observer = &events;
+  return runner::run(config, observer, &stop_token);
+}
+
+int parse_fd(const char* text) {
+  int fd = -1;
+  const char* end = text + std::strlen(text);
+  return std::from_chars(text, end, fd).ptr == end ? fd : -1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int config_fd = argc == 3 ? parse_fd(argv[1]) : -1;
+  const int events_fd = argc == 3 ? parse_fd(argv[2]) : -1;
+  if (config_fd < 0 || events_fd < 0) {
+    std::fputs("usage: wasmgrad-worker CONFIG_FD EVENTS_FD (it is started by wasmgrad-train)\n", stderr);
+    return tools::kExitUsage;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  handle_signals();
+  training::tune_process();
+  runner::JsonObserver events(events_fd);
+
+  const auto report = run(read_to_end(config_fd), events);
+  runner::RunEnd end;
+  if (report) {
+    end.exit_code = tools::exit_code_of_guest(report->exit_code);
+    end.status = end.exit_code == 0 ? "ok" : "error";
+    if (end.exit_code != 0) {
+      events.write_line(runner::error_event(
+          {Errc::kRuntimeError, "the guest exited with code " + std::to_string(report->exit_code)}));
+    }
+  } else {
+    const bool interrupted = report.error().code == Errc::kInterrupted;
+    end.exit_code = interrupted ? tools::kExitInterrupted : tools::kExitError;
+    end.status = interrupted ? "interrupted" : "error";
+    events.write_line(runner::error_event(report.error()));
+  }
+  end.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  end.peak_rss_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  events.write_line(runner::end_event(end));
+  // Everything is written: tearing down torch's and the engine's global state would only cost time.
+  ::_exit(end.exit_code);
+}

@@ -1,0 +1,27 @@
+// PyTorch's dropout draws serially from one generator; ours is addressed by (seed, step, site) and runs in
+// parallel.
+#include "wasmgrad/training/lowering/graph_edit.hpp"
+#include "wasmgrad/training/lowering/passes.hpp"
+
+namespace wasmgrad::training::lowering {
+
+int lower_dropout(Graph& graph) {
+  int sites = 0;
+  for (Node* node : nodes_of_kind(graph, "aten::dropout")) {
+    const auto training = constant_input(node, 2);
+    if (!training) continue;
+    if (!training->toBool()) {
+      replace_node(node, node->input(0));
+      continue;
+    }
+    // Inside a loop one site would draw the same mask in every turn.
+    if (node->owningBlock() != graph.block()) continue;
+    Value* site = insert_constant_before(node, static_cast<std::int64_t>(sites++));
+    replace_node(node, insert_tensor_node(
+                           node, "wasmgrad::dropout",
+                           {node->input(0), node->input(1), graph.inputs()[1], graph.inputs()[2], site}));
+  }
+  return sites;
+}
+
+}  // namespace wasmgrad::training::lowering

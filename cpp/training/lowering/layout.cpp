@@ -1,0 +1,100 @@
+// Row-major convolutions spend most of their time in reorders and oneDNN's slower kernels, channels-last ones
+// do not.
+//
+// Only operators known not to care about strides may see a channels-last tensor; every other user gets a
+// row-major copy.
+#include <set>
+#include <string_view>
+#include <unordered_set>
+
+#include "wasmgrad/training/lowering/graph_edit.hpp"
+#include "wasmgrad/training/lowering/passes.hpp"
+
+namespace wasmgrad::training::lowering {
+namespace {
+
+/// Element-wise and pooling operators: channels-last in, channels-last out.
+bool keeps_layout(const Node* node) {
+  static const std::set<std::string_view> kinds{"aten::relu",
+                                                "aten::relu_",
+                                                "aten::relu6",
+                                                "aten::leaky_relu",
+                                                "aten::elu",
+                                                "aten::gelu",
+                                                "aten::silu",
+                                                "aten::sigmoid",
+                                                "aten::tanh",
+                                                "aten::hardtanh",
+                                                "aten::max_pool2d",
+                                                "aten::avg_pool2d",
+                                                "aten::adaptive_avg_pool2d",
+                                                "aten::batch_norm",
+                                                "wasmgrad::dropout",
+                                                "wasmgrad::max_pool2x2"};
+  return kinds.count(node->kind().toQualString()) != 0;
+}
+
+/// Operators that read a channels-last tensor correctly and give a row-major result or none.
+bool reads_any_layout(const Node* node) {
+  static const std::set<std::string_view> kinds{"aten::flatten", "aten::reshape",
+                                                "aten::dim",     "aten::size",
+                                                "aten::numel",   "wasmgrad::flatten_dropout"};
+  return kinds.count(node->kind().toQualString()) != 0;
+}
+
+bool is_convolution(const Node* node) { return node->kind() == symbol("aten::conv2d"); }
+
+class LayoutPass {
+ public:
+  explicit LayoutPass(Graph& graph) : graph_(graph) {}
+
+  int run() {
+    for (Node* node : nodes_of_kind(graph_, "wasmgrad::input_norm_conv2d"))
+      channels_last_.insert(node->output());
+    visit(graph_.block());
+    return convolutions_;
+  }
+
+ private:
+  void visit(Block* block) {
+    for (auto it = block->nodes().begin(); it != block->nodes().end();) {
+      Node* node = *it++;
+      for (Block* inner : node->blocks()) visit(inner);
+      visit(node);
+    }
+    restore_inputs(block->return_node());
+  }
+
+  void visit(Node* node) {
+    if (is_convolution(node)) {
+      if (channels_last_.count(node->input(0)) == 0)
+        node->replaceInput(0, insert_tensor_node(node, "wasmgrad::channels_last", {node->input(0)}));
+      channels_last_.insert(node->output());
+      ++convolutions_;
+    } else if (keeps_layout(node) && channels_last_.count(node->input(0)) != 0) {
+      channels_last_.insert(node->output());
+    } else if (!reads_any_layout(node) && node->kind() != symbol("wasmgrad::input_norm_conv2d")) {
+      restore_inputs(node);
+    }
+  }
+
+  void restore_inputs(Node* node) {
+    for (std::size_t index = 0; index < node->inputs().size(); ++index) {
+      Value* value = node->input(index);
+      if (channels_last_.count(value) == 0) continue;
+      Value* row_major =
+          insert_constant_before(node, static_cast<std::int64_t>(at::MemoryFormat::Contiguous));
+      node->replaceInput(index, insert_tensor_node(node, "aten::contiguous", {value, row_major}));
+    }
+  }
+
+  Graph& graph_;
+  std::unordered_set<const Value*> channels_last_;
+  int convolutions_ = 0;
+};
+
+}  // namespace
+
+int lower_layout(Graph& graph) { return LayoutPass(graph).run(); }
+
+}  // namespace wasmgrad::training::lowering

@@ -1,0 +1,124 @@
+#include "wasmgrad/training/model.hpp"
+
+#include <caffe2/serialize/read_adapter_interface.h>
+#include <torch/csrc/jit/serialization/export.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_set>
+
+#include "wasmgrad/training/model_storage.hpp"
+#include "wasmgrad/training/torch_error.hpp"
+#include "wasmgrad/training/vet/vet.hpp"
+
+namespace wasmgrad::training {
+
+namespace {
+
+/// Lets torch read the archive where it lies.
+class SpanReader final : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  explicit SpanReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  [[nodiscard]] std::size_t size() const override { return bytes_.size(); }
+  std::size_t read(std::uint64_t position, void* target, std::size_t count,
+                   const char* /*what*/) const override {
+    if (position >= bytes_.size()) return 0;
+    count = std::min(count, bytes_.size() - static_cast<std::size_t>(position));
+    std::memcpy(target, bytes_.data() + position, count);
+    return count;
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+/// Collects tensors under their names, a shared one under its first name only.
+class Collector {
+ public:
+  template <class List, class Wanted>
+  void add(const List& list, Wanted&& wanted) {
+    for (const auto& entry : list) {
+      if (wanted(entry.value) && seen_.insert(entry.value.unsafeGetTensorImpl()).second) {
+        found_.push_back({entry.name, entry.value});
+      }
+    }
+  }
+  std::vector<NamedTensor> take() { return std::move(found_); }
+
+ private:
+  std::unordered_set<const void*> seen_;
+  std::vector<NamedTensor> found_;
+};
+
+}  // namespace
+
+std::vector<NamedTensor> Model::Storage::trainable() const {
+  Collector collector;
+  collector.add(module.named_parameters(), [](const at::Tensor& tensor) { return tensor.requires_grad(); });
+  return collector.take();
+}
+
+std::vector<NamedTensor> Model::Storage::tensors() const {
+  Collector collector;
+  const auto defined = [](const at::Tensor& tensor) { return tensor.defined(); };
+  collector.add(module.named_parameters(), defined);
+  collector.add(module.named_buffers(), defined);
+  return collector.take();
+}
+
+Expected<Model> Model::load(std::span<const std::byte> archive, const std::string& name,
+                            std::uint64_t max_bytes) {
+  const std::string where = "model '" + name + "'";
+  return guarded(where, [&]() -> Expected<Model> {
+    VetLimits limits;
+    limits.max_storage_bytes = max_bytes;
+    if (const Status vetted = vet_archive(archive, limits); !vetted) return vetted.error().within(where);
+
+    auto storage = std::make_shared<Storage>();
+    storage->name = name;
+    try {
+      storage->module =
+          torch::jit::load(std::make_shared<SpanReader>(archive), at::kCPU, /*load_debug_files=*/false);
+    } catch (const std::exception&) {
+      return Error{Errc::kInvalidEncoding, current_error(where + " cannot be loaded").message};
+    }
+    if (!storage->module.find_method("forward")) {
+      return Error{Errc::kInvalidArgument, where + " has no method 'forward'; a trainable model needs one"};
+    }
+    std::uint64_t bytes = 0;
+    for (const NamedTensor& entry : storage->tensors()) bytes += entry.tensor.nbytes();
+    if (bytes > max_bytes) {
+      return Error{Errc::kTooLarge, where + " holds " + std::to_string(bytes) +
+                                        " bytes of parameters and buffers; " + std::to_string(max_bytes) +
+                                        " are allowed"};
+    }
+    // One mode for all parts from the start, so that training always means all of the model.
+    storage->module.eval();
+    return Model(std::move(storage));
+  });
+}
+
+Expected<std::vector<std::byte>> Model::save() const {
+  return guarded("saving model '" + storage_->name + "'", [&]() -> Expected<std::vector<std::byte>> {
+    const bool was_training = storage_->module.is_training();
+    storage_->module.eval();
+    std::vector<std::byte> archive;
+    torch::jit::ExportModule(storage_->module, [&archive](const void* data, std::size_t count) {
+      const auto* bytes = static_cast<const std::byte*>(data);
+      archive.insert(archive.end(), bytes, bytes + count);
+      return count;
+    });
+    storage_->module.train(was_training);
+    return archive;
+  });
+}
+
+std::int64_t Model::parameter_count() const {
+  std::int64_t count = 0;
+  for (const NamedTensor& entry : storage_->trainable()) count += entry.tensor.numel();
+  return count;
+}
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,174 @@
+#include "wasmgrad/training/optimizer.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <utility>
+
+namespace wasmgrad::training {
+
+namespace {
+
+bool is_adam(OptimizerKind kind) { return kind == OptimizerKind::kAdam || kind == OptimizerKind::kAdamW; }
+
+std::string_view first_name(OptimizerKind kind) {
+  if (is_adam(kind)) return "exp_avg";
+  return kind == OptimizerKind::kRMSProp ? "square_avg" : "momentum_buffer";
+}
+std::string_view second_name(OptimizerKind kind) { return is_adam(kind) ? "exp_avg_sq" : "momentum_buffer"; }
+
+/// torch has no fused RMSProp: one pass over parameter, gradient and state.
+void rmsprop(at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& square_avg,
+             at::Tensor* momentum_buffer, const OptimizerOptions& options, double learning_rate) {
+  constexpr std::int64_t kGrain = 16384;
+  const at::Tensor dense_gradient = gradient.contiguous();
+  float* p = parameter.mutable_data_ptr<float>();
+  const float* g = dense_gradient.const_data_ptr<float>();
+  float* square = square_avg.mutable_data_ptr<float>();
+  float* buffer = momentum_buffer != nullptr ? momentum_buffer->mutable_data_ptr<float>() : nullptr;
+  const auto decay = static_cast<float>(options.weight_decay);
+  const auto alpha = static_cast<float>(options.alpha);
+  const auto rest = static_cast<float>(1 - options.alpha);
+  const auto epsilon = static_cast<float>(options.epsilon);
+  const auto momentum = static_cast<float>(options.momentum);
+  const auto rate = static_cast<float>(learning_rate);
+  at::parallel_for(0, parameter.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float d = g[i] + decay * p[i];
+      square[i] = alpha * square[i] + rest * d * d;
+      float move = d / (std::sqrt(square[i]) + epsilon);
+      if (buffer != nullptr) move = buffer[i] = momentum * buffer[i] + move;
+      p[i] -= rate * move;
+    }
+  });
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const OptimizerOptions& options, std::vector<NamedTensor> parameters)
+    : options_(options) {
+  const c10::NoGradGuard no_grad;
+  const bool adam = is_adam(options.kind);
+  const bool rms = options.kind == OptimizerKind::kRMSProp;
+  for (NamedTensor& entry : parameters) {
+    const at::Tensor& parameter = entry.tensor;
+    if (adam || rms || options.momentum != 0) all_.first.push_back(at::zeros_like(parameter));
+    if (adam || (rms && options.momentum != 0)) all_.second.push_back(at::zeros_like(parameter));
+    if (adam) all_.steps.push_back(at::zeros({}, at::kFloat));
+    names_.push_back(std::move(entry.name));
+    all_.parameters.push_back(parameter);
+  }
+  all_.gradients.resize(all_.parameters.size());
+}
+
+void Optimizer::step(double learning_rate) {
+  const c10::NoGradGuard no_grad;
+  bool complete = true;
+  for (std::size_t i = 0; i < all_.parameters.size(); ++i) {
+    all_.gradients[i] = all_.parameters[i].grad();
+    complete = complete && all_.gradients[i].defined();
+  }
+  if (complete) {
+    update(all_, learning_rate);
+  } else {
+    Lists some;
+    const auto pick = [](std::vector<at::Tensor>& target, const std::vector<at::Tensor>& source,
+                         std::size_t i) {
+      if (!source.empty()) target.push_back(source[i]);
+    };
+    for (std::size_t i = 0; i < all_.parameters.size(); ++i) {
+      if (!all_.gradients[i].defined()) continue;
+      pick(some.parameters, all_.parameters, i);
+      pick(some.gradients, all_.gradients, i);
+      pick(some.first, all_.first, i);
+      pick(some.second, all_.second, i);
+      pick(some.steps, all_.steps, i);
+    }
+    if (!some.parameters.empty()) update(some, learning_rate);
+  }
+  // Only the parameters hold their gradients, so that clearing them frees the memory for the next step.
+  std::fill(all_.gradients.begin(), all_.gradients.end(), at::Tensor());
+}
+
+void Optimizer::update(Lists& lists, double learning_rate) const {
+  for (at::Tensor& step : lists.steps) *step.mutable_data_ptr<float>() += 1;
+  switch (options_.kind) {
+    case OptimizerKind::kAdam:
+      at::_fused_adam_(lists.parameters, lists.gradients, lists.first, lists.second, {}, lists.steps,
+                       learning_rate, options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
+                       /*amsgrad=*/false,
+                       /*maximize=*/false);
+      break;
+    case OptimizerKind::kAdamW:
+      at::_fused_adamw_(lists.parameters, lists.gradients, lists.first, lists.second, {}, lists.steps,
+                        learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
+                        options_.epsilon, /*amsgrad=*/false,
+                        /*maximize=*/false);
+      break;
+    case OptimizerKind::kSGD:
+      // A momentum buffer of zeros gives exactly what PyTorch computes in a first step, so no first step is
+      // special.
+      at::_fused_sgd_(lists.parameters, lists.gradients, lists.first, options_.weight_decay,
+                      options_.momentum, learning_rate, /*dampening=*/0, options_.nesterov,
+                      /*maximize=*/false, /*is_first_step=*/false);
+      break;
+    case OptimizerKind::kRMSProp:
+      for (std::size_t i = 0; i < lists.parameters.size(); ++i) {
+        rmsprop(lists.parameters[i], lists.gradients[i], lists.first[i],
+                lists.second.empty() ? nullptr : &lists.second[i], options_, learning_rate);
+      }
+      break;
+  }
+}
+
+std::vector<at::Tensor> Optimizer::gradients() const {
+  std::vector<at::Tensor> found;
+  for (const at::Tensor& parameter : all_.parameters) {
+    if (parameter.grad().defined()) found.push_back(parameter.grad());
+  }
+  return found;
+}
+
+void Optimizer::clear_gradients() {
+  for (at::Tensor& parameter : all_.parameters) parameter.mutable_grad().reset();
+}
+
+std::vector<NamedTensor> Optimizer::state() const {
+  std::vector<NamedTensor> named;
+  const auto add = [&](std::string_view what, const std::vector<at::Tensor>& list) {
+    for (std::size_t i = 0; i < list.size(); ++i)
+      named.push_back({std::string(what) + "." + names_[i], list[i]});
+  };
+  add(first_name(options_.kind), all_.first);
+  add(second_name(options_.kind), all_.second);
+  add("step", all_.steps);
+  return named;
+}
+
+void clip_by_norm(const std::vector<at::Tensor>& gradients, double limit) {
+  const c10::NoGradGuard no_grad;
+  double squares = 0;
+  for (const at::Tensor& gradient : gradients) {
+    const double norm = at::linalg_vector_norm(gradient, 2).item<double>();
+    squares += norm * norm;
+  }
+  const double factor = limit / (std::sqrt(squares) + 1e-6);
+  if (factor >= 1) return;
+  for (const at::Tensor& gradient : gradients) gradient.mul_(factor);
+}
+
+void clip_by_value(const std::vector<at::Tensor>& gradients, double limit) {
+  const c10::NoGradGuard no_grad;
+  for (const at::Tensor& gradient : gradients) gradient.clamp_(-limit, limit);
+}
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,40 @@
+#include "wasmgrad/training/torch_error.hpp"
+
+#include <c10/util/Exception.h>
+
+#include <new>
+
+namespace wasmgrad::training {
+
+namespace {
+
+/// Torch's interpreter reports a traceback whose last "...Error: " line is the reason; other errors start
+/// with the reason.
+std::string reason(std::string_view text) {
+  constexpr std::string_view kMark = "Error: ";
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
+  if (const auto mark = text.rfind(kMark); mark != std::string_view::npos)
+    text.remove_prefix(mark + kMark.size());
+  return std::string(text.substr(0, text.find('\n')));
+}
+
+}  // namespace
+
+Error current_error(std::string_view where) {
+  const std::string prefix = std::string(where) + ": ";
+  try {
+    throw;
+  } catch (const c10::OutOfMemoryError& error) {
+    return {Errc::kTooLarge, prefix + reason(error.what_without_backtrace())};
+  } catch (const c10::Error& error) {
+    return {Errc::kRuntimeError, prefix + reason(error.what_without_backtrace())};
+  } catch (const std::bad_alloc&) {
+    return {Errc::kTooLarge, prefix + "the host has not enough memory"};
+  } catch (const std::exception& error) {
+    return {Errc::kRuntimeError, prefix + reason(error.what())};
+  } catch (...) {
+    return {Errc::kUnknown, prefix + "an unknown exception was thrown"};
+  }
+}
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,93 @@
+"""Train neural networks from inside a WebAssembly sandbox.
+
+`train` runs a guest in a child process and returns what it trained; `Sandbox` runs any guest; `Trainer` and
+`Dataset` use the training host from NumPy arrays, without WebAssembly. Every failure is an `Error`.
+
+Importing the package is cheap: the native core, NumPy and torch are loaded when first needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+# libtorch's OpenMP runtime spins between parallel regions unless told not to before it loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from ._errors import (
+    Error,
+    GuestExit,
+    Interrupted,
+    InvalidArgument,
+    InvalidEncoding,
+    NotFound,
+    RuntimeFailure,
+    SecurityError,
+    TimeLimit,
+    TooLarge,
+    Unknown,
+    Unsupported,
+)
+from ._options import Limits, TrainingOptions
+from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult
+from ._run import Sandbox, train
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from . import models
+    from ._toolchain import build_guest, new_guest
+    from ._trainer import Dataset, FitResult, Trainer
+
+__all__ = [
+    "Dataset",
+    "EpochMetrics",
+    "Error",
+    "Event",
+    "FitResult",
+    "GuestExit",
+    "GuestResult",
+    "Interrupted",
+    "InvalidArgument",
+    "InvalidEncoding",
+    "Limits",
+    "Metrics",
+    "NotFound",
+    "RuntimeFailure",
+    "Sandbox",
+    "SecurityError",
+    "TimeLimit",
+    "TooLarge",
+    "Trainer",
+    "TrainingOptions",
+    "TrainingResult",
+    "Unknown",
+    "Unsupported",
+    "__version__",
+    "build_guest",
+    "models",
+    "new_guest",
+    "train",
+]
+
+_LAZY = {
+    "Dataset": "._trainer",
+    "FitResult": "._trainer",
+    "Trainer": "._trainer",
+    "build_guest": "._toolchain",
+    "new_guest": "._toolchain",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "models":
+        return importlib.import_module(".models", __name__)
+    if name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name], __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

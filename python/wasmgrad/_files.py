@@ -1,0 +1,75 @@
+"""Files: all-or-nothing writing, and where the package keeps and finds things.
+
+It must not import heavy modules.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from ._errors import NotFound, RuntimeFailure
+
+__all__ = ["cache_dir", "find_part", "source_tree", "write_atomic"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def cache_dir() -> Path:
+    """Where prepared data, models and compiled guests are kept.
+
+    `WASMGRAD_CACHE`, else `XDG_CACHE_HOME/wasmgrad`, else `~/.cache/wasmgrad`. It may not exist yet.
+    """
+    if chosen := os.environ.get("WASMGRAD_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "wasmgrad"
+
+
+def source_tree() -> Path | None:
+    """The root of the source tree when the package runs from inside one."""
+    root = _PACKAGE.parent.parent
+    return root if (root / "cpp" / "base").is_dir() and (root / "pyproject.toml").is_file() else None
+
+
+def find_part(packaged: str, in_source: str | None = None) -> Path:
+    """A part of the installation: `packaged` below the package, else `in_source` below the source tree.
+
+    `WASMGRAD_HOME` names a directory laid out like the package and is looked at first.
+    Errors: `NotFound` with the place that was expected to hold it.
+    """
+    homes = [Path(os.environ["WASMGRAD_HOME"])] if os.environ.get("WASMGRAD_HOME") else []
+    candidates = [home / packaged for home in (*homes, _PACKAGE)]
+    root = source_tree()
+    if root is not None and in_source is not None:
+        candidates.append(root / in_source)
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise NotFound(
+        f"{candidates[-1]}: this part of wasmgrad is missing; install the package with `pip install .`"
+    )
+
+
+def write_atomic(path: Path, contents: bytes) -> None:
+    """Replaces `path` by `contents`, or leaves it as it was.
+
+    Errors: `RuntimeFailure` with the system's reason.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(contents)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink()
+            raise
+    except OSError as error:
+        raise RuntimeFailure(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,120 @@
+"""What can be chosen about a training run, and what a guest may use. Plain data; the core checks the values.
+
+`TrainingOptions` names every field of the core's `Overrides`; a test keeps the two lists equal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal, TypedDict
+
+from ._errors import InvalidArgument
+
+__all__ = ["Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
+
+Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
+Loss = Literal["cross_entropy", "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"]
+Schedule = Literal["constant", "step", "cosine"]
+
+
+class TrainingOptions(TypedDict, total=False):
+    """Options of a training run.
+
+    One that is absent or None keeps the guest's choice, or the default in brackets.
+    """
+
+    optimizer: Optimizer | None
+    """Update rule [adam]; formulas and defaults are PyTorch's."""
+    learning_rate: float | None
+    """Step size, above 0 [1e-4]."""
+    weight_decay: float | None
+    """L2 penalty; decoupled for adamw [0]."""
+    beta1: float | None
+    """Adam and AdamW, 0 <= beta1 < 1 [0.9]."""
+    beta2: float | None
+    """Adam and AdamW, 0 <= beta2 < 1 [0.999]."""
+    epsilon: float | None
+    """Adam, AdamW and RMSProp, above 0 [1e-8]."""
+    momentum: float | None
+    """SGD and RMSProp [0]."""
+    alpha: float | None
+    """RMSProp smoothing [0.99]."""
+    nesterov: bool | None
+    """SGD with momentum [False]."""
+    loss: Loss | None
+    """Loss function; cross_entropy takes logits [cross_entropy]."""
+    schedule: Schedule | None
+    """Learning rate over time [constant]."""
+    warmup_epochs: int | None
+    """Epochs of linear warm-up from 0, before any schedule [0]."""
+    step_epochs: int | None
+    """Schedule step: multiply by gamma every so many epochs [1]."""
+    gamma: float | None
+    """Schedule step: the factor [0.1]."""
+    minimum_factor: float | None
+    """Schedule cosine: factor of the learning rate reached at the last step [0]."""
+    epochs: int | None
+    """Passes over the training set, counting those done before a resume [10]."""
+    batch_size: int | None
+    """Samples a step; the last batch of an epoch may be smaller [128]."""
+    batches_per_epoch: int | None
+    """Steps an epoch [all of them]."""
+    shuffle: bool | None
+    """A new order each epoch, derived from the seed [True]."""
+    seed: int | None
+    """Of order and dropout [0]."""
+    threads: int | None
+    """Threads of the training host; 0 takes as many as the process may use [0]."""
+    clip_norm: float | None
+    """Largest L2 norm of all gradients together [no clipping]."""
+    clip_value: float | None
+    """Largest absolute value of a gradient element [no clipping]."""
+    top_k: int | None
+    """k of the second accuracy [5]."""
+    early_stopping_patience: int | None
+    """Epochs without improvement of the validation loss before stopping; 0 never stops [0]."""
+    early_stopping_min_delta: float | None
+    """What counts as an improvement [0]."""
+    input_scale: float | None
+    """Inputs become x * scale + offset in f32 [1/255 for u8, else 1]."""
+    input_offset: float | None
+    """See input_scale [0]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a guest may use at most.
+
+    The defaults are wide enough for a guest that holds all of MNIST as f32.
+    """
+
+    memory_pages: int = 16384
+    """Linear memory, in pages of 64 KiB."""
+    wall_seconds: float = 0.0
+    """Time of the whole run; 0 sets no limit. Needs an isolated run."""
+    tensor_bytes: int = 4 << 30
+    """Host copies of the guest's tensors, and tensors of a model."""
+    handles: int = 256
+    """Files the guest may have open at once."""
+    output_bytes: int = 1 << 30
+    """Console output, and the size of any file written."""
+
+    def to_config(self) -> dict[str, int | float]:
+        """The `limits` object of a run configuration."""
+        _check_finite("limits.wall_seconds", self.wall_seconds)
+        return asdict(self)
+
+
+def set_options(options: TrainingOptions) -> dict[str, object]:
+    """The `training` object of a run configuration: the options that were given a value."""
+    given = {key: value for key, value in options.items() if value is not None}
+    for key, value in given.items():
+        _check_finite(key, value)
+    return given
+
+
+def _check_finite(key: str, value: object) -> None:
+    # JSON has no other numbers.
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgument(f"{key} is {value}; expected a finite number")

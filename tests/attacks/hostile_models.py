@@ -1,0 +1,205 @@
+"""TorchScript models whose code does what a model must not do, as PyTorch itself would save them.
+
+TorchScript reads these annotations at run time, so they may not be postponed.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class ReadsFile(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.from_file("secret.txt", shared=False, size=16, dtype=torch.uint8).sum()
+
+
+class WritesFile(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.from_file("written.bin", shared=True, size=16, dtype=torch.uint8).fill_(65).sum()
+
+
+class InSubmodule(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = ReadsFile()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) * 2
+
+
+def helper(x: Tensor) -> Tensor:
+    return x + torch.from_file("secret.txt", shared=False, size=16, dtype=torch.uint8).sum()
+
+
+class InFunction(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return helper(x)
+
+
+class InNestedBlock(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        for index in range(3):
+            if index == 2:
+                while bool(x.sum() > 0):
+                    x = x - torch.from_file("secret.txt", shared=False, size=16, dtype=torch.uint8).sum()
+        return x
+
+
+class InUnusedMethod(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    @torch.jit.export
+    def later(self, x: Tensor) -> Tensor:
+        return helper(x)
+
+
+class Saves(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.save(x, "written.bin")
+        return x
+
+
+class RunsOnLoad(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight.sum()
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[Tensor, bool]:
+        return (self.weight, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[Tensor, bool]) -> None:
+        torch.from_file("written.bin", shared=True, size=16, dtype=torch.uint8).fill_(67)
+        self.weight = state[0]
+        self.training = state[1]
+
+
+class Prints(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        print("host console", x.size(0))
+        return x
+
+
+@torch.jit.script
+class Counter:
+    def __init__(self, start: int) -> None:
+        self.count = start
+
+    def add(self, step: int) -> int:
+        self.count += step
+        return self.count
+
+
+class HasScriptClass(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * Counter(2).add(1)
+
+
+@torch.jit.interface
+class Layer(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        pass
+
+
+class Doubler(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2
+
+
+class HasInterface(nn.Module):
+    layer: Layer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = Doubler()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer.forward(x)
+
+
+def doubled(x: Tensor) -> Tensor:
+    return x * 2
+
+
+class Forks(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.jit.wait(torch.jit.fork(doubled, x))
+
+
+class HasHook(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2
+
+
+def hostile_hook(self: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    return output + torch.from_file("secret.txt", shared=False, size=16, dtype=torch.uint8).sum()
+
+
+def harmless_hook(self: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    return output + 1
+
+
+def hooked(hook: Callable[..., Tensor]) -> nn.Module:
+    """A module with `hook` run after its forward."""
+    module = HasHook()
+    module.register_forward_hook(hook)
+    return module
+
+
+class StridedView(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_strided(x, [4], [1], 1000)
+
+
+class ReplacesStorage(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.resize_(1000)
+
+
+class ShowsFreedMemory(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.empty(1000)
+
+
+class Quantizes(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.quantize_per_tensor(x, 0.1, 0, torch.quint8).dequantize()
+
+
+class NoForward(nn.Module):
+    @torch.jit.export
+    def predict(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Plain(nn.Module):
+    """The harmless model that the archive attacks start from: a parameter, a typed list, submodules."""
+
+    sizes: list[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.arange(6.0).reshape(2, 3))
+        self.sizes = [1, 2]
+        self.inner = nn.Linear(3, 2)
+        self.outer = Doubler()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x) @ self.weight)
+
+
+class HasConstants(nn.Module):
+    """Freezing moves its parameters into constants.pkl."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.arange(6.0).reshape(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight

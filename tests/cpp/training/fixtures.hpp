@@ -1,0 +1,70 @@
+// Data and models that several training tests use. Small, deterministic, without torch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "wasmgrad/training/trainer.hpp"
+
+namespace wasmgrad::training::testing {
+
+/// Where the fixture wrote the models.
+std::filesystem::path models_directory();
+std::vector<std::byte> model_archive(const std::string& name);
+/// A model written by models.py.
+Model load_model(const std::string& name);
+
+/// A tensor together with its bytes.
+class Tensor {
+ public:
+  template <class T>
+  Tensor(DType dtype, std::vector<std::int64_t> shape, const std::vector<T>& values)
+      : dtype_(dtype), shape_(std::move(shape)), bytes_(values.size() * sizeof(T)) {
+    std::memcpy(bytes_.data(), values.data(), bytes_.size());
+  }
+  [[nodiscard]] TensorView view(const std::string& name = "") const;
+
+ private:
+  DType dtype_;
+  std::vector<std::int64_t> shape_;
+  std::vector<std::byte> bytes_;
+};
+
+/// f32 [rows, 4], the numbers of linear_data() in models.py.
+Tensor linear_inputs(std::int64_t rows);
+/// u8 [rows, 1, 6, 6].
+Tensor image_inputs(std::int64_t rows);
+/// i64 [rows], 0, 1, 2, 0, ...
+Tensor class_targets(std::int64_t rows);
+
+Dataset dataset(const Tensor& inputs, const Tensor& targets, LossKind loss = LossKind::kCrossEntropyLogits);
+Dataset linear_dataset(std::int64_t rows);
+Dataset image_dataset(std::int64_t rows);
+
+/// Adam with learning rate 0.01, batches of 4, one thread.
+TrainerOptions small_options();
+Trainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer = nullptr,
+                const StopToken* stop = nullptr);
+
+/// Requests a stop as soon as the run is at this epoch's (1-based) end.
+class StopAfterEpoch final : public Observer {
+ public:
+  StopAfterEpoch(StopToken& token, std::int64_t epoch) : token_(token), epoch_(epoch) {}
+  void on_epoch(const EpochReport& report) override {
+    if (report.epoch == epoch_) token_.request();
+  }
+
+ private:
+  StopToken& token_;
+  std::int64_t epoch_;
+};
+
+/// All state, bit for bit.
+std::vector<std::byte> state_of(const Trainer& trainer);
+
+}  // namespace wasmgrad::training::testing

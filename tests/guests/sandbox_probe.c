@@ -1,0 +1,60 @@
+/* What a sandbox lets a guest do, one thing for each mode, given as the first argument; 0 means that it worked. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+__attribute__((import_module("host"), import_name("add"))) int32_t host_add(int32_t a, int32_t b);
+__attribute__((import_module("host"), import_name("refuse"))) void host_refuse(int32_t number);
+__attribute__((import_module("host"), import_name("sum"))) double host_sum(const double* values, uint32_t count);
+
+__attribute__((export_name("add_in_host"))) int32_t add_in_host(int32_t a, int32_t b) { return host_add(a, b); }
+
+__attribute__((export_name("call_host_often"))) int32_t call_host_often(int32_t count) {
+  int32_t total = 0;
+  for (int32_t i = 0; i < count; ++i) total = host_add(total, 1);
+  return total;
+}
+
+__attribute__((export_name("divide"))) int64_t divide(int64_t a, int64_t b) { return a / b; }
+
+static int write_file(const char* path, const char* text) {
+  FILE* file = fopen(path, "w");
+  if (file == NULL) return 1;
+  const int failed = fputs(text, file) < 0;
+  return fclose(file) != 0 || failed;
+}
+
+static int read_file(const char* path, const char* expected) {
+  char text[64] = {0};
+  FILE* file = fopen(path, "r");
+  if (file == NULL) return 1;
+  fread(text, 1, sizeof text - 1, file);
+  fclose(file);
+  return strcmp(text, expected) != 0;
+}
+
+static int grow(uint32_t pages) { return __builtin_wasm_memory_grow(0, pages) == (size_t)-1; }
+
+static int sum(void) {
+  const double values[] = {1.5, 2.5, 4};
+  return host_sum(values, 3) != 8;
+}
+
+int main(int argc, char** argv) {
+  const char* mode = argc > 1 ? argv[1] : "";
+  const char* first = argc > 2 ? argv[2] : "";
+  const char* second = argc > 3 ? argv[3] : "";
+  if (strcmp(mode, "exit") == 0) exit(atoi(first));
+  if (strcmp(mode, "refuse") == 0) host_refuse(7);
+  if (strcmp(mode, "sum") == 0) return sum();
+  if (strcmp(mode, "env") == 0) return getenv(first) == NULL || strcmp(getenv(first), second) != 0;
+  if (strcmp(mode, "name") == 0) return strcmp(argv[0], first) != 0;
+  if (strcmp(mode, "write") == 0) return write_file(first, second);
+  if (strcmp(mode, "read") == 0) return read_file(first, second);
+  if (strcmp(mode, "remove") == 0) return remove(first) != 0;
+  if (strcmp(mode, "rename") == 0) return rename(first, second) != 0;
+  if (strcmp(mode, "grow") == 0) return grow((uint32_t)atoi(first));
+  if (strcmp(mode, "trap") == 0) __builtin_trap();
+  return 64;
+}

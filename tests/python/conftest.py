@@ -1,0 +1,85 @@
+"""What several test modules share: a cache of their own, small data, models, guests and the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import wasmgrad
+from wasmgrad import models
+from wasmgrad._default import prepare_mnist
+from wasmgrad._files import cache_dir, find_part
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Data, models and compiled guests in a fresh cache; Zig's compiled C library stays where it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZIG_GLOBAL_CACHE_DIR", os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(cache_dir() / "zig")))
+        patch.setenv("WASMGRAD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def mnist(_own_cache: None) -> Path:
+    """The directory of the four real MNIST files."""
+    return prepare_mnist()
+
+
+@pytest.fixture(scope="session")
+def mnist_guest() -> Path:
+    return find_part("guests/mnist_train.wasm")
+
+
+@pytest.fixture(scope="session")
+def regression_guest() -> Path:
+    return find_part("guests/regression.wasm")
+
+
+@pytest.fixture(scope="session")
+def linear_model(_own_cache: None) -> Path:
+    return models.cached("linear-regression")
+
+
+@pytest.fixture(scope="session")
+def build_c_guest(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Compiles one C source of tests/guests, once a session."""
+    built: dict[str, Path] = {}
+
+    def build(name: str) -> Path:
+        if name not in built:
+            folder = tmp_path_factory.mktemp(name)
+            source = ROOT / "tests/guests" / f"{name}.c"
+            shutil.copy(source, folder)
+            for header in source.parent.glob("*.h"):
+                shutil.copy(header, folder)
+            built[name] = wasmgrad.build_guest(folder, folder / f"{name}.wasm")
+        return built[name]
+
+    return build
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Runs the `wasmgrad` command in an empty directory and returns what it did."""
+
+    def run(*args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "wasmgrad", *args],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,103 @@
+"""The command line: each subcommand, and that failures are one sentence and a non-zero exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import wasmgrad
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_version(command: Command) -> None:
+    assert command("--version").stdout == f"wasmgrad {wasmgrad.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "exit_code", "sentence"),
+    [
+        (["train", "--no-such-option"], 2, "No such option: --no-such-option"),
+        (["train", "--epochs", "ten"], 2, "Invalid value for '--epochs'"),
+        (["train", "absent.wasm"], 3, "absent.wasm"),
+        (["train", "--json", "--classic"], 3, "--json and --classic: choose one view"),
+        (["train", "absent.wasm", "--model"], 3, "absent.wasm"),
+        (["train", "--model", "nameless", "x.wasm"], 3, "--model nameless: expected the form NAME=VALUE"),
+        (["train", "--resume", "absent.safetensors"], 3, "absent.safetensors"),
+        (["train", "--data", "absent"], 3, "absent"),
+        (["model", "vgg"], 3, "model 'vgg' is not in the registry; it holds mnist-cnn"),
+        (["model"], 3, "a NAME is needed"),
+        (
+            ["model", "mlp", "-o", "absent/m.pt"],
+            3,
+            "absent/m.pt: cannot be written: No such file or directory",
+        ),
+        (["guest", "build", "absent"], 3, "absent: no such directory"),
+        (["guest", "run", "absent.wasm"], 3, "absent.wasm"),
+    ],
+)
+def test_failure_is_one_sentence(command: Command, args: list[str], exit_code: int, sentence: str) -> None:
+    done = command(*args)
+    assert done.returncode == exit_code
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_model_is_written(command: Command, tmp_path: Path) -> None:
+    done = command("model", "mlp", "-o", "m.pt")
+    assert done.returncode == 0
+    assert done.stdout.startswith("m.pt: ")
+    assert torch.jit.load(tmp_path / "m.pt")(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+
+
+def test_model_list_names_all(command: Command) -> None:
+    lines = command("model", "--list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(wasmgrad.models.names())
+
+
+def test_guest_run_passes_console_and_exit_code(command: Command, regression_guest: Path) -> None:
+    helped = command("guest", "run", str(regression_guest), "--help")
+    assert helped.returncode == 0
+    assert helped.stdout.startswith("usage: regression.wasm")
+    refused = command("guest", "run", str(regression_guest), "--no-such-option")
+    assert refused.returncode == 2
+    assert "--no-such-option" in refused.stderr
+
+
+def test_guest_run_time_limit_has_its_exit_code(
+    command: Command, build_c_guest: Callable[[str], Path]
+) -> None:
+    done = command("guest", "run", "--time-limit", "0.5", str(build_c_guest("misbehave")), "loop")
+    assert done.returncode == 124
+    assert "time limit of 0.5 s" in done.stderr
+
+
+def test_new_guest_builds_and_runs(command: Command, tmp_path: Path) -> None:
+    assert command("guest", "new", "mine").returncode == 0
+    built = command("guest", "build", "mine")
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "mine/mine.wasm").read_bytes()[:4] == b"\0asm"
+
+
+def test_doctor_json_names_every_part(command: Command) -> None:
+    done = command("doctor", "--json")
+    findings = json.loads(done.stdout)
+    parts = {finding["part"] for finding in findings}
+    assert {"WasmEdge", "torch", "CPU", "threads", "tool chain", "cache"} <= parts
+    assert [finding for finding in findings if not finding["ok"]] == []
+    assert done.returncode == 0
+
+
+def test_doctor_says_what_to_do_about_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Command
+) -> None:
+    monkeypatch.setenv("WASMGRAD_CACHE", "/proc/nowhere")
+    done = command("doctor")
+    assert done.returncode == 1
+    assert "MISSING  cache" in done.stdout
+    assert "-> set WASMGRAD_CACHE to a directory that can be written" in done.stdout

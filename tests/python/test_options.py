@@ -1,0 +1,35 @@
+"""Python's lists of options and limits are those of the core."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+from wasmgrad import Limits, TrainingOptions
+from wasmgrad._options import set_options
+
+CPP = Path(__file__).resolve().parents[2] / "cpp"
+
+
+def test_training_options_are_the_fields_of_overrides() -> None:
+    text = (CPP / "training/overrides.hpp").read_text()
+    declared = re.findall(r"std::optional<[\w:]+> ([\w, ]+);", text)
+    fields = {name for names in declared for name in names.split(", ")}
+    assert set(TrainingOptions.__annotations__) == fields
+
+
+def test_limits_are_those_of_the_run_configuration() -> None:
+    text = (CPP / "runner/run_config.hpp").read_text()
+    body = re.search(r"struct Limits \{(.*?)\n\};", text, re.DOTALL)
+    assert body is not None
+    values: dict[str, float] = {}
+    for name, value in re.findall(r"(\w+) = ([^;]+);", body[1]):
+        number = re.sub(r"std::uint64_t\{(\d+)\}", r"\1", value)
+        base, _, shift = number.partition(" << ")
+        values[name] = float(base) * 2 ** int(shift or 0)
+    assert asdict(Limits()) == values
+
+
+def test_options_without_value_are_left_to_the_guest() -> None:
+    assert set_options({"epochs": 3, "seed": None, "nesterov": False}) == {"epochs": 3, "nesterov": False}

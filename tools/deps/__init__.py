@@ -1,0 +1,1 @@
+"""How the native dependencies are found, fetched and adapted. Standard library only."""
