@@ -2,12 +2,14 @@
 
     python -m benchmarks.contestant WAY MODEL THREADS
 
-reads a number of steps a line from standard input and answers with the seconds they took, until end of file. The first answer
-includes warm-up. The coordinator (benchmarks.interleaved) starts several and gives them turns, so that all see the same machine.
+reads a number of steps a line from standard input and answers with the seconds they took, until end of
+file. The first answer includes warm-up. The coordinator (benchmarks.interleaved) starts several and gives
+them turns, so that all see the same machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -33,6 +35,7 @@ def _answer(seconds: float) -> None:
 def _serve_wasmgrad(model: str, threads: int) -> None:
     """Steps through `Trainer.fit`: an epoch of the requested length between two answers."""
     import wasmgrad
+
     from benchmarks import mnist
 
     class Done(Exception):
@@ -59,21 +62,22 @@ def _serve_wasmgrad(model: str, threads: int) -> None:
         learning_rate=LEARNING_RATE,
         threads=threads,
     )
-    try:
+    with contextlib.suppress(Done):
         trainer.fit(wasmgrad.Dataset(mnist.images(), mnist.labels()))
-    except Done:
-        pass
 
 
 def _torch_run(way: str, model: str, threads: int) -> Run:
     import torch
     import wasmgrad
+
     from benchmarks import mnist
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     net = wasmgrad.models.registry[model].make()
-    optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, fused=True if way != "dataloader" else None)
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=LEARNING_RATE, fused=True if way != "dataloader" else None
+    )
     criterion = torch.nn.CrossEntropyLoss()
     bytes_, targets = torch.from_numpy(mnist.images()), torch.from_numpy(mnist.labels())
 

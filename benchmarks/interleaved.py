@@ -2,9 +2,9 @@
 
     python -m benchmarks.interleaved [--models mnist-cnn ...] [--threads 1 2] [--rounds 12] [--json FILE]
 
-Each contestant is a process of its own that has loaded and warmed everything; rounds of steps go to them in turn, in an order that
-rotates, so that a noisy machine is noisy for all. The ratio of a round is the contestant's time by wasmgrad's; the table shows the
-median over rounds, with the quartiles behind it.
+Each contestant is a process of its own that has loaded and warmed everything; rounds of steps go to them in
+turn, in an order that rotates, so that a noisy machine is noisy for all. The ratio of a round is the
+contestant's time by wasmgrad's; the table shows the median over rounds, with the quartiles behind it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ from benchmarks.contestant import BATCH, WAYS
 
 MODELS = {"mnist-cnn": 20, "lenet-5": 60, "mlp": 300}
 """Model and steps a turn: long enough for a steady figure, short enough for many turns."""
-_LABELS = {"dataloader": "eager + DataLoader", "preloaded": "eager, preloaded, fused Adam", "compiled": "torch.compile"}
+_LABELS = {
+    "dataloader": "eager + DataLoader",
+    "preloaded": "eager, preloaded, fused Adam",
+    "compiled": "torch.compile",
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,9 @@ def compare(model: str, threads: int, rounds: int) -> list[Ratio]:
 
 def table(ratios: Sequence[Ratio]) -> Table:
     """The ratios, a row for each model and thread count."""
-    result = Table(title=f"Training step, batch {BATCH}, f32: time of each way by wasmgrad's (median, quartiles)")
+    result = Table(
+        title=f"Training step, batch {BATCH}, f32: time of each way by wasmgrad's (median, quartiles)"
+    )
     result.add_column("model")
     result.add_column("threads", justify="right")
     result.add_column("wasmgrad", justify="right")
@@ -111,7 +117,9 @@ def table(ratios: Sequence[Ratio]) -> Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Training speed against PyTorch, as ratios from one interleaved run.")
+    parser = argparse.ArgumentParser(
+        description="Training speed against PyTorch, as ratios from one interleaved run."
+    )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, len(os.sched_getaffinity(0))}))
     parser.add_argument("--rounds", type=int, default=12)
@@ -125,7 +133,9 @@ def main() -> None:
     ]
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table(ratios))
-    console.print(f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores", style="dim")
+    console.print(
+        f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores", style="dim"
+    )
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(ratio) for ratio in ratios], indent=2) + "\n")
 

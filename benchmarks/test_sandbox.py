@@ -15,7 +15,8 @@ _STEPS = 40
 
 def _epoch_seconds(train: str) -> float:
     """Seconds of the second of two short epochs, trained in a fresh process by the statement `train`."""
-    program = f"import wasmgrad\nfrom benchmarks import mnist\noptions = dict(epochs=2, batches_per_epoch={_STEPS})\n{train}"
+    options = f"options = dict(epochs=2, batches_per_epoch={_STEPS})"
+    program = f"import wasmgrad\nfrom benchmarks import mnist\n{options}\n{train}"
     run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     return float(run.stdout)
 

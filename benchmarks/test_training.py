@@ -32,7 +32,7 @@ def test_epoch(benchmark: BenchmarkFixture, model: str, threads: int, train_set:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("model", MODELS)
 def test_never_slower_than_pytorch(model: str, threads: int) -> None:
-    """Each way of PyTorch's takes at least as long; the usual one, with a DataLoader, at least twice as long on mnist-cnn."""
+    """Each way of PyTorch's takes at least as long; the one with a DataLoader twice as long on mnist-cnn."""
     ratios = {ratio.way: ratio.median for ratio in compare(model, threads, rounds=8)}
     assert ratios["dataloader"] >= (2.0 if model == "mnist-cnn" else 1.0)
     assert ratios["preloaded"] >= 1.0

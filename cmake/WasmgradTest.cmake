@@ -10,6 +10,8 @@ function(wasmgrad_add_test name)
   endif()
   add_executable(${name} ${arg_SOURCES} "${PROJECT_SOURCE_DIR}/tests/cpp/main.cpp")
   target_link_libraries(${name} PRIVATE ${arg_LIBS} doctest::doctest)
+  # What is measured or tested lies in the libraries; optimising the tests themselves only takes time.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(
     ${name} PROPERTIES TIMEOUT 300 ENVIRONMENT

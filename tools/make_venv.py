@@ -75,7 +75,7 @@ def install(wanted: list[str]) -> None:
 def _create() -> None:
     """A virtual environment with pip, also where the distribution split ensurepip off."""
     try:
-        import ensurepip  # noqa: F401, PLC0415  (absent on Debian without python3-venv)
+        import ensurepip  # noqa: F401  (absent on Debian without python3-venv)
     except ImportError:
         _create_without_ensurepip()
     else:

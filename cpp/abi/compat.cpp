@@ -18,23 +18,30 @@ Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(m
 
 Expected<DType> element_type(std::uint8_t value) {
   switch (static_cast<layout::DType>(value)) {
-    case layout::DType::kF16: return DType::kF16;
-    case layout::DType::kF32: return DType::kF32;
-    case layout::DType::kU8: return DType::kU8;
-    case layout::DType::kI32: return DType::kI32;
-    case layout::DType::kI64: return DType::kI64;
+    case layout::DType::kF16:
+      return DType::kF16;
+    case layout::DType::kF32:
+      return DType::kF32;
+    case layout::DType::kU8:
+      return DType::kU8;
+    case layout::DType::kI32:
+      return DType::kI32;
+    case layout::DType::kI64:
+      return DType::kI64;
   }
   return invalid("dtype " + std::to_string(value) +
                  " is not known; expected 0 (f16), 1 (f32), 2 (u8), 3 (i32) or 4 (i64)");
 }
 
-Expected<std::vector<std::int64_t>> read_dims(const GuestMemory& memory, std::uint32_t address, std::uint32_t bytes) {
+Expected<std::vector<std::int64_t>> read_dims(const GuestMemory& memory, std::uint32_t address,
+                                              std::uint32_t bytes) {
   if (bytes % sizeof(std::uint32_t) != 0) {
     return invalid("dimensions take " + std::to_string(bytes) + " bytes, which is no multiple of 4");
   }
   if (bytes / sizeof(std::uint32_t) > TensorView::kMaxRank) {
     return invalid("a tensor of " + std::to_string(bytes / sizeof(std::uint32_t)) +
-                   " dimensions was given; at most " + std::to_string(TensorView::kMaxRank) + " are supported");
+                   " dimensions was given; at most " + std::to_string(TensorView::kMaxRank) +
+                   " are supported");
   }
   WASMGRAD_ASSIGN(const auto range, memory.bytes(address, bytes, "dimensions"));
   std::vector<std::int64_t> dims;
@@ -84,7 +91,8 @@ double half_to_double(std::uint16_t bits) {
   return (bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
-// The first element that is no whole number in 0..classes-1. T is how the element is stored; `to_number` makes it comparable.
+// The first element that is no whole number in 0..classes-1. T is how the element is stored; `to_number`
+// makes it comparable.
 template <class T, class ToNumber>
 Status check_elements(std::span<const std::byte> data, std::int64_t classes, ToNumber to_number) {
   for (std::size_t i = 0; i < data.size() / sizeof(T); ++i) {
@@ -106,8 +114,8 @@ Status check_elements(std::span<const std::byte> data, std::int64_t classes, ToN
 
 std::vector<ValueType> train_parameters(bool has_model_path) {
   using enum ValueType;
-  std::vector<ValueType> types{kI32, kI32, kI64, kI32, kF64, kI32, kI64, kI32, kI32};
-  if (has_model_path) types.resize(11, kI32);
+  std::vector<ValueType> types{kI32, kI32, kI64, kI32, kF64, kI32, kI64, kI32, kI32, kI32, kI32};
+  if (!has_model_path) types.resize(types.size() - 2);
   return types;
 }
 
@@ -135,12 +143,14 @@ std::string_view tensor_role(std::size_t index) { return kRoles[index]; }
 Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const TrainArguments& arguments) {
   const std::uint32_t count = arguments.tensor_count;
   if (count != 2 && count != 4 && count != 6) {
-    return invalid(std::to_string(count) +
-                   " tensors were given; expected 2 (train images and labels), 4 (and test images and labels) or 6 (and "
-                   "validation images and labels)");
+    return invalid(
+        std::to_string(count) +
+        " tensors were given; expected 2 (train images and labels), 4 (and test images and labels) or 6 (and "
+        "validation images and labels)");
   }
-  WASMGRAD_ASSIGN(const auto pointers, memory.bytes(arguments.tensors, std::uint64_t{count} * layout::kPointerBytes,
-                                                    "the array of tensor addresses"));
+  WASMGRAD_ASSIGN(const auto pointers,
+                  memory.bytes(arguments.tensors, std::uint64_t{count} * layout::kPointerBytes,
+                               "the array of tensor addresses"));
   std::vector<TensorView> tensors;
   for (std::uint32_t i = 0; i < count; ++i) {
     std::uint32_t record = 0;
@@ -158,12 +168,18 @@ Status check_labels(const TensorView& labels, std::int64_t classes) {
   const auto same = [](auto value) { return value; };
   const auto widen = [](auto value) { return static_cast<std::int64_t>(value); };
   switch (labels.dtype()) {
-    case DType::kU8: return check_elements<std::uint8_t>(labels.data(), classes, widen);
-    case DType::kI32: return check_elements<std::int32_t>(labels.data(), classes, widen);
-    case DType::kI64: return check_elements<std::int64_t>(labels.data(), classes, same);
-    case DType::kF32: return check_elements<float>(labels.data(), classes, same);
-    case DType::kF64: return check_elements<double>(labels.data(), classes, same);
-    case DType::kF16: return check_elements<std::uint16_t>(labels.data(), classes, half_to_double);
+    case DType::kU8:
+      return check_elements<std::uint8_t>(labels.data(), classes, widen);
+    case DType::kI32:
+      return check_elements<std::int32_t>(labels.data(), classes, widen);
+    case DType::kI64:
+      return check_elements<std::int64_t>(labels.data(), classes, same);
+    case DType::kF32:
+      return check_elements<float>(labels.data(), classes, same);
+    case DType::kF64:
+      return check_elements<double>(labels.data(), classes, same);
+    case DType::kF16:
+      return check_elements<std::uint16_t>(labels.data(), classes, half_to_double);
     case DType::kBF16:
       return check_elements<std::uint16_t>(labels.data(), classes, [](std::uint16_t bits) {
         return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);

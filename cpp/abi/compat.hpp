@@ -1,4 +1,5 @@
-// The compatibility imports taken apart: arguments and tensor records, checked against guest memory, as typed values.
+// The compatibility imports taken apart: arguments and tensor records, checked against guest memory, as typed
+// values.
 //
 // It must not know what training is. Private to abi/.
 #pragma once
@@ -41,11 +42,12 @@ TrainArguments train_arguments(std::span<const Value> values, bool has_model_pat
 /// "train images", "train labels", "test images", ... by position.
 std::string_view tensor_role(std::size_t index);
 
-/// Views of all tensors, in guest memory. Errors: kInvalidArgument for a count other than 2, 4 or 6, and for any record, data,
-/// dimensions or name that is out of bounds or contradicts itself; the tensor is named.
+/// Views of all tensors, in guest memory. Errors: kInvalidArgument for a count other than 2, 4 or 6, and for
+/// any record, data, dimensions or name that is out of bounds or contradicts itself; the tensor is named.
 Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const TrainArguments& arguments);
 
-/// Errors: kInvalidArgument naming the first class index outside 0..classes-1. `labels` may have any element type.
+/// Errors: kInvalidArgument naming the first class index outside 0..classes-1. `labels` may have any element
+/// type.
 Status check_labels(const TensorView& labels, std::int64_t classes);
 
 }  // namespace wasmgrad::abi

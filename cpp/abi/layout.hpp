@@ -1,14 +1,16 @@
-// The compatibility imports as bytes: names, record layouts and numbers that the guest SDK, this host and the tests agree on.
+// The compatibility imports as bytes: names, record layouts and numbers that the guest SDK, this host and the
+// tests agree on.
 //
-// Little-endian, 32-bit guest addresses. Dtypes, optimizers and losses beyond the first ones extend the earlier numbering.
+// Little-endian, 32-bit guest addresses. Dtypes, optimizers and losses beyond the first ones extend the
+// earlier numbering.
 #pragma once
 
 #include <cstdint>
 
 namespace wasmgrad::abi::layout {
 
-/// `train` with a model path: (i32 tensors, i32 n, i64 labels, i32 device, f64 learning_rate, i32 epochs, i64 batch_size,
-/// i32 optimizer, i32 loss, i32 model_path, i32 model_path_length).
+/// `train` with a model path: (i32 tensors, i32 n, i64 labels, i32 device, f64 learning_rate, i32 epochs, i64
+/// batch_size, i32 optimizer, i32 loss, i32 model_path, i32 model_path_length).
 inline constexpr char kModule[] = "wasmedge-nn-training";
 /// The older `train`: the same without the last two; the model is the host's default one.
 inline constexpr char kPathlessModule[] = "naive-math";

@@ -27,7 +27,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 Status check_host_target(const std::filesystem::path& path) {
   const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   if (::access(parent.c_str(), W_OK | X_OK) == 0) return {};
-  return Error{Errc::kRuntimeError, "cannot write '" + path.string() + "': its directory is missing or not writable"};
+  return Error{Errc::kRuntimeError,
+               "cannot write '" + path.string() + "': its directory is missing or not writable"};
 }
 
 // `a/b/model.pt` becomes `a/b/trained_model.pt`.
@@ -62,8 +63,8 @@ class TrainCall {
     if (config_.observer != nullptr) config_.observer->on_classes(arguments_.labels);
     WASMGRAD_ASSIGN(training::Model model,
                     training::Model::load(source.archive, source.name, config_.max_tensor_bytes));
-    WASMGRAD_ASSIGN(training::Trainer trainer, training::Trainer::create(std::move(model), options, config_.observer,
-                                                                         config_.stop));
+    WASMGRAD_ASSIGN(training::Trainer trainer,
+                    training::Trainer::create(std::move(model), options, config_.observer, config_.stop));
     if (config_.resume) {
       WASMGRAD_ASSIGN(const auto checkpoint, read_file(*config_.resume, config_.max_model_file_bytes * 4));
       if (const Status status = trainer.restore(checkpoint); !status) {
@@ -96,8 +97,8 @@ class TrainCall {
     options = config_.overrides.apply(options);
     WASMGRAD_CHECK(training::validate(options));
     if (training::is_classification(options.loss) && arguments_.labels == 0) {
-      return invalid("the number of labels is 0, but the loss " + std::string(training::name_of(options.loss)) +
-                     " needs the number of classes");
+      return invalid("the number of labels is 0, but the loss " +
+                     std::string(training::name_of(options.loss)) + " needs the number of classes");
     }
     return options;
   }
@@ -109,7 +110,8 @@ class TrainCall {
       }
       return named_model("default model", *config_.default_model);
     }
-    WASMGRAD_ASSIGN(const auto text, memory_.text(arguments_.model_path, arguments_.model_path_bytes, "model path"));
+    WASMGRAD_ASSIGN(const auto text,
+                    memory_.text(arguments_.model_path, arguments_.model_path_bytes, "model path"));
     constexpr std::size_t kMaxPath = 4096;
     if (text.empty() || text.size() > kMaxPath) {
       return invalid("the model path has " + std::to_string(text.size()) + " bytes; expected 1 to " +
@@ -124,7 +126,8 @@ class TrainCall {
     return ModelSource{path, std::move(archive).value(), trained_path(path)};
   }
 
-  [[nodiscard]] Expected<ModelSource> named_model(const std::string& what, const std::filesystem::path& file) const {
+  [[nodiscard]] Expected<ModelSource> named_model(const std::string& what,
+                                                  const std::filesystem::path& file) const {
     auto archive = read_file(file, config_.max_model_file_bytes);
     if (!archive) return archive.error().within(what);
     return ModelSource{file.filename().string(), std::move(archive).value(), std::nullopt};
@@ -178,7 +181,8 @@ class TrainCall {
       if (config_.observer != nullptr) config_.observer->on_checkpoint(config_.checkpoint->native(), epoch);
       return {};
     };
-    WASMGRAD_ASSIGN(training::FitReport report, trainer.fit(datasets_[0], dataset(2), dataset(1), save_state));
+    WASMGRAD_ASSIGN(training::FitReport report,
+                    trainer.fit(datasets_[0], dataset(2), dataset(1), save_state));
     WASMGRAD_ASSIGN(std::vector<std::byte> archive, trainer.model().save());
     const bool interrupted = report.interrupted;
     host_.outcome_ = TrainingOutcome{std::move(report), std::move(archive)};

@@ -1,6 +1,8 @@
-// The training host as guests see it: which data, models and directories one sandbox may use, and what its calls produce.
+// The training host as guests see it: which data, models and directories one sandbox may use, and what its
+// calls produce.
 //
-// Engine-neutral: it sees guest memory, scalars and grants. functions() lists the imports to register with any engine.
+// Engine-neutral: it sees guest memory, scalars and grants. functions() lists the imports to register with
+// any engine.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +29,11 @@ struct HostConfig {
   /// The model of guests whose import has no model argument.
   std::optional<std::filesystem::path> default_model;
   training::Overrides overrides;
-  std::uint64_t max_tensor_bytes = std::uint64_t{4} << 30;  ///< host copies of guest tensors, and model storages
+  std::uint64_t max_tensor_bytes = std::uint64_t{4}
+                                   << 30;  ///< host copies of guest tensors, and model storages
   std::uint64_t max_model_file_bytes = std::uint64_t{2} << 30;
-  /// Where the trained model goes on the host. Absent: `trained_<name>` beside the model, when it came from a preopen.
+  /// Where the trained model goes on the host. Absent: `trained_<name>` beside the model, when it came from a
+  /// preopen.
   std::optional<std::filesystem::path> output;
   std::optional<std::filesystem::path> checkpoint;  ///< written after every epoch and when interrupted
   std::optional<std::filesystem::path> resume;      ///< restored before the first step
@@ -47,7 +51,8 @@ class TrainingHost {
  public:
   explicit TrainingHost(HostConfig config);
 
-  /// `wasmedge-nn-training.train` (11 arguments) and `naive-math.train` (9). They refer to this host, which must outlive them.
+  /// `wasmedge-nn-training.train` (11 arguments) and `naive-math.train` (9). They refer to this host, which
+  /// must outlive them.
   [[nodiscard]] std::vector<HostFunction> functions();
 
   /// The last completed training, if the guest trained.

@@ -67,7 +67,8 @@ Status replace_in(int directory, const std::string& name, const std::string& wha
   static std::atomic<unsigned> counter{0};
   const std::string temporary =
       "." + name.substr(0, 200) + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
-  UniqueFd fd(::openat(directory, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  UniqueFd fd(
+      ::openat(directory, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
   int error = fd ? 0 : errno;
   const bool created = error == 0;
   if (error == 0) error = write_all(fd.get(), contents);
@@ -120,7 +121,8 @@ Expected<Place> locate(const std::vector<Preopen>& preopens, std::string_view gu
   bool matched_absolute = false;
   for (const Preopen& preopen : preopens) {
     const GuestPath prefix(preopen.guest_path);
-    // A guest's current directory is "/": a relative path may lie in an absolute preopen, but not the other way round.
+    // A guest's current directory is "/": a relative path may lie in an absolute preopen, but not the other
+    // way round.
     if ((path.absolute && !prefix.absolute) || !path.starts_with(prefix)) continue;
     const std::size_t length = prefix.components.size();
     const bool better = place.preopen == nullptr || length > matched ||
@@ -131,7 +133,8 @@ Expected<Place> locate(const std::vector<Preopen>& preopens, std::string_view gu
     matched_absolute = prefix.absolute;
   }
   if (place.preopen == nullptr) {
-    return Error{Errc::kSecurity, in_quotes(guest_path) + " is in none of the directories that the guest was given"};
+    return Error{Errc::kSecurity,
+                 in_quotes(guest_path) + " is in none of the directories that the guest was given"};
   }
   for (std::size_t i = matched; i < path.components.size(); ++i) {
     if (i != matched) place.rest += '/';
@@ -145,8 +148,8 @@ Expected<UniqueFd> open_preopen(const Preopen& preopen) {
   UniqueFd directory(::open(preopen.host_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) {
     return Error{errno == ENOENT ? Errc::kNotFound : Errc::kRuntimeError,
-                 "cannot open the directory " + in_quotes(preopen.host_path.native()) + " given to the guest as " +
-                     in_quotes(preopen.guest_path) + ": " + system_reason(errno)};
+                 "cannot open the directory " + in_quotes(preopen.host_path.native()) +
+                     " given to the guest as " + in_quotes(preopen.guest_path) + ": " + system_reason(errno)};
   }
   return directory;
 }
@@ -199,27 +202,32 @@ Expected<std::vector<std::byte>> read_file(const std::filesystem::path& path, st
     if (errno == ENOENT || errno == ENOTDIR) {
       return Error{Errc::kNotFound, in_quotes(path.native()) + " does not exist"};
     }
-    return Error{Errc::kRuntimeError, "cannot open " + in_quotes(path.native()) + ": " + system_reason(errno)};
+    return Error{Errc::kRuntimeError,
+                 "cannot open " + in_quotes(path.native()) + ": " + system_reason(errno)};
   }
   return read_all(fd.get(), in_quotes(path.native()), max_bytes);
 }
 
 Status write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> contents) {
-  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const std::filesystem::path parent =
+      path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   const std::string name = path.filename();
   if (name.empty() || name == "." || name == "..") {
-    return Error{Errc::kRuntimeError, "cannot write " + in_quotes(path.native()) + ": it does not name a file"};
+    return Error{Errc::kRuntimeError,
+                 "cannot write " + in_quotes(path.native()) + ": it does not name a file"};
   }
   const UniqueFd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) {
-    return Error{Errc::kRuntimeError, "cannot write " + in_quotes(path.native()) + ": " + system_reason(errno)};
+    return Error{Errc::kRuntimeError,
+                 "cannot write " + in_quotes(path.native()) + ": " + system_reason(errno)};
   }
   return replace_in(directory.get(), name, in_quotes(path.native()), contents);
 }
 
 Expected<Preopen> Preopen::parse(std::string_view text) {
   const auto invalid = [&](const std::string& why) {
-    return Error{Errc::kInvalidArgument, "directory " + in_quotes(text) + ": " + why + "; expected HOST:GUEST[:ro]"};
+    return Error{Errc::kInvalidArgument,
+                 "directory " + in_quotes(text) + ": " + why + "; expected HOST:GUEST[:ro]"};
   };
   std::vector<std::string_view> parts;
   for (std::string_view left = text;;) {
@@ -233,7 +241,8 @@ Expected<Preopen> Preopen::parse(std::string_view text) {
     if (part.empty()) return invalid("a part is empty");
     if (part.find('\0') != std::string_view::npos) return invalid("it has a zero byte");
   }
-  if (parts.size() == 3 && parts[2] != "ro") return invalid("the flag " + in_quotes(parts[2]) + " is not known");
+  if (parts.size() == 3 && parts[2] != "ro")
+    return invalid("the flag " + in_quotes(parts[2]) + " is not known");
   Preopen preopen;
   preopen.host_path = parts[0];
   preopen.guest_path = parts.size() > 1 ? parts[1] : parts[0];

@@ -1,7 +1,7 @@
 // Files: bounded reading, all-or-nothing writing, and the directories a guest was granted.
 //
-// Everything the host opens on behalf of a guest goes through Grants::open_*, which cannot leave a granted directory: paths are
-// resolved by the kernel (openat2 with RESOLVE_BENEATH), symbolic links included.
+// Everything the host opens on behalf of a guest goes through Grants::open_*, which cannot leave a granted
+// directory: paths are resolved by the kernel (openat2 with RESOLVE_BENEATH), symbolic links included.
 #pragma once
 
 #include <cstddef>
@@ -16,11 +16,13 @@
 
 namespace wasmgrad {
 
-/// Reads a whole regular file. Errors: kNotFound, kRuntimeError, kTooLarge when it is longer than `max_bytes`.
+/// Reads a whole regular file. Errors: kNotFound, kRuntimeError, kTooLarge when it is longer than
+/// `max_bytes`.
 Expected<std::vector<std::byte>> read_file(const std::filesystem::path& path, std::uint64_t max_bytes);
 
-/// Replaces `path` by `contents`, or leaves it as it was: written to a temporary name in the same directory, fsynced, renamed, and
-/// the directory fsynced. The temporary file is removed on failure. Errors: kRuntimeError with the system's reason (disk full, ...).
+/// Replaces `path` by `contents`, or leaves it as it was: written to a temporary name in the same directory,
+/// fsynced, renamed, and the directory fsynced. The temporary file is removed on failure. Errors:
+/// kRuntimeError with the system's reason (disk full, ...).
 Status write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> contents);
 
 /// A host directory that a guest sees under `guest_path`.
@@ -29,7 +31,8 @@ struct Preopen {
   std::string guest_path;
   bool read_only = false;
 
-  /// Parses "HOST:GUEST[:ro]"; "DIR" alone means "DIR:DIR". Errors: kInvalidArgument when a part is empty or the flag unknown.
+  /// Parses "HOST:GUEST[:ro]"; "DIR" alone means "DIR:DIR". Errors: kInvalidArgument when a part is empty or
+  /// the flag unknown.
   static Expected<Preopen> parse(std::string_view text);
 };
 
@@ -40,12 +43,14 @@ class Grants {
 
   [[nodiscard]] const std::vector<Preopen>& preopens() const noexcept { return preopens_; }
 
-  /// Reads the file that the guest calls `guest_path`, resolved against the preopen with the longest matching prefix.
-  /// Errors: kSecurity when the path is absolute and matches no preopen, or leaves its preopen by ".." or a symbolic link;
-  /// kNotFound; kTooLarge.
-  [[nodiscard]] Expected<std::vector<std::byte>> read(std::string_view guest_path, std::uint64_t max_bytes) const;
+  /// Reads the file that the guest calls `guest_path`, resolved against the preopen with the longest matching
+  /// prefix. Errors: kSecurity when the path is absolute and matches no preopen, or leaves its preopen by
+  /// ".." or a symbolic link; kNotFound; kTooLarge.
+  [[nodiscard]] Expected<std::vector<std::byte>> read(std::string_view guest_path,
+                                                      std::uint64_t max_bytes) const;
 
-  /// Writes atomically the file that the guest calls `guest_path`; the same rules, and kSecurity in a read-only preopen.
+  /// Writes atomically the file that the guest calls `guest_path`; the same rules, and kSecurity in a
+  /// read-only preopen.
   [[nodiscard]] Status write(std::string_view guest_path, std::span<const std::byte> contents) const;
 
   /// What write() would refuse before touching the disk, so that a long run can find out at its start.

@@ -11,8 +11,8 @@ Expected<std::span<const std::byte>> GuestMemory::bytes(std::uint32_t address, s
   if (length > memory_.size() || address > memory_.size() - length) {
     char hex[16];
     std::snprintf(hex, sizeof hex, "0x%x", address);
-    return Error{Errc::kInvalidArgument, std::string(what) + " of " + std::to_string(length) + " bytes at " + hex +
-                                             " runs past the end of guest memory (" +
+    return Error{Errc::kInvalidArgument, std::string(what) + " of " + std::to_string(length) + " bytes at " +
+                                             hex + " runs past the end of guest memory (" +
                                              std::to_string(memory_.size()) + " bytes)"};
   }
   return std::span<const std::byte>(memory_.subspan(address, length));

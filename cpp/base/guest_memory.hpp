@@ -1,7 +1,7 @@
 // A guest's linear memory, seen by host functions: every access is checked over its full extent, in 64 bits.
 //
-// It must not know which engine owns the memory. It is valid only inside one host call: a guest that grows its memory may move
-// it, so nothing here is kept after the call returns.
+// It must not know which engine owns the memory. It is valid only inside one host call: a guest that grows
+// its memory may move it, so nothing here is kept after the call returns.
 #pragma once
 
 #include <cstddef>

@@ -44,7 +44,8 @@ UniqueFd open_beneath_by_component(int directory, const std::string& path, int f
     components.push_back(path.substr(begin, end - begin));
     begin = end + 1;
   }
-  // The chain of open directories below `directory`: ".." pops, so that it never depends on what a directory's parent is now.
+  // The chain of open directories below `directory`: ".." pops, so that it never depends on what a
+  // directory's parent is now.
   std::vector<UniqueFd> chain;
   auto top = [&] { return chain.empty() ? directory : chain.back().get(); };
   while (components.size() > 1 || components.back() == "." || components.back() == "..") {

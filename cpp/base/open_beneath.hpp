@@ -1,5 +1,5 @@
-// Opening a path that somebody else chose without leaving a directory: the kernel's openat2, or the same by hand on kernels that
-// lack it. It must not know what a preopen is.
+// Opening a path that somebody else chose without leaving a directory: the kernel's openat2, or the same by
+// hand on kernels that lack it. It must not know what a preopen is.
 #pragma once
 
 #include <sys/types.h>
@@ -30,8 +30,9 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-/// Opens `path`, relative to `directory` and never outside it; close-on-exec is always added to `flags`. On failure the result
-/// is empty and errno is set: EXDEV when the path would leave the directory, ELOOP when a symbolic link is in the way.
+/// Opens `path`, relative to `directory` and never outside it; close-on-exec is always added to `flags`. On
+/// failure the result is empty and errno is set: EXDEV when the path would leave the directory, ELOOP when a
+/// symbolic link is in the way.
 UniqueFd open_beneath(int directory, const std::string& path, int flags, mode_t mode = 0);
 
 /// The same without openat2: one component at a time, refusing every symbolic link (ELOOP).

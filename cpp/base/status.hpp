@@ -1,7 +1,7 @@
 // Errors as values: a kind, and one sentence for a person.
 //
-// Nothing in the core throws across a function that can be reached from a guest; whatever may fail returns Expected<T> or
-// Status. It must not know where an error ends up (a trap, an exit code, a Python exception).
+// Nothing in the core throws across a function that can be reached from a guest; whatever may fail returns
+// Expected<T> or Status. It must not know where an error ends up (a trap, an exit code, a Python exception).
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace wasmgrad {
 
-/// What kind of failure happened. Values are those of the wasi-nn `nn_errno` where it has one (1..9), so that a guest can be
-/// told the same number on every engine.
+/// What kind of failure happened. Values are those of the wasi-nn `nn_errno` where it has one (1..9), so that
+/// a guest can be told the same number on every engine.
 enum class Errc : std::uint32_t {
   kInvalidArgument = 1,       ///< an argument is out of range or contradicts another one
   kInvalidEncoding = 2,       ///< bytes are not in the format they should be in
@@ -45,8 +45,10 @@ struct Error {
 template <class T>
 class [[nodiscard]] Expected {
  public:
-  Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(google-explicit-constructor)
-  Expected(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Expected(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Expected(Error error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool has_value() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return has_value(); }
@@ -81,16 +83,16 @@ class [[nodiscard]] Status {
 }  // namespace wasmgrad
 
 // Returns the error of `expression` (a Status or Expected) from the enclosing function, if there is one.
-#define WASMGRAD_CHECK(expression)                                       \
-  do {                                                                   \
-    if (auto wasmgrad_status_ = (expression); !wasmgrad_status_)         \
-      return wasmgrad_status_.error();                                   \
+#define WASMGRAD_CHECK(expression)                                                                \
+  do {                                                                                            \
+    if (auto wasmgrad_status_ = (expression); !wasmgrad_status_) return wasmgrad_status_.error(); \
   } while (false)
 
 #define WASMGRAD_JOIN_(a, b) a##b
 #define WASMGRAD_JOIN(a, b) WASMGRAD_JOIN_(a, b)
 
-// `WASMGRAD_ASSIGN(auto x, f())`: x is the value of f(), or its error is returned from the enclosing function.
+// `WASMGRAD_ASSIGN(auto x, f())`: x is the value of f(), or its error is returned from the enclosing
+// function.
 #define WASMGRAD_ASSIGN(target, expression) \
   WASMGRAD_ASSIGN_(target, expression, WASMGRAD_JOIN(wasmgrad_expected_, __LINE__))
 #define WASMGRAD_ASSIGN_(target, expression, name) \

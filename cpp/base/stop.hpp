@@ -13,8 +13,8 @@ class StopToken {
   void reset() noexcept { requested_.store(false, std::memory_order_relaxed); }
   [[nodiscard]] bool requested() const noexcept { return requested_.load(std::memory_order_relaxed); }
 
-  /// Whether somebody will look at the request soon. Where nobody does, the owner may as well end the process. Safe in a signal
-  /// handler.
+  /// Whether somebody will look at the request soon. Where nobody does, the owner may as well end the
+  /// process. Safe in a signal handler.
   [[nodiscard]] bool polled() const noexcept { return pollers_.load(std::memory_order_relaxed) > 0; }
 
   /// Held while a loop polls `token`, which may be null.

@@ -9,13 +9,11 @@ namespace {
 struct DTypeInfo {
   std::size_t size;
   std::string_view name;
-  std::string_view torch_name;
 };
 
 // Indexed by the enumerator's value.
 constexpr DTypeInfo kDTypes[] = {
-    {2, "f16", "Half"}, {4, "f32", "Float"}, {8, "f64", "Double"},   {1, "u8", "Byte"},
-    {4, "i32", "Int"},  {8, "i64", "Long"},  {2, "bf16", "BFloat16"},
+    {2, "f16"}, {4, "f32"}, {8, "f64"}, {1, "u8"}, {4, "i32"}, {8, "i64"}, {2, "bf16"},
 };
 
 const DTypeInfo& info(DType dtype) noexcept { return kDTypes[static_cast<std::size_t>(dtype)]; }
@@ -24,7 +22,6 @@ const DTypeInfo& info(DType dtype) noexcept { return kDTypes[static_cast<std::si
 
 std::size_t dtype_size(DType dtype) noexcept { return info(dtype).size; }
 std::string_view dtype_name(DType dtype) noexcept { return info(dtype).name; }
-std::string_view dtype_torch_name(DType dtype) noexcept { return info(dtype).torch_name; }
 
 std::string format_shape(std::span<const std::int64_t> shape) {
   std::string text = "[";
@@ -53,12 +50,13 @@ Expected<TensorView> TensorView::create(std::string name, DType dtype, std::vect
   std::int64_t bytes = 0;
   overflow = overflow || __builtin_mul_overflow(numel, static_cast<std::int64_t>(dtype_size(dtype)), &bytes);
   if (overflow) {
-    return Error{Errc::kInvalidArgument, "the number of elements of shape " + format_shape(shape) + " overflows"};
+    return Error{Errc::kInvalidArgument,
+                 "the number of elements of shape " + format_shape(shape) + " overflows"};
   }
   if (static_cast<std::uint64_t>(bytes) != data.size()) {
-    return Error{Errc::kInvalidArgument, "shape " + format_shape(shape) + " of " + std::string(dtype_name(dtype)) +
-                                             " takes " + std::to_string(bytes) + " bytes, but " +
-                                             std::to_string(data.size()) + " were given"};
+    return Error{Errc::kInvalidArgument,
+                 "shape " + format_shape(shape) + " of " + std::string(dtype_name(dtype)) + " takes " +
+                     std::to_string(bytes) + " bytes, but " + std::to_string(data.size()) + " were given"};
   }
   TensorView view;
   view.name_ = std::move(name);

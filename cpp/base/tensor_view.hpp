@@ -1,7 +1,8 @@
-// A typed, shaped view of somebody else's bytes: what crosses from a guest, NumPy or a file into the training host.
+// A typed, shaped view of somebody else's bytes: what crosses from a guest, NumPy or a file into the training
+// host.
 //
-// It must not know where the bytes live. A TensorView that exists is consistent: its byte count is the product of its
-// dimensions and the element size, and that product did not overflow.
+// It must not know where the bytes live. A TensorView that exists is consistent: its byte count is the
+// product of its dimensions and the element size, and that product did not overflow.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +25,6 @@ std::size_t dtype_size(DType dtype) noexcept;
 /// Short lower-case name ("f32", "u8", ...).
 std::string_view dtype_name(DType dtype) noexcept;
 
-/// Name used by PyTorch's C++ scalar types ("Float", "Byte", ...), which the classic console lines print.
-std::string_view dtype_torch_name(DType dtype) noexcept;
-
 /// "[60000, 1, 28, 28]".
 std::string format_shape(std::span<const std::int64_t> shape);
 
@@ -36,8 +34,8 @@ class TensorView {
   static constexpr std::size_t kMaxRank = 16;
 
   /// Checks and builds a view of `data`, which must outlive it. Dimensions may be 0; none may be negative.
-  /// Errors: kInvalidArgument when the rank is above kMaxRank, a dimension is negative, the product overflows 63 bits, or the
-  /// product times the element size is not exactly `data.size()`.
+  /// Errors: kInvalidArgument when the rank is above kMaxRank, a dimension is negative, the product overflows
+  /// 63 bits, or the product times the element size is not exactly `data.size()`.
   static Expected<TensorView> create(std::string name, DType dtype, std::vector<std::int64_t> shape,
                                      std::span<const std::byte> data);
 

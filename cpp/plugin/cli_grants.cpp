@@ -12,8 +12,8 @@ namespace {
 
 // Options that take their value from the next argument; all others are flags.
 constexpr std::string_view kOptionsWithValue[] = {
-    "--dir",       "--env",       "--allow-command",     "--forbidden-plugin", "--nn-preload",
-    "--gas-limit", "--time-limit", "--memory-page-limit"};
+    "--dir",        "--env",       "--allow-command", "--forbidden-plugin",
+    "--nn-preload", "--gas-limit", "--time-limit",    "--memory-page-limit"};
 
 std::optional<Preopen> parse_directory(std::string_view text) {
   Preopen preopen;

@@ -1,4 +1,5 @@
-// The directories that the stock `wasmedge` program gives to its guest, read from its command line: a plugin is not told them.
+// The directories that the stock `wasmedge` program gives to its guest, read from its command line: a plugin
+// is not told them.
 #pragma once
 
 #include <span>
@@ -9,8 +10,8 @@
 
 namespace wasmgrad::plugin {
 
-/// The `--dir` options among `arguments` (argv, the program first) up to the name of the wasm file, in WasmEdge's notation
-/// GUEST:HOST[:readonly] or DIR. What does not parse grants nothing.
+/// The `--dir` options among `arguments` (argv, the program first) up to the name of the wasm file, in
+/// WasmEdge's notation GUEST:HOST[:readonly] or DIR. What does not parse grants nothing.
 std::vector<Preopen> parse_cli_grants(std::span<const std::string> arguments);
 
 /// The running program's arguments. Empty where /proc is not there.

@@ -1,4 +1,5 @@
-// The training imports as a plugin of the stock `wasmedge` program: WASMEDGE_PLUGIN_PATH=... wasmedge --dir .:. guest.wasm model.pt
+// The training imports as a plugin of the stock `wasmedge` program: WASMEDGE_PLUGIN_PATH=... wasmedge --dir
+// .:. guest.wasm model.pt
 //
 // The guest's directories are those of the program's own `--dir` options. The owner may set WASMGRAD_EPOCHS,
 // WASMGRAD_BATCHES_PER_EPOCH and, for guests whose import names no model, WASMGRAD_DEFAULT_MODEL.
@@ -27,7 +28,8 @@ std::optional<std::int64_t> integer_from_environment(const char* name) {
   if (text == nullptr) return std::nullopt;
   std::int64_t value = 0;
   const char* end = text + std::strlen(text);
-  if (const auto parsed = std::from_chars(text, end, value); parsed.ptr == end && parsed.ec == std::errc()) return value;
+  if (const auto parsed = std::from_chars(text, end, value); parsed.ptr == end && parsed.ec == std::errc())
+    return value;
   std::fprintf(stderr, "[wasmgrad] %s is '%s'; expected a whole number; it is ignored\n", name, text);
   return std::nullopt;
 }
@@ -38,7 +40,8 @@ abi::TrainingHost& training_host() {
   static abi::TrainingHost host([] {
     abi::HostConfig config;
     config.grants = Grants(plugin::parse_cli_grants(plugin::own_arguments()));
-    if (const char* model = std::getenv("WASMGRAD_DEFAULT_MODEL"); model != nullptr) config.default_model = model;
+    if (const char* model = std::getenv("WASMGRAD_DEFAULT_MODEL"); model != nullptr)
+      config.default_model = model;
     config.overrides.epochs = integer_from_environment("WASMGRAD_EPOCHS");
     config.overrides.batches_per_epoch = integer_from_environment("WASMGRAD_BATCHES_PER_EPOCH");
     config.observer = &observer;

@@ -13,8 +13,11 @@ namespace {
 
 // The earlier host's spellings, by the enumerators' values.
 constexpr std::array<std::string_view, 4> kOptimizers = {"Adam", "RMSProp", "SGD", "AdamW"};
-constexpr std::array<std::string_view, 6> kLosses = {"CrossEntropy", "CrossEntropyForLogits", "MSE",
-                                                     "L1",           "Huber",                 "BCEWithLogits"};
+constexpr std::array<std::string_view, 6> kLosses = {"CrossEntropy", "CrossEntropyForLogits", "MSE", "L1",
+                                                     "Huber",        "BCEWithLogits"};
+
+constexpr std::array<std::string_view, 7> kElementTypes = {"Half", "Float", "Double",  "Uint8",
+                                                           "Int",  "Int64", "BFloat16"};
 
 // The shortest decimal digits that read back as `value`, without an exponent: 0.0001.
 std::string plain(double value) {
@@ -42,19 +45,19 @@ void ClassicObserver::print(std::string_view text) const {
 
 void ClassicObserver::on_tensor(std::string_view role, const TensorView& tensor, double /*seconds*/) {
   print("Preparing " + std::string(role) + " ... [Done] (shape: " + format_shape(tensor.shape()) +
-        ", dtype: " + std::string(dtype_torch_name(tensor.dtype())) + ")");
+        ", dtype: " + std::string(kElementTypes[static_cast<std::size_t>(tensor.dtype())]) + ")");
 }
 
 void ClassicObserver::on_classes(std::int64_t classes) { print("Labels: " + std::to_string(classes)); }
 
 void ClassicObserver::on_fit_begin(const training::FitInfo& info) {
   const training::TrainerOptions& options = *info.options;
-  print("Device: CPU");
+  print("Device: Cpu");
   print("Learning rate: " + plain(options.optimizer.learning_rate));
   print("Epochs: " + std::to_string(options.epochs));
+  print("batch size: " + std::to_string(options.batch_size));
   print("Optimizer: " + std::string(kOptimizers[static_cast<std::size_t>(options.optimizer.kind)]));
   print("Loss function: " + std::string(kLosses[static_cast<std::size_t>(options.loss)]));
-  print("Batch size: " + std::to_string(options.batch_size));
 }
 
 void ClassicObserver::on_initial(const training::Metrics& metrics) {
@@ -70,7 +73,7 @@ void ClassicObserver::on_epoch(const training::EpochReport& report) {
   const training::Metrics& metrics = report.test         ? *report.test
                                      : report.validation ? *report.validation
                                                          : report.train;
-  print("epoch: " + std::to_string(report.epoch) + what + score(metrics));
+  write_fully(fd_, "        epoch: " + std::to_string(report.epoch) + what + score(metrics) + "\n");
 }
 
 void ClassicObserver::on_fit_end(const training::FitReport& report) {

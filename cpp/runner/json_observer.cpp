@@ -12,7 +12,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // nlohmann prints non-finite numbers as null, which is what the events want.
-std::string line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string line(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
 Json to_json(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
@@ -55,20 +57,20 @@ void JsonObserver::on_tensor(std::string_view role, const TensorView& tensor, do
 void JsonObserver::on_fit_begin(const training::FitInfo& info) {
   const training::TrainerOptions& options = *info.options;
   Json json{{"event", "fit"},
-                   {"optimizer", training::name_of(options.optimizer.kind)},
-                   {"loss", training::name_of(options.loss)},
-                   {"learning_rate", options.optimizer.learning_rate},
-                   {"schedule", training::name_of(options.schedule.kind)},
-                   {"epochs", options.epochs},
-                   {"batch_size", options.batch_size},
-                   {"threads", info.threads},
-                   {"seed", options.seed},
-                   {"device", "cpu"},
-                   {"train_samples", info.train_samples},
-                   {"validation_samples", info.validation_samples},
-                   {"test_samples", info.test_samples},
-                   {"parameters", info.parameters},
-                   {"batches", info.batches},
+            {"optimizer", training::name_of(options.optimizer.kind)},
+            {"loss", training::name_of(options.loss)},
+            {"learning_rate", options.optimizer.learning_rate},
+            {"schedule", training::name_of(options.schedule.kind)},
+            {"epochs", options.epochs},
+            {"batch_size", options.batch_size},
+            {"threads", info.threads},
+            {"seed", options.seed},
+            {"device", "cpu"},
+            {"train_samples", info.train_samples},
+            {"validation_samples", info.validation_samples},
+            {"test_samples", info.test_samples},
+            {"parameters", info.parameters},
+            {"batches", info.batches},
             {"start_epoch", info.start_epoch}};
   if (classes_ > 0) json["classes"] = classes_;
   write_line(line(json));

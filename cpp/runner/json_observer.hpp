@@ -1,4 +1,5 @@
-// A run as JSON events, one object a line: what the worker tells its supervisor, and `--json` tells the world.
+// A run as JSON events, one object a line: what the worker tells its supervisor, and `--json` tells the
+// world.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ struct RunEnd {
   std::uint64_t peak_rss_bytes = 0;
 };
 
-/// Events that are no training events, as lines with their newline. Text that is not UTF-8 has its bad bytes replaced.
+/// Events that are no training events, as lines with their newline. Text that is not UTF-8 has its bad bytes
+/// replaced.
 std::string console_event(std::string_view stream, std::string_view text);
 std::string error_event(const Error& error);
 std::string end_event(const RunEnd& end);

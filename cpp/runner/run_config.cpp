@@ -1,6 +1,6 @@
-// The names of keys and the ranges of values live here and nowhere else: both directions walk the same list of fields.
+// The names of keys and the ranges of values live here and nowhere else: both directions walk the same list
+// of fields.
 #include "wasmgrad/runner/run_config.hpp"
-
 
 #include <algorithm>
 #include <limits>
@@ -28,7 +28,6 @@ std::string shown(const Json& value) {
 [[noreturn]] void refuse(const std::string& key, const Json& value, const std::string& expected) {
   throw Refused(key + " is " + shown(value) + "; expected " + expected);
 }
-
 
 std::string read_text(const std::string& key, const Json& value) {
   if (!value.is_string()) refuse(key, value, "a string");
@@ -87,7 +86,9 @@ class ObjectReader {
     const auto found = json_.find(key);
     return found == json_.end() || found->is_null() ? nullptr : &*found;
   }
-  [[nodiscard]] std::string name(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
+  [[nodiscard]] std::string name(const std::string& key) const {
+    return path_.empty() ? key : path_ + "." + key;
+  }
 
   void done() const {
     for (const auto& [key, value] : json_.items()) {

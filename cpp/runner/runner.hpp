@@ -18,7 +18,8 @@ struct RunReport {
   double seconds = 0;
 };
 
-/// Runs the guest to its end. View and wall time are the caller's business (the supervisor's, for an isolated run).
+/// Runs the guest to its end. View and wall time are the caller's business (the supervisor's, for an isolated
+/// run).
 Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop);
 
 }  // namespace wasmgrad::runner

@@ -24,7 +24,8 @@ std::string cpu_identity() {
   std::ifstream info("/proc/cpuinfo");
   std::string identity;
   for (std::string line; std::getline(info, line) && !line.empty();) {
-    if (line.starts_with("model name") || line.starts_with("flags") || line.starts_with("Features")) identity += line;
+    if (line.starts_with("model name") || line.starts_with("flags") || line.starts_with("Features"))
+      identity += line;
   }
   return identity;
 }
@@ -38,7 +39,8 @@ std::string cache_key(std::span<const std::byte> module) {
   return to_hex(hash.finish());
 }
 
-// A library whose last 32 bytes are the digest of all before them; ELF loaders ignore what follows the sections.
+// A library whose last 32 bytes are the digest of all before them; ELF loaders ignore what follows the
+// sections.
 bool is_intact(const fs::path& path) {
   const auto contents = read_file(path, kMaxCompiledBytes);
   if (!contents || contents->size() <= sizeof(Sha256::Digest)) return false;
@@ -51,9 +53,8 @@ Status compile_to(const fs::path& path, std::span<const std::byte> module,
                   const WasmEdge_ConfigureContext* configure) {
   const Compiler compiler(WasmEdge_CompilerCreate(configure));
   if (!compiler) return Error{Errc::kUnsupportedOperation, "this WasmEdge was built without its compiler"};
-  const WasmEdge_Result result =
-      WasmEdge_CompilerCompileFromBuffer(compiler.get(), reinterpret_cast<const std::uint8_t*>(module.data()),
-                                         module.size(), path.c_str());
+  const WasmEdge_Result result = WasmEdge_CompilerCompileFromBuffer(
+      compiler.get(), reinterpret_cast<const std::uint8_t*>(module.data()), module.size(), path.c_str());
   if (WasmEdge_ResultOK(result) && fs::exists(path)) return {};
   return Error{Errc::kRuntimeError, "cannot compile the guest to " + path.string() + ": " +
                                         std::string(WasmEdge_ResultGetMessage(result))};
@@ -66,8 +67,8 @@ CompiledGuest::~CompiledGuest() {
   if (temporary_) fs::remove(path_, ignored);
 }
 
-Expected<CompiledGuest> compile_guest(std::span<const std::byte> module, const WasmEdge_ConfigureContext* configure,
-                                      const fs::path& cache) {
+Expected<CompiledGuest> compile_guest(std::span<const std::byte> module,
+                                      const WasmEdge_ConfigureContext* configure, const fs::path& cache) {
   static std::atomic<unsigned> counter{0};
   const std::string unique = std::to_string(::getpid()) + "-" + std::to_string(counter++);
   std::error_code error;
@@ -79,7 +80,8 @@ Expected<CompiledGuest> compile_guest(std::span<const std::byte> module, const W
   // Libraries in the cache are loaded into the process: nobody else may write there.
   if (fs::create_directories(cache, error); !error) fs::permissions(cache, fs::perms::owner_all, error);
   if (error) {
-    return Error{Errc::kRuntimeError, "cannot use the cache directory " + cache.string() + ": " + error.message()};
+    return Error{Errc::kRuntimeError,
+                 "cannot use the cache directory " + cache.string() + ": " + error.message()};
   }
   const fs::path cached = cache / (cache_key(module) + ".so");
   if (is_intact(cached)) return CompiledGuest(cached, false);

@@ -26,9 +26,11 @@ class CompiledGuest {
   bool temporary_;
 };
 
-/// Compiles `module`, which must have been validated, or finds it in `cache` (empty: no cache). A cached file is used only when it
-/// is byte for byte what was written: its digest is kept at its end. Errors: kRuntimeError.
-Expected<CompiledGuest> compile_guest(std::span<const std::byte> module, const WasmEdge_ConfigureContext* configure,
+/// Compiles `module`, which must have been validated, or finds it in `cache` (empty: no cache). A cached file
+/// is used only when it is byte for byte what was written: its digest is kept at its end. Errors:
+/// kRuntimeError.
+Expected<CompiledGuest> compile_guest(std::span<const std::byte> module,
+                                      const WasmEdge_ConfigureContext* configure,
                                       const std::filesystem::path& cache);
 
 }  // namespace wasmgrad::sandbox

@@ -25,7 +25,8 @@ using Compiler = std::unique_ptr<WasmEdge_CompilerContext, Deleter<WasmEdge_Comp
 using Executor = std::unique_ptr<WasmEdge_ExecutorContext, Deleter<WasmEdge_ExecutorDelete>>;
 using Store = std::unique_ptr<WasmEdge_StoreContext, Deleter<WasmEdge_StoreDelete>>;
 using AstModule = std::unique_ptr<WasmEdge_ASTModuleContext, Deleter<WasmEdge_ASTModuleDelete>>;
-using ModuleInstance = std::unique_ptr<WasmEdge_ModuleInstanceContext, Deleter<WasmEdge_ModuleInstanceDelete>>;
+using ModuleInstance =
+    std::unique_ptr<WasmEdge_ModuleInstanceContext, Deleter<WasmEdge_ModuleInstanceDelete>>;
 using FunctionType = std::unique_ptr<WasmEdge_FunctionTypeContext, Deleter<WasmEdge_FunctionTypeDelete>>;
 
 /// Borrows the text: valid as long as it is.
@@ -34,7 +35,8 @@ inline WasmEdge_String wrap(std::string_view text) {
 }
 inline std::string_view view(WasmEdge_String text) { return {text.Buf, text.Length}; }
 
-/// WebAssembly 2.0 (with SIMD) and extended constant expressions; every later proposal off, whatever the engine's default is.
+/// WebAssembly 2.0 (with SIMD) and extended constant expressions; every later proposal off, whatever the
+/// engine's default is.
 Configure make_configure(std::uint32_t max_memory_pages, bool interpret);
 
 }  // namespace wasmgrad::sandbox

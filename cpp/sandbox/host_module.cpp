@@ -33,11 +33,12 @@ std::span<std::byte> memory_of(const WasmEdge_CallingFrameContext* frame) {
   const std::uint64_t pages = instance != nullptr ? WasmEdge_MemoryInstanceGetPageSize(instance) : 0;
   if (pages == 0) return {};
   // Only the first byte is asked for: the engine's length parameter cannot express all of 4 GiB.
-  return {reinterpret_cast<std::byte*>(WasmEdge_MemoryInstanceGetPointer(instance, 0, 1)), pages * kPageBytes};
+  return {reinterpret_cast<std::byte*>(WasmEdge_MemoryInstanceGetPointer(instance, 0, 1)),
+          pages * kPageBytes};
 }
 
-WasmEdge_Result call_host(void* data, const WasmEdge_CallingFrameContext* frame, const WasmEdge_Value* parameters,
-                          WasmEdge_Value* results) {
+WasmEdge_Result call_host(void* data, const WasmEdge_CallingFrameContext* frame,
+                          const WasmEdge_Value* parameters, WasmEdge_Value* results) {
   const auto& binding = *static_cast<const HostData::Binding*>(data);
   const HostFunction& function = binding.function;
   std::array<Value, kMaxParameters> arguments;
@@ -52,7 +53,8 @@ WasmEdge_Result call_host(void* data, const WasmEdge_CallingFrameContext* frame,
     (*binding.on_error)(status.error());
     return WasmEdge_ResultGen(WasmEdge_ErrCategory_UserLevelError, 1);
   }
-  for (std::size_t i = 0; i < function.results.size(); ++i) results[i] = to_engine(values[i], function.results[i]);
+  for (std::size_t i = 0; i < function.results.size(); ++i)
+    results[i] = to_engine(values[i], function.results[i]);
   return WasmEdge_Result_Success;
 }
 
@@ -81,9 +83,9 @@ Expected<ModuleInstance> make_host_module(const std::string& name, std::vector<H
   for (auto& binding : data.bindings) {
     const auto parameters = engine_types(binding.function.parameters);
     const auto results = engine_types(binding.function.results);
-    const FunctionType type(WasmEdge_FunctionTypeCreate(
-        parameters.data(), static_cast<std::uint32_t>(parameters.size()), results.data(),
-        static_cast<std::uint32_t>(results.size())));
+    const FunctionType type(
+        WasmEdge_FunctionTypeCreate(parameters.data(), static_cast<std::uint32_t>(parameters.size()),
+                                    results.data(), static_cast<std::uint32_t>(results.size())));
     WasmEdge_ModuleInstanceAddFunction(module.get(), wrap(binding.function.name),
                                        WasmEdge_FunctionInstanceCreate(type.get(), call_host, &binding, 0));
   }

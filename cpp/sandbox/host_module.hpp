@@ -13,8 +13,9 @@
 
 namespace wasmgrad::sandbox {
 
-/// The module `name` with `functions`, which it owns. A function that returns an error traps the guest, after `on_error` was
-/// called with it. Errors: kInvalidArgument when a function has more than 16 parameters or 4 results.
+/// The module `name` with `functions`, which it owns. A function that returns an error traps the guest, after
+/// `on_error` was called with it. Errors: kInvalidArgument when a function has more than 16 parameters or 4
+/// results.
 Expected<ModuleInstance> make_host_module(const std::string& name, std::vector<HostFunction> functions,
                                           std::function<void(const Error&)> on_error);
 

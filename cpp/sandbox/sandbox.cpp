@@ -56,8 +56,9 @@ Expected<AstModule> parse_guest(const SandboxConfig& config, WasmEdge_ConfigureC
   // The engine also accepts native libraries, from anybody: a guest is wasm or nothing.
   if (!is_wasm(config.module)) return Error{Errc::kInvalidEncoding, guest + " is not a WebAssembly module"};
   const auto refuse = [&](const std::string& proposal) {
-    return Error{Errc::kUnsupportedOperation,
-                 guest + " uses the " + proposal + " proposal of WebAssembly, which this host does not enable"};
+    return Error{
+        Errc::kUnsupportedOperation,
+        guest + " uses the " + proposal + " proposal of WebAssembly, which this host does not enable"};
   };
   if (declares_gc_types(config.module)) return refuse("garbage collection");
   auto ast = parse(configure, config.module);
@@ -78,7 +79,8 @@ Expected<AstModule> parse_guest(const SandboxConfig& config, WasmEdge_ConfigureC
 
 Configure make_configure(std::uint32_t max_memory_pages, bool interpret) {
   Configure configure(WasmEdge_ConfigureCreate());
-  for (const Proposal& proposal : kRefusedProposals) WasmEdge_ConfigureRemoveProposal(configure.get(), proposal.id);
+  for (const Proposal& proposal : kRefusedProposals)
+    WasmEdge_ConfigureRemoveProposal(configure.get(), proposal.id);
   WasmEdge_ConfigureAddProposal(configure.get(), WasmEdge_Proposal_ExtendedConst);
   WasmEdge_ConfigureSetMaxMemoryPage(configure.get(), max_memory_pages);
   WasmEdge_ConfigureSetForceInterpreter(configure.get(), interpret);
@@ -132,12 +134,13 @@ Status Sandbox::State::add_wasi(const SandboxConfig& config) {
     const std::string host = preopen.host_path.string();
     std::error_code error;
     if (!std::filesystem::is_directory(preopen.host_path, error)) {
-      return Error{Errc::kNotFound, "directory '" + host + "', to be given to the guest as '" + preopen.guest_path +
-                                        "', does not exist"};
+      return Error{Errc::kNotFound, "directory '" + host + "', to be given to the guest as '" +
+                                        preopen.guest_path + "', does not exist"};
     }
     // The engine's own notation is GUEST:HOST[:readonly].
     if (host.find(':') != std::string::npos || preopen.guest_path.find(':') != std::string::npos) {
-      return Error{Errc::kInvalidArgument, "directory '" + host + "' cannot be given to a guest: its path has a colon"};
+      return Error{Errc::kInvalidArgument,
+                   "directory '" + host + "' cannot be given to a guest: its path has a colon"};
     }
     preopens.push_back(preopen.guest_path + ":" + host + (preopen.read_only ? ":readonly" : ""));
   }
@@ -149,12 +152,13 @@ Status Sandbox::State::add_wasi(const SandboxConfig& config) {
     return result;
   };
   const auto args = pointers(argv), env = pointers(config.env), dirs = pointers(preopens);
-  wasi.reset(WasmEdge_ModuleInstanceCreateWASI(
-      args.data(), static_cast<std::uint32_t>(args.size()), env.data(), static_cast<std::uint32_t>(env.size()),
-      dirs.data(), static_cast<std::uint32_t>(dirs.size())));
+  wasi.reset(WasmEdge_ModuleInstanceCreateWASI(args.data(), static_cast<std::uint32_t>(args.size()),
+                                               env.data(), static_cast<std::uint32_t>(env.size()),
+                                               dirs.data(), static_cast<std::uint32_t>(dirs.size())));
   const WasmEdge_Result result = WasmEdge_ExecutorRegisterImport(executor.get(), store.get(), wasi.get());
   if (WasmEdge_ResultOK(result)) return {};
-  return Error{Errc::kRuntimeError, "cannot register WASI: " + std::string(WasmEdge_ResultGetMessage(result))};
+  return Error{Errc::kRuntimeError,
+               "cannot register WASI: " + std::string(WasmEdge_ResultGetMessage(result))};
 }
 
 Status Sandbox::State::check_imports() const {
@@ -187,11 +191,12 @@ Status Sandbox::State::check_memory(std::uint32_t max_pages) const {
   WasmEdge_ASTModuleListExports(ast.get(), exports.data(), static_cast<std::uint32_t>(exports.size()));
   for (const auto* item : exports) {
     if (WasmEdge_ExportTypeGetExternalType(item) != WasmEdge_ExternalType_Memory) continue;
-    const WasmEdge_Limit limit = WasmEdge_MemoryTypeGetLimit(WasmEdge_ExportTypeGetMemoryType(ast.get(), item));
+    const WasmEdge_Limit limit =
+        WasmEdge_MemoryTypeGetLimit(WasmEdge_ExportTypeGetMemoryType(ast.get(), item));
     if (limit.Min > max_pages) {
       return Error{Errc::kTooLarge, "guest '" + name + "' needs " + std::to_string(limit.Min) +
-                                        " pages of memory at its start; at most " + std::to_string(max_pages) +
-                                        " are allowed"};
+                                        " pages of memory at its start; at most " +
+                                        std::to_string(max_pages) + " are allowed"};
     }
   }
   return {};
@@ -208,8 +213,8 @@ Status Sandbox::State::instantiate(const SandboxConfig& config) {
     compiled.emplace(std::move(guest));
     if (WasmEdge_ResultOK(result)) result = WasmEdge_ValidatorValidate(validator.get(), ast.get());
     if (!WasmEdge_ResultOK(result)) {
-      return Error{Errc::kRuntimeError, "cannot load the compiled guest '" + name + "': " +
-                                            std::string(WasmEdge_ResultGetMessage(result))};
+      return Error{Errc::kRuntimeError, "cannot load the compiled guest '" + name +
+                                            "': " + std::string(WasmEdge_ResultGetMessage(result))};
     }
   }
   WasmEdge_ModuleInstanceContext* raw = nullptr;
@@ -221,7 +226,8 @@ Status Sandbox::State::instantiate(const SandboxConfig& config) {
   return Error{Errc::kRuntimeError, "cannot instantiate guest '" + name + "': " + message};
 }
 
-Expected<std::vector<Value>> Sandbox::State::invoke(const std::string& function, std::span<const Value> arguments) {
+Expected<std::vector<Value>> Sandbox::State::invoke(const std::string& function,
+                                                    std::span<const Value> arguments) {
   const auto* target = WasmEdge_ModuleInstanceFindFunction(instance.get(), wrap(function));
   if (target == nullptr) {
     return Error{Errc::kNotFound, "guest '" + name + "' does not export a function '" + function + "'"};
@@ -233,15 +239,17 @@ Expected<std::vector<Value>> Sandbox::State::invoke(const std::string& function,
   }
   for (const auto& types : {signature.parameters, signature.results}) {
     if (std::ranges::any_of(types, [](const auto& type) { return !type.has_value(); })) {
-      return Error{Errc::kInvalidArgument, "function '" + function + "' uses types other than i32, i64, f32 and f64"};
+      return Error{Errc::kInvalidArgument,
+                   "function '" + function + "' uses types other than i32, i64, f32 and f64"};
     }
   }
   std::vector<WasmEdge_Value> in, out(signature.results.size());
-  for (std::size_t i = 0; i < arguments.size(); ++i) in.push_back(to_engine(arguments[i], *signature.parameters[i]));
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    in.push_back(to_engine(arguments[i], *signature.parameters[i]));
   failure.reset();
   const WasmEdge_Result result =
-      WasmEdge_ExecutorInvoke(executor.get(), target, in.data(), static_cast<std::uint32_t>(in.size()), out.data(),
-                              static_cast<std::uint32_t>(out.size()));
+      WasmEdge_ExecutorInvoke(executor.get(), target, in.data(), static_cast<std::uint32_t>(in.size()),
+                              out.data(), static_cast<std::uint32_t>(out.size()));
   if (failure) return *std::exchange(failure, std::nullopt);
   if (!WasmEdge_ResultOK(result)) {
     return Error{Errc::kRuntimeError,
@@ -253,7 +261,8 @@ Expected<std::vector<Value>> Sandbox::State::invoke(const std::string& function,
 }
 
 Expected<Sandbox> Sandbox::create(SandboxConfig config) {
-  // The engine would log to the standard output, which is the guest's; every failure is reported by its result instead.
+  // The engine would log to the standard output, which is the guest's; every failure is reported by its
+  // result instead.
   WasmEdge_LogOff();
   auto state = std::make_unique<State>();
   state->name = config.name;

@@ -26,10 +26,14 @@ std::string list(const std::vector<std::optional<ValueType>>& types) {
 
 WasmEdge_ValType to_engine(ValueType type) {
   switch (type) {
-    case ValueType::kI32: return WasmEdge_ValTypeGenI32();
-    case ValueType::kI64: return WasmEdge_ValTypeGenI64();
-    case ValueType::kF32: return WasmEdge_ValTypeGenF32();
-    case ValueType::kF64: break;
+    case ValueType::kI32:
+      return WasmEdge_ValTypeGenI32();
+    case ValueType::kI64:
+      return WasmEdge_ValTypeGenI64();
+    case ValueType::kF32:
+      return WasmEdge_ValTypeGenF32();
+    case ValueType::kF64:
+      break;
   }
   return WasmEdge_ValTypeGenF64();
 }

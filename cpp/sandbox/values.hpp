@@ -17,10 +17,14 @@ std::optional<ValueType> from_engine(WasmEdge_ValType type);
 
 inline WasmEdge_Value to_engine(Value value, ValueType type) {
   switch (type) {
-    case ValueType::kI32: return WasmEdge_ValueGenI32(static_cast<std::int32_t>(value.i32));
-    case ValueType::kI64: return WasmEdge_ValueGenI64(static_cast<std::int64_t>(value.i64));
-    case ValueType::kF32: return WasmEdge_ValueGenF32(value.f32);
-    case ValueType::kF64: break;
+    case ValueType::kI32:
+      return WasmEdge_ValueGenI32(static_cast<std::int32_t>(value.i32));
+    case ValueType::kI64:
+      return WasmEdge_ValueGenI64(static_cast<std::int64_t>(value.i64));
+    case ValueType::kF32:
+      return WasmEdge_ValueGenF32(value.f32);
+    case ValueType::kF64:
+      break;
   }
   return WasmEdge_ValueGenF64(value.f64);
 }
@@ -28,10 +32,18 @@ inline WasmEdge_Value to_engine(Value value, ValueType type) {
 inline Value from_engine(const WasmEdge_Value& value, ValueType type) {
   Value converted{.i64 = 0};
   switch (type) {
-    case ValueType::kI32: converted.i32 = static_cast<std::uint32_t>(WasmEdge_ValueGetI32(value)); break;
-    case ValueType::kI64: converted.i64 = static_cast<std::uint64_t>(WasmEdge_ValueGetI64(value)); break;
-    case ValueType::kF32: converted.f32 = WasmEdge_ValueGetF32(value); break;
-    case ValueType::kF64: converted.f64 = WasmEdge_ValueGetF64(value); break;
+    case ValueType::kI32:
+      converted.i32 = static_cast<std::uint32_t>(WasmEdge_ValueGetI32(value));
+      break;
+    case ValueType::kI64:
+      converted.i64 = static_cast<std::uint64_t>(WasmEdge_ValueGetI64(value));
+      break;
+    case ValueType::kF32:
+      converted.f32 = WasmEdge_ValueGetF32(value);
+      break;
+    case ValueType::kF64:
+      converted.f64 = WasmEdge_ValueGetF64(value);
+      break;
   }
   return converted;
 }

@@ -27,7 +27,8 @@ std::filesystem::path default_cache_dir() {
 
 // An option that is parsed by a function returning Expected; its error becomes a usage error.
 template <class Parse, class Store>
-CLI::Option* add_parsed(CLI::App& app, const std::string& name, Parse parse, Store store, const std::string& help) {
+CLI::Option* add_parsed(CLI::App& app, const std::string& name, Parse parse, Store store,
+                        const std::string& help) {
   return app.add_option_function<std::vector<std::string>>(
       name,
       [=](const std::vector<std::string>& values) {
@@ -56,18 +57,18 @@ Expected<std::string> parse_environment(const std::string& text) {
 }
 
 void add_guest_options(CLI::App& app, RunConfig& config) {
-  app.add_option("GUEST", config.guest, "The guest, a .wasm file");
-  app.add_option("ARGS", config.args, "Arguments of the guest");
-  add_parsed(app, "--model", parse_pair,
-             [&config](const auto& pair) { config.models[pair.first] = pair.second; },
-             "NAME=FILE: a model that the guest may use by name")
+  add_parsed(
+      app, "--model", parse_pair, [&config](const auto& pair) { config.models[pair.first] = pair.second; },
+      "NAME=FILE: a model that the guest may use by name")
       ->allow_extra_args(false);
   app.add_option("--default-model", config.default_model, "The model of guests whose import names none");
-  add_parsed(app, "--dir", Preopen::parse, [&config](const auto& dir) { config.dirs.push_back(dir); },
-             "HOST:GUEST[:ro]: a directory that the guest may use")
+  add_parsed(
+      app, "--dir", Preopen::parse, [&config](const auto& dir) { config.dirs.push_back(dir); },
+      "HOST:GUEST[:ro]: a directory that the guest may use")
       ->allow_extra_args(false);
-  add_parsed(app, "--env", parse_environment, [&config](const auto& entry) { config.env.push_back(entry); },
-             "KEY=VALUE: an environment variable of the guest, which inherits none")
+  add_parsed(
+      app, "--env", parse_environment, [&config](const auto& entry) { config.env.push_back(entry); },
+      "KEY=VALUE: an environment variable of the guest, which inherits none")
       ->allow_extra_args(false);
   app.add_flag("--interpret", config.interpret, "Interpret the guest instead of compiling it ahead of time");
   app.add_option("--cache-dir", config.cache_dir, "Where compiled guests are kept; empty: nowhere")
@@ -79,14 +80,17 @@ void add_training_options(CLI::App& app, training::Overrides& training) {
   const auto add = [&](const std::string& name, auto& field, const std::string& help) {
     app.add_option(name, field, help)->group(group);
   };
-  add_parsed(app, "--optimizer", training::parse_optimizer, [&](auto kind) { training.optimizer = kind; },
-             "adam, adamw, sgd or rmsprop")
+  add_parsed(
+      app, "--optimizer", training::parse_optimizer, [&](auto kind) { training.optimizer = kind; },
+      "adam, adamw, sgd or rmsprop")
       ->group(group);
-  add_parsed(app, "--loss", training::parse_loss, [&](auto kind) { training.loss = kind; },
-             "cross_entropy, cross_entropy_probabilities, mse, l1, huber or bce_with_logits")
+  add_parsed(
+      app, "--loss", training::parse_loss, [&](auto kind) { training.loss = kind; },
+      "cross_entropy, cross_entropy_probabilities, mse, l1, huber or bce_with_logits")
       ->group(group);
-  add_parsed(app, "--schedule", training::parse_schedule, [&](auto kind) { training.schedule = kind; },
-             "Learning rate over time: constant, step or cosine")
+  add_parsed(
+      app, "--schedule", training::parse_schedule, [&](auto kind) { training.schedule = kind; },
+      "Learning rate over time: constant, step or cosine")
       ->group(group);
   add("--epochs", training.epochs, "Passes over the training data");
   add("--batch-size", training.batch_size, "Samples a step");
@@ -105,12 +109,14 @@ void add_training_options(CLI::App& app, training::Overrides& training) {
   add("--alpha", training.alpha, "Smoothing of rmsprop");
   add("--clip-norm", training.clip_norm, "Greatest norm of all gradients together");
   add("--clip-value", training.clip_value, "Greatest magnitude of a gradient element");
-  add("--early-stopping", training.early_stopping_patience, "Epochs without improvement before stopping; 0: never");
+  add("--early-stopping", training.early_stopping_patience,
+      "Epochs without improvement before stopping; 0: never");
   add("--early-stopping-min-delta", training.early_stopping_min_delta, "What counts as improvement");
   add("--top-k", training.top_k, "k of the second accuracy");
   add("--input-scale", training.input_scale, "Inputs are multiplied by this");
   add("--input-offset", training.input_offset, "and this is added");
-  app.add_flag("--shuffle,!--no-shuffle", training.shuffle, "A new order of the data each epoch")->group(group);
+  app.add_flag("--shuffle,!--no-shuffle", training.shuffle, "A new order of the data each epoch")
+      ->group(group);
   add("--seed", training.seed, "Of everything random");
   add("--threads", training.threads, "Threads of the training host; 0: as many as there are processors");
 }
@@ -152,10 +158,13 @@ RunConfig checked(const RunConfig& config) {
 }  // namespace
 
 CommandLine parse_command_line(int argc, const char* const* argv) {
-  CLI::App app("Runs a WebAssembly guest that trains a neural network, in a sandbox of its own process.", "wasmgrad-train");
+  CLI::App app("Runs a WebAssembly guest that trains a neural network, in a sandbox of its own process.",
+               "wasmgrad-train");
   app.set_version_flag("--version", "wasmgrad-train " WASMGRAD_VERSION);
-  // Everything after GUEST is the guest's.
-  app.positionals_at_end(false)->prefix_command();
+  // What is no option starts the guest's part: its file, and arguments that are its own even where they look
+  // like ours.
+  app.prefix_command();
+  app.footer("GUEST [ARGS...] follow the options: the guest, a .wasm file, and its arguments.");
 
   RunConfig config;
   std::string config_source;
@@ -163,24 +172,32 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   add_guest_options(app, config);
   add_training_options(app, config.training);
   add_limit_options(app, config.limits);
-  app.add_option("--output", config.output, "Where the trained model goes; else trained_<name> beside the model");
-  app.add_option("--checkpoint", config.checkpoint, "Where the state goes after each epoch and when interrupted");
+  app.add_option("--output", config.output,
+                 "Where the trained model goes; else trained_<name> beside the model");
+  app.add_option("--checkpoint", config.checkpoint,
+                 "Where the state goes after each epoch and when interrupted");
   app.add_option("--resume", config.resume, "A checkpoint to go on from");
   auto* views = app.add_option_group("View");
   views->add_flag("--classic", classic, "Console lines (the default)");
   views->add_flag("--json", json, "One JSON event a line on the standard output");
   views->add_flag("--quiet", quiet, "The guest's own output only");
   views->require_option(0, 1);
-  auto* from_file = app.add_option("--config", config_source, "All of it as JSON, from a file or - for the standard input");
+  auto* from_file =
+      app.add_option("--config", config_source, "All of it as JSON, from a file or - for the standard input");
   try {
     app.parse(argc, argv);
+    const std::vector<std::string> rest = app.remaining();
+    if (!rest.empty() && rest.front().starts_with('-')) throw CLI::ExtrasError({rest.front()});
     if (from_file->count() != 0) {
+      if (!rest.empty()) throw CLI::ExcludesError("--config", "GUEST");
       for (const CLI::Option* option : app.parse_order()) {
         if (option != from_file) throw CLI::ExcludesError("--config", option->get_name());
       }
       return {read_config(config_source), kExitOk};
     }
-    if (config.guest.empty()) throw CLI::RequiredError("GUEST");
+    if (rest.empty()) throw CLI::RequiredError("GUEST");
+    config.guest = rest.front();
+    config.args.assign(rest.begin() + 1, rest.end());
     config.view = json ? View::kJson : quiet ? View::kQuiet : View::kClassic;
     return {checked(config), kExitOk};
   } catch (const CLI::ParseError& error) {

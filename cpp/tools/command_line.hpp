@@ -8,7 +8,8 @@
 
 namespace wasmgrad::tools {
 
-/// What a command line asks for: a run, or only an exit code with a text that has been printed (help, version, a usage error).
+/// What a command line asks for: a run, or only an exit code with a text that has been printed (help,
+/// version, a usage error).
 struct CommandLine {
   std::optional<runner::RunConfig> config;
   int exit_code = 0;

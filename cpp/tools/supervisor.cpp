@@ -87,15 +87,18 @@ class LineSplitter {
 };
 
 std::string sentence_for_signal(int number) {
-  const std::string name = "SIG" + std::string(::sigabbrev_np(number) != nullptr ? ::sigabbrev_np(number) : "?");
+  const std::string name =
+      "SIG" + std::string(::sigabbrev_np(number) != nullptr ? ::sigabbrev_np(number) : "?");
   switch (number) {
     case SIGSEGV:
     case SIGBUS:
       return "the guest crashed the engine (" + name + "): most often its call stack overflowed";
     case SIGABRT:
-      return "the engine gave up (" + name + "): most often memory ran out, or the guest's call stack overflowed";
+      return "the engine gave up (" + name +
+             "): most often memory ran out, or the guest's call stack overflowed";
     case SIGKILL:
-      return "the worker was killed from outside (" + name + "): most often because the machine ran out of memory";
+      return "the worker was killed from outside (" + name +
+             "): most often because the machine ran out of memory";
     default:
       return "the worker was ended by the signal " + name;
   }
@@ -126,7 +129,8 @@ class Supervisor {
       if (!drain_ready(worker)) break;
     }
     const auto take_console = [&](const char* stream) {
-      return [this, stream](std::string_view text) { emit(console_.out, runner::console_event(stream, text)); };
+      return
+          [this, stream](std::string_view text) { emit(console_.out, runner::console_event(stream, text)); };
     };
     out_lines_.flush(take_console("stdout"));
     err_lines_.flush(take_console("stderr"));
@@ -149,7 +153,8 @@ class Supervisor {
     if (deadline_ && Clock::now() >= *deadline_) {
       std::array<char, 32> seconds;
       std::snprintf(seconds.data(), seconds.size(), "%g", config_.limits.wall_seconds);
-      stop(worker, {Errc::kTimeout, "the run took longer than its time limit of " + std::string(seconds.data()) + " s"});
+      stop(worker, {Errc::kTimeout,
+                    "the run took longer than its time limit of " + std::string(seconds.data()) + " s"});
     }
   }
 
@@ -171,7 +176,8 @@ class Supervisor {
     console_bytes_ += text.size();
     if (console_bytes_ > config_.limits.output_bytes) {
       return stop(worker, {Errc::kTooLarge, "the guest wrote more than its limit of " +
-                                                std::to_string(config_.limits.output_bytes) + " bytes to the console"});
+                                                std::to_string(config_.limits.output_bytes) +
+                                                " bytes to the console"});
     }
     const bool is_out = &from == &worker.out;
     bool taken = true;
@@ -191,7 +197,8 @@ class Supervisor {
     const ssize_t got = ::read(worker.events.get(), buffer.data(), buffer.size());
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) return worker.events.reset();
-    event_lines_.add({buffer.data(), static_cast<std::size_t>(got)}, [&](std::string_view line) { take_event(line); });
+    event_lines_.add({buffer.data(), static_cast<std::size_t>(got)},
+                     [&](std::string_view line) { take_event(line); });
   }
 
   // Errors and the end are kept until the console is drained; the rest is passed on.
@@ -259,7 +266,8 @@ class Supervisor {
 
   void emit_sentence(const std::string& message) { emit(console_.err, "wasmgrad-train: " + message + "\n"); }
 
-  // Writes without waiting past the deadline for a reader that does not read. False when the text was not taken.
+  // Writes without waiting past the deadline for a reader that does not read. False when the text was not
+  // taken.
   bool emit(int fd, std::string_view text) const {
     // A pipe that is ready takes this much without blocking.
     constexpr std::size_t kChunk = 4096;

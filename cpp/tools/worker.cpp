@@ -1,10 +1,10 @@
-// wasmgrad-worker CONFIG_FD EVENTS_FD: one run, in this process. Started by a supervisor, which reads the events and survives
-// whatever the guest does to this process.
+// wasmgrad-worker CONFIG_FD EVENTS_FD: one run, in this process. Started by a supervisor, which reads the
+// events and survives whatever the guest does to this process.
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>

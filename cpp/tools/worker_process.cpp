@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -26,11 +27,13 @@ constexpr int kConfigFd = 3;
 constexpr int kEventsFd = 4;
 // Ends are moved above this before fork, so that dup2 in the child cannot overwrite one that is still needed.
 constexpr int kFirstSpareFd = 10;
-// Files that the host side of a worker has open beside the guest's: libraries while they load, a checkpoint, the pipes.
+// Files that the host side of a worker has open beside the guest's: libraries while they load, a checkpoint,
+// the pipes.
 constexpr rlim_t kHostHandles = 64;
 
 Error system_error(const std::string& what) {
-  return {Errc::kRuntimeError, "cannot start the worker: " + what + ": " + std::generic_category().message(errno)};
+  return {Errc::kRuntimeError,
+          "cannot start the worker: " + what + ": " + std::generic_category().message(errno)};
 }
 
 struct Pipe {
@@ -79,13 +82,28 @@ void set_limit(__rlimit_resource resource, rlim_t value) {
   ::setrlimit(resource, &limit);
 }
 
+// What the worker may allocate: three quarters of what the machine has to spare, so that a guest that makes
+// the engine or the training host eat memory is refused memory instead of being picked, perhaps with others,
+// by the kernel's out-of-memory killer.
+rlim_t memory_limit() {
+#ifdef __SANITIZE_ADDRESS__
+  return RLIM_INFINITY;  // the sanitizer's shadow alone is terabytes
+#endif
+  std::ifstream info("/proc/meminfo");
+  std::string key, unit;
+  for (rlim_t kibibytes = 0; info >> key >> kibibytes; std::getline(info, unit)) {
+    if (key == "MemAvailable:") return kibibytes * 1024 / 4 * 3;
+  }
+  return RLIM_INFINITY;
+}
+
 // Everything that happens in the child between fork and exec: system calls only.
 struct ChildPlan {
   const char* program;
   char* const* argv;
   char* const* environment;
   int config, out, err, events;
-  rlim_t handles, file_bytes;
+  rlim_t handles, file_bytes, memory;
   pid_t parent;
 
   [[noreturn]] void run() const {
@@ -99,6 +117,7 @@ struct ChildPlan {
     set_limit(RLIMIT_CORE, 0);
     set_limit(RLIMIT_NOFILE, handles);
     set_limit(RLIMIT_FSIZE, file_bytes);
+    set_limit(RLIMIT_DATA, memory);
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -110,7 +129,8 @@ struct ChildPlan {
 
 }  // namespace
 
-Expected<WorkerProcess> WorkerProcess::start(const std::filesystem::path& program, const runner::RunConfig& config) {
+Expected<WorkerProcess> WorkerProcess::start(const std::filesystem::path& program,
+                                             const runner::RunConfig& config) {
   if (::access(program.c_str(), X_OK) != 0) return system_error(program.string());
   WASMGRAD_ASSIGN(const UniqueFd config_file, make_config_file(config.to_json()));
   WASMGRAD_ASSIGN(Pipe out, make_pipe());
@@ -135,6 +155,7 @@ Expected<WorkerProcess> WorkerProcess::start(const std::filesystem::path& progra
                        events.write.get(),
                        config.limits.handles + kHostHandles,
                        config.limits.output_bytes,
+                       memory_limit(),
                        ::getpid()};
   WorkerProcess worker;
   worker.pid_ = ::fork();

@@ -19,12 +19,13 @@ struct ProcessEnd {
   std::uint64_t peak_rss_bytes = 0;
 };
 
-/// A running wasmgrad-worker and the reading ends of its pipes, which do not block. Destroying it kills the process.
+/// A running wasmgrad-worker and the reading ends of its pipes, which do not block. Destroying it kills the
+/// process.
 class WorkerProcess {
  public:
-  /// Starts `program`. The child has no other file descriptors than standard input, the pipes and its configuration; it dies
-  /// with this process; it writes no core file; its files and handles are limited.
-  /// Errors: kRuntimeError.
+  /// Starts `program`. The child has no other file descriptors than standard input, the pipes and its
+  /// configuration; it dies with this process; it writes no core file; its memory, files and handles are
+  /// limited. Errors: kRuntimeError.
   static Expected<WorkerProcess> start(const std::filesystem::path& program, const runner::RunConfig& config);
   WorkerProcess(WorkerProcess&& other) noexcept;
   WorkerProcess& operator=(WorkerProcess&&) = delete;

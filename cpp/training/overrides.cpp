@@ -4,9 +4,14 @@ namespace wasmgrad::training {
 
 namespace {
 
-template <class Target, class Value>
-void replace(Target& target, const std::optional<Value>& value) {
+template <class T>
+void replace(T& target, const std::optional<T>& value) {
   if (value) target = *value;
+}
+
+template <class T>
+void replace(std::optional<T>& target, const std::optional<T>& value) {
+  if (value) target = value;
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ double schedule_factor(const ScheduleOptions& options, std::int64_t step, std::i
       return 1;
     case ScheduleKind::kStep: {
       const std::int64_t epoch = step / steps_per_epoch - options.warmup_epochs;
-      return std::pow(options.gamma, static_cast<double>(epoch / options.step_epochs));
+      const std::int64_t drops = epoch / options.step_epochs;
+      return std::pow(options.gamma, static_cast<double>(drops));
     }
     case ScheduleKind::kCosine: {
       const double last = static_cast<double>(epochs) * static_cast<double>(steps_per_epoch) - 1;

@@ -98,6 +98,7 @@ auto step(const char* what, Work work) {
   std::fflush(stdout);
   auto result = work();
   std::puts("[Done]");
+  std::fflush(stdout);  // before the host prints lines of its own
   return result;
 }
 

@@ -11,12 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ._errors import InvalidArgument, NotFound, RuntimeFailure
-from ._files import cache_dir, find_part
+from ._files import find_part
 
 __all__ = ["ToolChain", "build_guest", "find_tool_chain", "new_guest", "sdk_include"]
 
@@ -37,13 +36,6 @@ class ToolChain:
     name: str
     c: tuple[str, ...]
     cxx: tuple[str, ...]
-
-    def environment(self) -> Mapping[str, str]:
-        """What the compiler's process sees: Zig keeps its compiled libraries in our cache."""
-        return {
-            **os.environ,
-            "ZIG_GLOBAL_CACHE_DIR": os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(cache_dir() / "zig")),
-        }
 
 
 def _system() -> ToolChain | None:
@@ -111,7 +103,7 @@ def build_guest(folder: str | os.PathLike[str], output: str | os.PathLike[str] |
         "-o",
         str(target),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, env=tools.environment())
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeFailure(f"{folder}: the compiler ({tools.name}) failed:\n{done.stderr.strip()}")
     return target

@@ -1,4 +1,5 @@
-/* What a sandbox lets a guest do, one thing for each mode, given as the first argument; 0 means that it worked. */
+/* What a sandbox lets a guest do, one thing for each mode, given as the first argument; 0 means that it
+ * worked. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,9 +7,12 @@
 
 __attribute__((import_module("host"), import_name("add"))) int32_t host_add(int32_t a, int32_t b);
 __attribute__((import_module("host"), import_name("refuse"))) void host_refuse(int32_t number);
-__attribute__((import_module("host"), import_name("sum"))) double host_sum(const double* values, uint32_t count);
+__attribute__((import_module("host"), import_name("sum"))) double host_sum(const double* values,
+                                                                           uint32_t count);
 
-__attribute__((export_name("add_in_host"))) int32_t add_in_host(int32_t a, int32_t b) { return host_add(a, b); }
+__attribute__((export_name("add_in_host"))) int32_t add_in_host(int32_t a, int32_t b) {
+  return host_add(a, b);
+}
 
 __attribute__((export_name("call_host_often"))) int32_t call_host_often(int32_t count) {
   int32_t total = 0;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 import wasmgrad
 from wasmgrad import models
 from wasmgrad._default import prepare_mnist
-from wasmgrad._files import cache_dir, find_part
+from wasmgrad._files import find_part
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,9 +21,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Data, models and compiled guests in a fresh cache; Zig's compiled C library stays where it is."""
+    """Data, models and compiled guests in a fresh cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZIG_GLOBAL_CACHE_DIR", os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(cache_dir() / "zig")))
         patch.setenv("WASMGRAD_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -7,7 +7,6 @@ namespace wasmgrad::training::kernels {
 namespace {
 
 using Float4 = float __attribute__((vector_size(16)));
-using Index4 = int __attribute__((vector_size(16)));
 
 Float4 load(const float* from) noexcept {
   Float4 value;
@@ -22,14 +21,14 @@ void transpose_tile(const float* in, std::int64_t in_stride, float* out, std::in
   const Float4 b = load(in + in_stride);
   const Float4 c = load(in + 2 * in_stride);
   const Float4 d = load(in + 3 * in_stride);
-  const Float4 ab_low = __builtin_shuffle(a, b, Index4{0, 4, 1, 5});
-  const Float4 ab_high = __builtin_shuffle(a, b, Index4{2, 6, 3, 7});
-  const Float4 cd_low = __builtin_shuffle(c, d, Index4{0, 4, 1, 5});
-  const Float4 cd_high = __builtin_shuffle(c, d, Index4{2, 6, 3, 7});
-  store(out, __builtin_shuffle(ab_low, cd_low, Index4{0, 1, 4, 5}));
-  store(out + out_stride, __builtin_shuffle(ab_low, cd_low, Index4{2, 3, 6, 7}));
-  store(out + 2 * out_stride, __builtin_shuffle(ab_high, cd_high, Index4{0, 1, 4, 5}));
-  store(out + 3 * out_stride, __builtin_shuffle(ab_high, cd_high, Index4{2, 3, 6, 7}));
+  const Float4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const Float4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Float4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Float4 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  store(out, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+  store(out + out_stride, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+  store(out + 2 * out_stride, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+  store(out + 3 * out_stride, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
 }  // namespace

@@ -82,7 +82,7 @@ class Machine {
     const auto raw = take(sizeof(T));
     if (!raw) return std::nullopt;
     T value{};
-    std::memcpy(&value, raw->data(), sizeof(T));
+    raw->copy(reinterpret_cast<char*>(&value), sizeof value);
     return value;
   }
 

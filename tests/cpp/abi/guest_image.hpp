@@ -1,4 +1,5 @@
-// A guest's linear memory built by hand: bytes at addresses, and tensor records as the compatibility imports lay them out.
+// A guest's linear memory built by hand: bytes at addresses, and tensor records as the compatibility imports
+// lay them out.
 #pragma once
 
 #include <cstddef>
@@ -34,13 +35,15 @@ class GuestImage {
   }
   std::uint32_t put(std::string_view text) { return put(text.data(), text.size()); }
 
-  void set_u32(std::uint32_t address, std::uint32_t value) { std::memcpy(memory_.data() + address, &value, 4); }
+  void set_u32(std::uint32_t address, std::uint32_t value) {
+    std::memcpy(memory_.data() + address, &value, 4);
+  }
   void set_u8(std::uint32_t address, std::uint8_t value) { std::memcpy(memory_.data() + address, &value, 1); }
 
   /// A record with its data, dimensions and name; returns the record's address.
   template <class T>
-  std::uint32_t tensor(const std::vector<T>& data, const std::vector<std::uint32_t>& dims, abi::layout::DType dtype,
-                       std::string_view name) {
+  std::uint32_t tensor(const std::vector<T>& data, const std::vector<std::uint32_t>& dims,
+                       abi::layout::DType dtype, std::string_view name) {
     namespace layout = abi::layout;
     const std::uint32_t data_address = put(data);
     const std::uint32_t dims_address = put(dims);

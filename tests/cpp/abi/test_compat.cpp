@@ -1,12 +1,11 @@
 // The compatibility imports as bytes: what is read, and every way in which a guest can lie about it.
-#include "wasmgrad/abi/compat.hpp"
-
 #include <doctest/doctest.h>
 
 #include <limits>
 
 #include "../support.hpp"
 #include "guest_image.hpp"
+#include "wasmgrad/abi/compat.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::abi;
@@ -22,7 +21,8 @@ struct Call {
 
   explicit Call(std::uint32_t count = 4) {
     for (std::uint32_t i = 0; i < count; i += 2) {
-      records.push_back(image.tensor(std::vector<float>{1, 2, 3, 4}, {2, 1, 2}, layout::DType::kF32, "inputs"));
+      records.push_back(
+          image.tensor(std::vector<float>{1, 2, 3, 4}, {2, 1, 2}, layout::DType::kF32, "inputs"));
       records.push_back(image.tensor(std::vector<std::int64_t>{0, 1}, {2}, layout::DType::kI64, "targets"));
     }
     arguments.tensors = image.put(records);
@@ -31,7 +31,9 @@ struct Call {
   }
 
   Expected<std::vector<TensorView>> read() { return read_tensors(image.memory(), arguments); }
-  void set(std::size_t tensor, std::uint32_t field, std::uint32_t value) { image.set_u32(records[tensor] + field, value); }
+  void set(std::size_t tensor, std::uint32_t field, std::uint32_t value) {
+    image.set_u32(records[tensor] + field, value);
+  }
 };
 
 }  // namespace
@@ -61,8 +63,10 @@ TEST_CASE("every dtype of the imports has its element type") {
     std::uint32_t size;
     DType expected;
   };
-  for (const Case& c : {Case{layout::DType::kF16, 2, DType::kF16}, {layout::DType::kF32, 4, DType::kF32},
-                        {layout::DType::kU8, 1, DType::kU8}, {layout::DType::kI32, 4, DType::kI32},
+  for (const Case& c : {Case{layout::DType::kF16, 2, DType::kF16},
+                        {layout::DType::kF32, 4, DType::kF32},
+                        {layout::DType::kU8, 1, DType::kU8},
+                        {layout::DType::kI32, 4, DType::kI32},
                         {layout::DType::kI64, 8, DType::kI64}}) {
     CAPTURE(static_cast<int>(c.number));
     Call call;
@@ -114,11 +118,15 @@ TEST_CASE("what a guest gets wrong is told with its tensor") {
        "tensor 2 (test images): data of 4294967295 bytes"},
       {"dims past the end", [](Call& c) { c.set(0, layout::kDimsPointer, GuestImage::kBytes - 4); },
        "dimensions of 12 bytes at 0xfffc runs past the end"},
-      {"dims of no whole number", [](Call& c) { c.set(0, layout::kDimsBytes, 7); }, "7 bytes, which is no multiple of 4"},
+      {"dims of no whole number", [](Call& c) { c.set(0, layout::kDimsBytes, 7); },
+       "7 bytes, which is no multiple of 4"},
       {"too many dims", [](Call& c) { c.set(0, layout::kDimsBytes, 68); }, "a tensor of 17 dimensions"},
-      {"dims of all memory", [](Call& c) { c.set(0, layout::kDimsBytes, 0xfffffffc); }, "1073741823 dimensions"},
+      {"dims of all memory", [](Call& c) { c.set(0, layout::kDimsBytes, 0xfffffffc); },
+       "1073741823 dimensions"},
       {"dims overflow",
-       [](Call& c) { c.set(0, layout::kDimsPointer, c.image.put(std::vector<std::uint32_t>(3, 0xffffffff))); },
+       [](Call& c) {
+         c.set(0, layout::kDimsPointer, c.image.put(std::vector<std::uint32_t>(3, 0xffffffff)));
+       },
        "overflows"},
       {"dims wrap to the size",
        [](Call& c) {
@@ -127,15 +135,19 @@ TEST_CASE("what a guest gets wrong is told with its tensor") {
          c.set(0, layout::kDataBytes, 0);
        },
        "overflows"},
-      {"dims disagree", [](Call& c) { c.set(0, layout::kDataBytes, 12); }, "takes 16 bytes, but 12 were given"},
-      {"unknown dtype", [](Call& c) { c.image.set_u8(c.records[0] + layout::kDType, 5); }, "dtype 5 is not known"},
+      {"dims disagree", [](Call& c) { c.set(0, layout::kDataBytes, 12); },
+       "takes 16 bytes, but 12 were given"},
+      {"unknown dtype", [](Call& c) { c.image.set_u8(c.records[0] + layout::kDType, 5); },
+       "dtype 5 is not known"},
       {"name past the end", [](Call& c) { c.set(1, layout::kNamePointer, GuestImage::kBytes - 1); },
        "tensor 1 (train labels): name of 7 bytes"},
-      {"name wraps", [](Call& c) { c.set(1, layout::kNamePointer, 0xfffffffe); }, "name of 7 bytes at 0xfffffffe"},
+      {"name wraps", [](Call& c) { c.set(1, layout::kNamePointer, 0xfffffffe); },
+       "name of 7 bytes at 0xfffffffe"},
       {"name too long", [](Call& c) { c.set(1, layout::kNameBytes, 2000); }, "name of 2000 bytes"},
       {"no tensors", [](Call& c) { c.arguments.tensor_count = 0; }, "0 tensors were given"},
       {"three tensors", [](Call& c) { c.arguments.tensor_count = 3; }, "3 tensors were given"},
-      {"many tensors", [](Call& c) { c.arguments.tensor_count = 0xffffffff; }, "4294967295 tensors were given"},
+      {"many tensors", [](Call& c) { c.arguments.tensor_count = 0xffffffff; },
+       "4294967295 tensors were given"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.what);
@@ -155,7 +167,8 @@ TEST_CASE("a guest without memory is refused") {
 
 TEST_CASE("the first label out of range is named, whatever its type") {
   const auto check = [](const auto& values, DType dtype) {
-    const auto view = TensorView::create("", dtype, {static_cast<std::int64_t>(values.size())}, std::as_bytes(std::span(values)));
+    const auto view = TensorView::create("", dtype, {static_cast<std::int64_t>(values.size())},
+                                         std::as_bytes(std::span(values)));
     REQUIRE(view);
     return check_labels(*view, 10);
   };
@@ -163,8 +176,10 @@ TEST_CASE("the first label out of range is named, whatever its type") {
   CHECK(check(std::vector<std::uint16_t>{0, 0x4880}, DType::kF16));  // 9.0
   CHECK(error_of(check(std::vector<std::uint8_t>{0, 9, 10, 11}, DType::kU8)).message ==
         "label 10 at index 2 is outside 0..9 (10 labels)");
-  CHECK(error_of(check(std::vector<std::int32_t>{-1}, DType::kI32)).message.starts_with("label -1 at index 0"));
-  CHECK(error_of(check(std::vector<std::int64_t>{0, INT64_MIN}, DType::kI64)).message.find("index 1") != std::string::npos);
+  CHECK(
+      error_of(check(std::vector<std::int32_t>{-1}, DType::kI32)).message.starts_with("label -1 at index 0"));
+  CHECK(error_of(check(std::vector<std::int64_t>{0, INT64_MIN}, DType::kI64)).message.find("index 1") !=
+        std::string::npos);
   CHECK(error_of(check(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN()}, DType::kF32))
             .message.starts_with("label nan at index 1"));
   CHECK(error_of(check(std::vector<std::uint16_t>{0x4900}, DType::kF16)).message.starts_with("label 10 at"));

@@ -1,6 +1,4 @@
 // The guest SDK and the host agree on every offset and number of the compatibility imports.
-#include "wasmgrad/abi/layout.hpp"
-
 #include <doctest/doctest.h>
 
 #include <fstream>
@@ -8,13 +6,15 @@
 #include <regex>
 #include <string>
 
+#include "wasmgrad/abi/layout.hpp"
 #include "wasmgrad/training/options.hpp"
 
 using namespace wasmgrad;
 
 namespace {
 
-// The SDK header is for 32-bit guests and cannot be compiled here: its enumerators and layout assertions are read as text.
+// The SDK header is for 32-bit guests and cannot be compiled here: its enumerators and layout assertions are
+// read as text.
 const std::string& sdk_header() {
   static const std::string text = [] {
     std::ifstream file(SDK_HEADER);
@@ -75,7 +75,7 @@ TEST_CASE("the SDK's enumerators have the host's values") {
 
 TEST_CASE("the SDK imports the host's modules") {
   for (const char* module : {abi::layout::kModule, abi::layout::kPathlessModule}) {
-    CHECK(sdk_header().find("import_module(\"" + std::string(module) + "\"), import_name(\"" + abi::layout::kTrain + "\")") !=
-          std::string::npos);
+    CHECK(sdk_header().find("import_module(\"" + std::string(module) + "\"), import_name(\"" +
+                            abi::layout::kTrain + "\")") != std::string::npos);
   }
 }

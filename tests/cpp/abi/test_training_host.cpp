@@ -1,6 +1,4 @@
 // The training imports from a guest's bytes to a trained model, called directly on a memory made by hand.
-#include "wasmgrad/abi/training_host.hpp"
-
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -8,6 +6,7 @@
 
 #include "../support.hpp"
 #include "guest_image.hpp"
+#include "wasmgrad/abi/training_host.hpp"
 #include "wasmgrad/training/model.hpp"
 
 namespace fs = std::filesystem;
@@ -29,18 +28,24 @@ struct Recorder : training::Observer {
   void on_tensor(std::string_view role, const TensorView&, double) override { roles.emplace_back(role); }
   void on_classes(std::int64_t value) override { classes = value; }
   void on_fit_begin(const training::FitInfo& info) override {
-    events.push_back("fit " + std::to_string(info.options->epochs) + " from " + std::to_string(info.start_epoch));
+    events.push_back("fit " + std::to_string(info.options->epochs) + " from " +
+                     std::to_string(info.start_epoch));
   }
   void on_epoch(const training::EpochReport& report) override {
     events.push_back("epoch " + std::to_string(report.epoch));
     if (stop_at_epoch != nullptr) stop_at_epoch->request();
   }
-  void on_checkpoint(std::string_view, std::int64_t epoch) override { events.push_back("checkpoint " + std::to_string(epoch)); }
+  void on_checkpoint(std::string_view, std::int64_t epoch) override {
+    events.push_back("checkpoint " + std::to_string(epoch));
+  }
   void on_fit_end(const training::FitReport&) override { events.emplace_back("end"); }
-  void on_model_saved(std::string_view path, std::uint64_t) override { events.push_back("saved " + std::string(path)); }
+  void on_model_saved(std::string_view path, std::uint64_t) override {
+    events.push_back("saved " + std::string(path));
+  }
 };
 
-// A guest that trains the fixture's linear model ([N, 4] to 3 classes) on 12 samples, in a directory of its own that it sees as ".".
+// A guest that trains the fixture's linear model ([N, 4] to 3 classes) on 12 samples, in a directory of its
+// own that it sees as ".".
 struct Guest {
   TemporaryDirectory dir;
   GuestImage image;
@@ -72,8 +77,16 @@ struct Guest {
       records.push_back(image.tensor(labels, {12}, abi::layout::DType::kI64, "targets"));
     }
     const std::uint32_t path = image.put(model_path);
-    arguments = {{.i32 = image.put(records)}, {.i32 = 4},   {.i64 = 3}, {.i32 = 0}, {.f64 = kRate}, {.i32 = 2},
-                 {.i64 = 4},                  {.i32 = 2},   {.i32 = 1}, {.i32 = path},
+    arguments = {{.i32 = image.put(records)},
+                 {.i32 = 4},
+                 {.i64 = 3},
+                 {.i32 = 0},
+                 {.f64 = kRate},
+                 {.i32 = 2},
+                 {.i64 = 4},
+                 {.i32 = 2},
+                 {.i32 = 1},
+                 {.i32 = path},
                  {.i32 = static_cast<std::uint32_t>(model_path.size())}};
   }
 
@@ -101,7 +114,8 @@ TEST_CASE("the two imports have the signatures of their modules") {
   using enum ValueType;
   CHECK(functions[0].module == "wasmedge-nn-training");
   CHECK(functions[0].name == "train");
-  CHECK(functions[0].parameters == std::vector{kI32, kI32, kI64, kI32, kF64, kI32, kI64, kI32, kI32, kI32, kI32});
+  CHECK(functions[0].parameters ==
+        std::vector{kI32, kI32, kI64, kI32, kF64, kI32, kI64, kI32, kI32, kI32, kI32});
   CHECK(functions[1].module == "naive-math");
   CHECK(functions[1].name == "train");
   CHECK(functions[1].parameters == std::vector{kI32, kI32, kI64, kI32, kF64, kI32, kI64, kI32, kI32});
@@ -113,7 +127,8 @@ TEST_CASE("a training goes from tensors to a model beside the first one") {
   Guest guest;
   const Status status = guest.train();
   REQUIRE_MESSAGE(status, status.error().message);
-  CHECK(guest.recorder.roles == std::vector<std::string>{"train images", "train labels", "test images", "test labels"});
+  CHECK(guest.recorder.roles ==
+        std::vector<std::string>{"train images", "train labels", "test images", "test labels"});
   CHECK(guest.recorder.classes == 3);
   CHECK(guest.recorder.events ==
         std::vector<std::string>{"fit 2 from 0", "epoch 1", "epoch 2", "end", "saved trained_model.pt"});
@@ -170,36 +185,51 @@ TEST_CASE("what does not fit is refused before training, in one sentence") {
   };
   using G = Guest;
   const Case cases[] = {
-      {"device", [](G& g) { g.arguments[3].i32 = 1; }, Errc::kInvalidArgument, "train: device 1 is not known"},
-      {"labels below 0", [](G& g) { g.arguments[2].i64 = static_cast<std::uint64_t>(-1); }, Errc::kInvalidArgument,
-       "train: the number of labels is -1"},
-      {"labels 0", [](G& g) { g.arguments[2].i64 = 0; }, Errc::kInvalidArgument, "train: the number of labels is 0"},
+      {"device", [](G& g) { g.arguments[3].i32 = 1; }, Errc::kInvalidArgument,
+       "train: device 1 is not known"},
+      {"labels below 0", [](G& g) { g.arguments[2].i64 = static_cast<std::uint64_t>(-1); },
+       Errc::kInvalidArgument, "train: the number of labels is -1"},
+      {"labels 0", [](G& g) { g.arguments[2].i64 = 0; }, Errc::kInvalidArgument,
+       "train: the number of labels is 0"},
       {"label out of range", [](G& g) { g.arguments[2].i64 = 2; }, Errc::kInvalidArgument,
        "train: tensor 1 (train labels): label 2 at index 2 is outside 0..1 (2 labels)"},
-      {"optimizer", [](G& g) { g.arguments[7].i32 = 4; }, Errc::kInvalidArgument, "train: unknown optimizer 4"},
+      {"optimizer", [](G& g) { g.arguments[7].i32 = 4; }, Errc::kInvalidArgument,
+       "train: unknown optimizer 4"},
       {"loss", [](G& g) { g.arguments[8].i32 = 6; }, Errc::kInvalidArgument, "train: unknown loss 6"},
-      {"epochs", [](G& g) { g.arguments[5].i32 = static_cast<std::uint32_t>(-1); }, Errc::kInvalidArgument, "-1"},
+      {"epochs", [](G& g) { g.arguments[5].i32 = static_cast<std::uint32_t>(-1); }, Errc::kInvalidArgument,
+       "-1"},
       {"batch size", [](G& g) { g.arguments[6].i64 = 0; }, Errc::kInvalidArgument, "batch size is 0"},
       {"learning rate", [](G& g) { g.arguments[4].f64 = std::numeric_limits<double>::quiet_NaN(); },
        Errc::kInvalidArgument, "learning rate is nan"},
       {"tensor", [](G& g) { g.arguments[0].i32 = GuestImage::kBytes; }, Errc::kInvalidArgument,
-       "train: the array of tensor addresses of 16 bytes at 0x10000 runs past the end of guest memory (65536 bytes)"},
+       "train: the array of tensor addresses of 16 bytes at 0x10000 runs past the end of guest memory (65536 "
+       "bytes)"},
       {"path past the end", [](G& g) { g.arguments[9].i32 = GuestImage::kBytes - 1; }, Errc::kInvalidArgument,
        "model path of 8 bytes"},
-      {"path wraps", [](G& g) { g.arguments[9].i32 = 0xfffffffe; }, Errc::kInvalidArgument, "model path of 8 bytes"},
-      {"path empty", [](G& g) { g.arguments[10].i32 = 0; }, Errc::kInvalidArgument, "the model path has 0 bytes"},
-      {"path huge", [](G& g) { g.arguments[10].i32 = 5000; }, Errc::kInvalidArgument, "the model path has 5000 bytes"},
+      {"path wraps", [](G& g) { g.arguments[9].i32 = 0xfffffffe; }, Errc::kInvalidArgument,
+       "model path of 8 bytes"},
+      {"path empty", [](G& g) { g.arguments[10].i32 = 0; }, Errc::kInvalidArgument,
+       "the model path has 0 bytes"},
+      {"path huge", [](G& g) { g.arguments[10].i32 = 5000; }, Errc::kInvalidArgument,
+       "the model path has 5000 bytes"},
       {"quota", [](G& g) { g.config.max_tensor_bytes = 100; }, Errc::kTooLarge, "100"},
-      {"quota of the second set", [](G& g) { g.config.max_tensor_bytes = 300; }, Errc::kTooLarge, "test images"},
-      {"model file quota", [](G& g) { g.config.max_model_file_bytes = 10; }, Errc::kTooLarge, "at most 10 are allowed"},
-      {"read-only preopen", [](G& g) { g.config.grants = Grants({{g.dir / "in", ".", true}}); }, Errc::kSecurity,
-       "read-only"},
+      {"quota of the second set", [](G& g) { g.config.max_tensor_bytes = 300; }, Errc::kTooLarge,
+       "test images"},
+      {"model file quota", [](G& g) { g.config.max_model_file_bytes = 10; }, Errc::kTooLarge,
+       "at most 10 are allowed"},
+      {"read-only preopen", [](G& g) { g.config.grants = Grants({{g.dir / "in", ".", true}}); },
+       Errc::kSecurity, "read-only"},
       {"output directory", [](G& g) { g.config.output = "/no/such/dir/model.pt"; }, Errc::kRuntimeError,
        "/no/such/dir/model.pt"},
       {"checkpoint directory", [](G& g) { g.config.checkpoint = "/no/such/dir/state"; }, Errc::kRuntimeError,
        "/no/such/dir/state"},
       {"resume file", [](G& g) { g.config.resume = g.dir / "missing"; }, Errc::kNotFound, "missing"},
-      {"resume garbage", [](G& g) { g.config.resume = g.dir / "in/garbage.pt"; }, Errc::kInvalidEncoding, "garbage.pt"},
+      {"resume garbage",
+       [](G& g) {
+         g.dir.write("garbage", std::string_view("\4\0\0\0\0\0\0\0none", 12));
+         g.config.resume = g.dir / "garbage";
+       },
+       Errc::kInvalidEncoding, "garbage"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.what);
@@ -218,9 +248,12 @@ TEST_CASE("a model path leads nowhere outside the grants") {
     const char* path;
     Errc code;
   };
-  for (const Case& c : {Case{"../outside.pt", Errc::kSecurity}, {"link.pt", Errc::kSecurity},
-                        {"/etc/passwd", Errc::kSecurity}, {"sub/../../outside.pt", Errc::kNotFound},
-                        {"missing.pt", Errc::kNotFound}, {"garbage.pt", Errc::kInvalidEncoding}}) {
+  for (const Case& c : {Case{"../outside.pt", Errc::kSecurity},
+                        {"link.pt", Errc::kSecurity},
+                        {"/etc/passwd", Errc::kSecurity},
+                        {"sub/../../outside.pt", Errc::kNotFound},
+                        {"missing.pt", Errc::kNotFound},
+                        {"garbage.pt", Errc::kInvalidEncoding}}) {
     CAPTURE(c.path);
     Guest guest(c.path);
     CHECK(error_of(guest.train()).code == c.code);

@@ -1,6 +1,4 @@
 // Files: atomic replacement, and grants that cannot be left.
-#include "wasmgrad/base/file.hpp"
-
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -10,6 +8,7 @@
 #include <csignal>
 
 #include "../support.hpp"
+#include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/open_beneath.hpp"
 
 namespace fs = std::filesystem;
@@ -124,9 +123,18 @@ TEST_CASE("a guest path is resolved in its preopen") {
     const char* preopen;
     const char* path;
   };
-  for (const Case& c : {Case{".", "file"}, {".", "./file"}, {".", "sub/../file"}, {".", ".//./file"}, {"/", "/file"},
-                        {"/", "file"}, {"/", "./file"}, {"/data", "/data/file"}, {"/data/", "/data//file"},
-                        {"data", "data/file"}, {"./data", "data/file"}, {"/data", "data/file"}}) {
+  for (const Case& c : {Case{".", "file"},
+                        {".", "./file"},
+                        {".", "sub/../file"},
+                        {".", ".//./file"},
+                        {"/", "/file"},
+                        {"/", "file"},
+                        {"/", "./file"},
+                        {"/data", "/data/file"},
+                        {"/data/", "/data//file"},
+                        {"data", "data/file"},
+                        {"./data", "data/file"},
+                        {"/data", "data/file"}}) {
     CAPTURE(c.preopen);
     CAPTURE(c.path);
     const auto bytes = tree.grants(c.preopen).read(c.path, kAny);
@@ -210,8 +218,14 @@ TEST_CASE("without openat2, components are walked by hand and links refused") {
     const char* path;
     int error;
   };
-  for (const Case& c : {Case{"..", EXDEV}, {"../secret", EXDEV}, {"sub/../../secret", EXDEV}, {"/etc/passwd", EXDEV},
-                        {"up", ELOOP}, {"parent/secret", ELOOP}, {"missing/file", ENOENT}, {"file/x", ENOTDIR}}) {
+  for (const Case& c : {Case{"..", EXDEV},
+                        {"../secret", EXDEV},
+                        {"sub/../../secret", EXDEV},
+                        {"/etc/passwd", EXDEV},
+                        {"up", ELOOP},
+                        {"parent/secret", ELOOP},
+                        {"missing/file", ENOENT},
+                        {"file/x", ENOTDIR}}) {
     CAPTURE(c.path);
     errno = 0;
     const bool opened = static_cast<bool>(open_beneath_by_component(in.get(), c.path, O_RDONLY));

@@ -1,9 +1,8 @@
 // SHA-256 against the vectors of FIPS 180-4, and independence of how the input is cut.
-#include "wasmgrad/base/sha256.hpp"
-
 #include <doctest/doctest.h>
 
 #include "../support.hpp"
+#include "wasmgrad/base/sha256.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::test;
@@ -19,7 +18,8 @@ TEST_CASE("SHA-256 gives the standard's digests") {
   CHECK(digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-  CHECK(digest(std::string(1'000'000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  CHECK(digest(std::string(1'000'000, 'a')) ==
+        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 TEST_CASE("SHA-256 does not depend on how its input is cut") {

@@ -24,7 +24,8 @@ training::Metrics metrics(double loss, double accuracy) { return {loss, accuracy
 // A whole run of one epoch.
 void play(training::Observer& observer) {
   const std::vector<float> data(784 * 2);
-  const auto images = TensorView::create("images", DType::kF32, {2, 1, 28, 28}, std::as_bytes(std::span(data)));
+  const auto images =
+      TensorView::create("images", DType::kF32, {2, 1, 28, 28}, std::as_bytes(std::span(data)));
   REQUIRE(images);
   observer.on_tensor("train images", *images, 0.5);
   observer.on_classes(10);
@@ -76,14 +77,14 @@ TEST_CASE("the classic lines have the earlier host's shapes") {
   CHECK(text ==
         "[Plugin] Preparing train images ... [Done] (shape: [2, 1, 28, 28], dtype: Float)\n"
         "[Plugin] Labels: 10\n"
-        "[Plugin] Device: CPU\n"
+        "[Plugin] Device: Cpu\n"
         "[Plugin] Learning rate: 0.0001\n"
         "[Plugin] Epochs: 10\n"
+        "[Plugin] batch size: 128\n"
         "[Plugin] Optimizer: Adam\n"
         "[Plugin] Loss function: CrossEntropyForLogits\n"
-        "[Plugin] Batch size: 128\n"
         "[Plugin] Initial accuracy: 10.28%\n"
-        "[Plugin] epoch: 1 test acc: 91.93%\n"
+        "        epoch: 1 test acc: 91.93%\n"
         "[Plugin] Finished\n"
         "[Plugin] The trained model is dumped to `trained_model.pt`\n");
 }
@@ -97,14 +98,14 @@ TEST_CASE("a regression shows losses in the classic lines") {
     observer.on_epoch(report);
     observer.on_initial(report.train);
   });
-  CHECK(text == "[Plugin] epoch: 3 train loss: 0.25\n[Plugin] Initial loss: 0.25\n");
+  CHECK(text == "        epoch: 3 train loss: 0.25\n[Plugin] Initial loss: 0.25\n");
 }
 
 TEST_CASE("JSON events come one a line, in order") {
   std::vector<std::string> names;
   for (const Json& event : events_of_a_run()) names.push_back(event.at("event"));
-  CHECK(names == std::vector<std::string>{"tensor", "fit", "initial", "progress", "epoch", "checkpoint", "fit_end",
-                                          "model_saved"});
+  CHECK(names == std::vector<std::string>{"tensor", "fit", "initial", "progress", "epoch", "checkpoint",
+                                          "fit_end", "model_saved"});
 }
 
 TEST_CASE("JSON events carry their fields, and null where a number is not finite") {

@@ -1,9 +1,8 @@
 // A run as JSON: what is read, what is refused, and that writing and reading agree.
-#include "wasmgrad/runner/run_config.hpp"
-
 #include <doctest/doctest.h>
 
 #include "../support.hpp"
+#include "wasmgrad/runner/run_config.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::runner;
@@ -15,7 +14,8 @@ TEST_CASE("a configuration needs a guest and has defaults for the rest") {
   CHECK(config->guest == "a.wasm");
   CHECK(config->limits.memory_pages == 16384);
   CHECK(config->view == View::kClassic);
-  CHECK(error_of(RunConfig::from_json("{}")).message == "guest is missing; expected the path of a .wasm file");
+  CHECK(error_of(RunConfig::from_json("{}")).message ==
+        "guest is missing; expected the path of a .wasm file");
 }
 
 TEST_CASE("what is written is read back") {
@@ -71,14 +71,19 @@ TEST_CASE("a bad configuration is refused with its key and value") {
            {R"({"guest": "g", "args": ["a\u0000b"]})", "without zero bytes"},
            {R"({"guest": "g", "env": ["X"]})", "env is \"X\"; expected KEY=VALUE"},
            {R"({"guest": "g", "dirs": [{"host": "/h"}]})", "expected an object with host and guest"},
-           {R"({"guest": "g", "dirs": [{"host": "/h", "guest": ".", "mode": "ro"}]})", "unknown key 'dirs.mode'"},
+           {R"({"guest": "g", "dirs": [{"host": "/h", "guest": ".", "mode": "ro"}]})",
+            "unknown key 'dirs.mode'"},
            {R"({"guest": "g", "training": {"epoch": 1}})", "unknown key 'training.epoch'"},
            {R"({"guest": "g", "training": {"epochs": 1.5}})", "training.epochs is 1.5; expected an integer"},
-           {R"({"guest": "g", "training": {"seed": -1}})", "training.seed is -1; expected an integer in 0..18446744073709551615"},
+           {R"({"guest": "g", "training": {"seed": -1}})",
+            "training.seed is -1; expected an integer in 0..18446744073709551615"},
            {R"({"guest": "g", "training": {"threads": 4294967296}})", "training.threads is 4294967296"},
-           {R"({"guest": "g", "training": {"optimizer": "lion"}})", "training.optimizer: unknown optimizer 'lion'; known are adam"},
-           {R"({"guest": "g", "training": {"nesterov": 1}})", "training.nesterov is 1; expected true or false"},
-           {R"({"guest": "g", "limits": {"memory_pages": 0}})", "limits.memory_pages is 0; expected 1 to 65536"},
+           {R"({"guest": "g", "training": {"optimizer": "lion"}})",
+            "training.optimizer: unknown optimizer 'lion'; known are adam"},
+           {R"({"guest": "g", "training": {"nesterov": 1}})",
+            "training.nesterov is 1; expected true or false"},
+           {R"({"guest": "g", "limits": {"memory_pages": 0}})",
+            "limits.memory_pages is 0; expected 1 to 65536"},
            {R"({"guest": "g", "limits": {"memory_pages": 65537}})", "limits.memory_pages is 65537"},
            {R"({"guest": "g", "limits": {"wall_seconds": -1}})", "limits.wall_seconds is -1"},
            {R"({"guest": "g", "limits": {"handles": 1}})", "limits.handles is 1"},

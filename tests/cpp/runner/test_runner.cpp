@@ -1,11 +1,10 @@
 // One run in this process: a real guest, a real model.
-#include "wasmgrad/runner/runner.hpp"
-
 #include <doctest/doctest.h>
 
 #include <cstdlib>
 
 #include "../support.hpp"
+#include "wasmgrad/runner/runner.hpp"
 
 namespace fs = std::filesystem;
 
@@ -39,7 +38,8 @@ TEST_CASE("a guest trains a model and leaves it beside the first one") {
 
 TEST_CASE("the sentence of a refused call is the run's error") {
   const TemporaryDirectory dir;
-  const Error error = error_of(run(config_for(dir, "train_misuse.wasm", {"dtype-unknown"}), nullptr, nullptr));
+  const Error error =
+      error_of(run(config_for(dir, "train_misuse.wasm", {"dtype-unknown"}), nullptr, nullptr));
   CHECK(error.code == Errc::kInvalidArgument);
   CHECK(error.message.starts_with("train: tensor 0 (train images): dtype 9 is not known"));
 }

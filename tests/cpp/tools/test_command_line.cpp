@@ -1,0 +1,131 @@
+// The command line of wasmgrad-train: what becomes of each option, and how mistakes are told.
+#include <doctest/doctest.h>
+
+#include "../support.hpp"
+#include "wasmgrad/tools/command_line.hpp"
+#include "wasmgrad/tools/exit_code.hpp"
+
+using namespace wasmgrad;
+using namespace wasmgrad::test;
+using namespace wasmgrad::tools;
+
+namespace {
+
+CommandLine parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "wasmgrad-train");
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+runner::RunConfig config_of(std::vector<const char*> arguments) {
+  const CommandLine command = parse(std::move(arguments));
+  REQUIRE(command.config);
+  return *command.config;
+}
+
+}  // namespace
+
+TEST_CASE("what follows the guest is the guest's, options too") {
+  const auto config = config_of({"--epochs", "3", "g.wasm", "model.pt", "--epochs", "5", "--", "-x"});
+  CHECK(config.guest == "g.wasm");
+  CHECK(config.args == std::vector<std::string>{"model.pt", "--epochs", "5", "--", "-x"});
+  CHECK(config.training.epochs == 3);
+}
+
+TEST_CASE("grants, models and environment may be given more than once") {
+  const auto config = config_of({"--dir", "/a:.", "--dir=/b:/data:ro", "--model", "m=/m.pt", "--model",
+                                 "n=/n.pt", "--env", "A=1", "--env", "B=", "g.wasm", "x"});
+  REQUIRE(config.dirs.size() == 2);
+  CHECK(config.dirs[1].host_path == "/b");
+  CHECK(config.dirs[1].guest_path == "/data");
+  CHECK(config.dirs[1].read_only);
+  CHECK(config.models.at("n") == "/n.pt");
+  CHECK(config.env == std::vector<std::string>{"A=1", "B="});
+  CHECK(config.args == std::vector<std::string>{"x"});
+}
+
+TEST_CASE("training options replace the guest's choices, and only those that are given") {
+  const auto config = config_of({"--optimizer", "sgd", "--loss", "mse", "--schedule", "cosine", "--lr", "0.5",
+                                 "--nesterov", "--no-shuffle", "--seed", "7", "--batches-per-epoch", "50",
+                                 "--early-stopping", "2", "g.wasm"});
+  CHECK(config.training.optimizer == training::OptimizerKind::kSGD);
+  CHECK(config.training.loss == training::LossKind::kMSE);
+  CHECK(config.training.schedule == training::ScheduleKind::kCosine);
+  CHECK(config.training.learning_rate == 0.5);
+  CHECK(config.training.nesterov == true);
+  CHECK(config.training.shuffle == false);
+  CHECK(config.training.seed == 7);
+  CHECK(config.training.batches_per_epoch == 50);
+  CHECK(config.training.early_stopping_patience == 2);
+  CHECK_FALSE(config.training.epochs);
+  CHECK_FALSE(config.training.momentum);
+}
+
+TEST_CASE("limits, files and views are set") {
+  const auto config = config_of({"--max-memory-pages",
+                                 "100",
+                                 "--wall-time",
+                                 "2.5",
+                                 "--max-tensor-bytes",
+                                 "10",
+                                 "--max-handles",
+                                 "16",
+                                 "--max-output-bytes",
+                                 "99",
+                                 "--output",
+                                 "o",
+                                 "--checkpoint",
+                                 "c",
+                                 "--resume",
+                                 "r",
+                                 "--interpret",
+                                 "--cache-dir",
+                                 "",
+                                 "--json",
+                                 "g.wasm"});
+  CHECK(config.limits.memory_pages == 100);
+  CHECK(config.limits.wall_seconds == 2.5);
+  CHECK(config.limits.tensor_bytes == 10);
+  CHECK(config.limits.handles == 16);
+  CHECK(config.limits.output_bytes == 99);
+  CHECK(config.output == "o");
+  CHECK(config.checkpoint == "c");
+  CHECK(config.resume == "r");
+  CHECK(config.interpret);
+  CHECK(config.cache_dir.empty());
+  CHECK(config.view == runner::View::kJson);
+}
+
+TEST_CASE("a configuration file stands for all options") {
+  const TemporaryDirectory dir;
+  dir.write("run.json", R"({"guest": "g.wasm", "view": "quiet"})");
+  const std::string file = (dir / "run.json").string();
+  CHECK(config_of({"--config", file.c_str()}).view == runner::View::kQuiet);
+  CHECK(parse({"--config", file.c_str(), "--epochs", "1"}).exit_code == kExitUsage);
+  CHECK(parse({"--config", "/no/such/file"}).exit_code == kExitUsage);
+}
+
+TEST_CASE("mistakes are usage errors") {
+  for (const std::vector<const char*>& arguments : std::vector<std::vector<const char*>>{
+           {},
+           {"--epochs", "3"},
+           {"--epochs", "three", "g.wasm"},
+           {"--no-such-option", "g.wasm"},
+           {"--optimizer", "lion", "g.wasm"},
+           {"--dir", "/a:.:rw", "g.wasm"},
+           {"--model", "m", "g.wasm"},
+           {"--env", "m", "g.wasm"},
+           {"--json", "--quiet", "g.wasm"},
+           {"--max-memory-pages", "0", "g.wasm"},
+           {"--wall-time", "-1", "g.wasm"},
+       }) {
+    const CommandLine command = parse(arguments);
+    CHECK_FALSE(command.config);
+    CHECK(command.exit_code == kExitUsage);
+  }
+}
+
+TEST_CASE("help and the version are no errors") {
+  CHECK(parse({"--help"}).exit_code == kExitOk);
+  CHECK(parse({"--version"}).exit_code == kExitOk);
+  CHECK_FALSE(parse({"--version"}).config);
+}
