@@ -66,8 +66,8 @@ struct Run {
 };
 
 // Runs `run` supervised in a child process whose JSON events are handed to `on_event` with the child's id as
-// they come. Returns the child's exit code, or minus its signal. `memory` bounds what the child and the worker may
-// allocate, in bytes.
+// they come. Returns the child's exit code, or minus its signal. `memory` bounds what the child and the
+// worker may allocate, in bytes.
 template <class OnEvent>
 int supervise_in_child(Run& run, OnEvent on_event, rlim_t memory = RLIM_INFINITY) {
   run.config.view = runner::View::kJson;
