@@ -1,6 +1,7 @@
 // Core errors as Python exceptions: the only place where an Error turns into something thrown.
 #pragma once
 
+#include <exception>
 #include <utility>
 
 #include "wasmgrad/base/status.hpp"
@@ -9,7 +10,10 @@ namespace wasmgrad::bindings {
 
 /// Thrown inside the bindings only; the translator raises the class of wasmgrad._errors that stands for its
 /// kind.
-struct Raised {
+struct Raised : std::exception {
+  explicit Raised(Error raised) : error(std::move(raised)) {}
+  [[nodiscard]] const char* what() const noexcept override { return error.message.c_str(); }
+
   Error error;
 };
 

@@ -121,10 +121,10 @@ class PyTrainer {
 
  private:
   training::Trainer create(const nb::bytes& archive, const std::string& name, const std::string& options) {
-    training::TrainerOptions chosen = options_from(options);
+    const training::TrainerOptions chosen = options_from(options);
     const nb::gil_scoped_release unlocked;
     auto model = value_of(training::Model::load(bytes_of(archive), name, kMaxModelBytes));
-    return value_of(training::Trainer::create(std::move(model), std::move(chosen), &observer_, &stop_));
+    return value_of(training::Trainer::create(std::move(model), chosen, &observer_, &stop_));
   }
 
   StopToken stop_;
