@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,8 +24,9 @@ class Tensor {
  public:
   template <class T>
   Tensor(DType dtype, std::vector<std::int64_t> shape, const std::vector<T>& values)
-      : dtype_(dtype), shape_(std::move(shape)), bytes_(values.size() * sizeof(T)) {
-    std::memcpy(bytes_.data(), values.data(), bytes_.size());
+      : dtype_(dtype), shape_(std::move(shape)) {
+    const auto bytes = std::as_bytes(std::span(values));
+    bytes_.assign(bytes.begin(), bytes.end());
   }
   [[nodiscard]] TensorView view(const std::string& name = "") const;
 
