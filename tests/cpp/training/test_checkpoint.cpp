@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <cstring>
+
 #include "fixtures.hpp"
 #include "wasmgrad/base/file.hpp"
 
