@@ -35,6 +35,13 @@ std::string error_event(const Error& error) {
   return line({{"event", "error"}, {"kind", errc_name(error.code)}, {"message", error.message}});
 }
 
+std::string guest_exit_event(std::uint32_t exit_code) {
+  return line({{"event", "error"},
+               {"kind", "guest_exit"},
+               {"message", "the guest exited with code " + std::to_string(exit_code)},
+               {"exit_code", exit_code}});
+}
+
 std::string end_event(const RunEnd& end) {
   return line({{"event", "end"},
                {"status", end.status},

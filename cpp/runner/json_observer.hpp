@@ -23,6 +23,8 @@ struct RunEnd {
 /// replaced.
 std::string console_event(std::string_view stream, std::string_view text);
 std::string error_event(const Error& error);
+/// An error event of the kind "guest_exit", with the guest's own code as `exit_code`.
+std::string guest_exit_event(std::uint32_t exit_code);
 std::string end_event(const RunEnd& end);
 
 class JsonObserver : public training::Observer {

@@ -20,7 +20,7 @@ struct Limits {
   std::uint32_t memory_pages = 16384;                   ///< linear memory, 64 KiB each
   double wall_seconds = 0;                              ///< 0: none
   std::uint64_t tensor_bytes = std::uint64_t{4} << 30;  ///< host copies of guest tensors, and model storages
-  std::uint32_t handles = 256;  ///< files a guest may have open; 64 more are the host's
+  std::uint32_t handles = 256;                          ///< files a guest may have open at once
   std::uint64_t output_bytes = std::uint64_t{1} << 30;  ///< console output, and the size of any file written
 };
 

@@ -28,7 +28,8 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
 
 }  // namespace
 
-Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop) {
+Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop,
+                        Process process) {
   const auto start = std::chrono::steady_clock::now();
   abi::TrainingHost host(host_config(config, observer, stop));
 
@@ -41,6 +42,7 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   guest.env = config.env;
   guest.preopens = config.dirs;
   guest.max_memory_pages = config.limits.memory_pages;
+  if (process == Process::kOwn) guest.max_handles = config.limits.handles;
   guest.functions = host.functions();
   guest.interpret = config.interpret;
   guest.aot_cache = config.cache_dir;

@@ -18,8 +18,13 @@ struct RunReport {
   double seconds = 0;
 };
 
-/// Runs the guest to its end. View and wall time are the caller's business (the supervisor's, for an isolated
-/// run).
-Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop);
+/// Whether a process runs one guest and nothing else. The limit on handles is the process's, and is kept in
+/// such a process only.
+enum class Process : std::uint8_t { kShared, kOwn };
+
+/// Runs the guest to its end. View, wall time and the limit on output are the caller's business (the
+/// supervisor's, for an isolated run).
+Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop,
+                        Process process = Process::kShared);
 
 }  // namespace wasmgrad::runner

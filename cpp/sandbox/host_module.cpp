@@ -13,7 +13,6 @@ namespace wasmgrad::sandbox {
 
 namespace {
 
-constexpr std::uint64_t kPageBytes = 65536;
 // Wide enough for every host function; it keeps the call path free of allocation.
 constexpr std::size_t kMaxParameters = 16;
 constexpr std::size_t kMaxResults = 4;
@@ -28,15 +27,6 @@ struct HostData {
   std::vector<Binding> bindings;
 };
 
-std::span<std::byte> memory_of(const WasmEdge_CallingFrameContext* frame) {
-  auto* instance = WasmEdge_CallingFrameGetMemoryInstance(frame, 0);
-  const std::uint64_t pages = instance != nullptr ? WasmEdge_MemoryInstanceGetPageSize(instance) : 0;
-  if (pages == 0) return {};
-  // Only the first byte is asked for: the engine's length parameter cannot express all of 4 GiB.
-  return {reinterpret_cast<std::byte*>(WasmEdge_MemoryInstanceGetPointer(instance, 0, 1)),
-          pages * kPageBytes};
-}
-
 WasmEdge_Result call_host(void* data, const WasmEdge_CallingFrameContext* frame,
                           const WasmEdge_Value* parameters, WasmEdge_Value* results) {
   const auto& binding = *static_cast<const HostData::Binding*>(data);
@@ -46,9 +36,9 @@ WasmEdge_Result call_host(void* data, const WasmEdge_CallingFrameContext* frame,
     arguments[i] = from_engine(parameters[i], function.parameters[i]);
   }
   std::array<Value, kMaxResults> values;
-  const Status status =
-      function.call(GuestMemory(memory_of(frame)), std::span(arguments).first(function.parameters.size()),
-                    std::span(values).first(function.results.size()));
+  const Status status = function.call(GuestMemory(bytes_of(WasmEdge_CallingFrameGetMemoryInstance(frame, 0))),
+                                      std::span(arguments).first(function.parameters.size()),
+                                      std::span(values).first(function.results.size()));
   if (!status) {
     (*binding.on_error)(status.error());
     return WasmEdge_ResultGen(WasmEdge_ErrCategory_UserLevelError, 1);

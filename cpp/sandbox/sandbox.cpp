@@ -7,7 +7,9 @@
 
 #include "wasmgrad/sandbox/aot.hpp"
 #include "wasmgrad/sandbox/engine.hpp"
+#include "wasmgrad/sandbox/handle_quota.hpp"
 #include "wasmgrad/sandbox/host_module.hpp"
+#include "wasmgrad/sandbox/relaxed_simd.hpp"
 #include "wasmgrad/sandbox/type_section.hpp"
 #include "wasmgrad/sandbox/values.hpp"
 
@@ -42,6 +44,14 @@ Expected<AstModule> parse(const WasmEdge_ConfigureContext* configure, std::span<
   if (WasmEdge_ResultOK(result)) result = WasmEdge_ValidatorValidate(validator.get(), ast.get());
   if (WasmEdge_ResultOK(result)) return ast;
   return Error{Errc::kInvalidEncoding, WasmEdge_ResultGetMessage(result)};
+}
+
+// The engine's WASI adds functions that open sockets and resolve names, for which it asks no grant. The four
+// of the standard only work on sockets that the guest was given: on none.
+bool reaches_network(std::string_view wasi_function) {
+  constexpr std::string_view kHarmless[] = {"sock_accept", "sock_recv", "sock_send", "sock_shutdown"};
+  return wasi_function.starts_with("sock_") &&
+         std::ranges::find(kHarmless, wasi_function) == std::end(kHarmless);
 }
 
 bool is_wasm(std::span<const std::byte> module) {
@@ -93,6 +103,8 @@ std::string engine_version() { return WasmEdge_VersionGet(); }
 
 struct Sandbox::State {
   std::string name;
+  bool compute_only;
+  HandleQuota handles;
   std::optional<Error> failure;  // of the host function that trapped
   Configure configure;
   Store store;
@@ -103,6 +115,8 @@ struct Sandbox::State {
   AstModule ast;
   ModuleInstance instance;
 
+  explicit State(const SandboxConfig& config)
+      : name(config.name), compute_only(config.compute_only), handles(config.max_handles) {}
   Status add_functions(std::vector<HostFunction> functions);
   Status add_wasi(const SandboxConfig& config);
   Status check_imports() const;
@@ -114,7 +128,16 @@ struct Sandbox::State {
 // Registers the functions, one engine module for each module name.
 Status Sandbox::State::add_functions(std::vector<HostFunction> functions) {
   std::map<std::string, std::vector<HostFunction>> modules;
-  for (HostFunction& function : functions) modules[function.module].push_back(std::move(function));
+  for (HostFunction& function : functions) {
+    function.call = [this, call = std::move(function.call)](GuestMemory memory, auto arguments,
+                                                            auto results) {
+      handles.leave_guest();
+      Status status = call(memory, arguments, results);
+      handles.enter_guest();
+      return status;
+    };
+    modules[function.module].push_back(std::move(function));
+  }
   for (auto& [module_name, members] : modules) {
     WASMGRAD_ASSIGN(ModuleInstance module, make_host_module(module_name, std::move(members),
                                                             [this](const Error& error) { failure = error; }));
@@ -171,8 +194,12 @@ Status Sandbox::State::check_imports() const {
     const auto refuse = [&](const std::string& why) {
       return Error{Errc::kUnsupportedOperation, "guest '" + this->name + "' imports " + what + why};
     };
+    if (compute_only) return refuse(", but a module of its kind must not import anything");
     if (WasmEdge_ImportTypeGetExternalType(import) != WasmEdge_ExternalType_Function) {
       return refuse(", which is not a function; this host provides functions only");
+    }
+    if (view(module_name) == "wasi_snapshot_preview1" && reaches_network(view(name))) {
+      return refuse(", which reaches the network; this host gives guests none");
     }
     const auto* module = WasmEdge_StoreFindModule(store.get(), module_name);
     const auto* function = module != nullptr ? WasmEdge_ModuleInstanceFindFunction(module, name) : nullptr;
@@ -218,7 +245,9 @@ Status Sandbox::State::instantiate(const SandboxConfig& config) {
     }
   }
   WasmEdge_ModuleInstanceContext* raw = nullptr;
+  handles.enter_guest();  // a module may have a start function
   const WasmEdge_Result result = WasmEdge_ExecutorInstantiate(executor.get(), &raw, store.get(), ast.get());
+  handles.leave_guest();
   instance.reset(raw);
   if (WasmEdge_ResultOK(result)) return {};
   if (failure) return std::move(*failure);
@@ -247,9 +276,11 @@ Expected<std::vector<Value>> Sandbox::State::invoke(const std::string& function,
   for (std::size_t i = 0; i < arguments.size(); ++i)
     in.push_back(to_engine(arguments[i], *signature.parameters[i]));
   failure.reset();
+  handles.enter_guest();
   const WasmEdge_Result result =
       WasmEdge_ExecutorInvoke(executor.get(), target, in.data(), static_cast<std::uint32_t>(in.size()),
                               out.data(), static_cast<std::uint32_t>(out.size()));
+  handles.leave_guest();
   if (failure) return *std::exchange(failure, std::nullopt);
   if (!WasmEdge_ResultOK(result)) {
     return Error{Errc::kRuntimeError,
@@ -264,9 +295,12 @@ Expected<Sandbox> Sandbox::create(SandboxConfig config) {
   // The engine would log to the standard output, which is the guest's; every failure is reported by its
   // result instead.
   WasmEdge_LogOff();
-  auto state = std::make_unique<State>();
-  state->name = config.name;
+  auto state = std::make_unique<State>(config);
   state->configure = make_configure(config.max_memory_pages, config.interpret);
+  if (config.compute_only) {
+    WasmEdge_ConfigureAddProposal(state->configure.get(), WasmEdge_Proposal_RelaxSIMD);
+    if (auto changed = with_plain_relaxed_results(config.module)) config.module = std::move(*changed);
+  }
   WASMGRAD_ASSIGN(state->ast, parse_guest(config, state->configure.get()));
   state->store.reset(WasmEdge_StoreCreate());
   state->executor.reset(WasmEdge_ExecutorCreate(state->configure.get(), nullptr));
@@ -290,6 +324,25 @@ Expected<std::uint32_t> Sandbox::run() {
 
 Expected<std::vector<Value>> Sandbox::call(const std::string& function, std::span<const Value> arguments) {
   return state_->invoke(function, arguments);
+}
+
+Status Sandbox::check_export(const std::string& function, const std::vector<ValueType>& parameters,
+                             const std::vector<ValueType>& results) const {
+  const auto* found = WasmEdge_ModuleInstanceFindFunction(state_->instance.get(), wrap(function));
+  const Signature wanted(parameters, results);
+  const std::string guest = "guest '" + state_->name + "'";
+  if (found == nullptr) {
+    return Error{Errc::kInvalidEncoding,
+                 guest + " does not export the function '" + function + "' " + wanted.text()};
+  }
+  const Signature actual(WasmEdge_FunctionInstanceGetFunctionType(found));
+  if (actual == wanted) return {};
+  return Error{Errc::kInvalidEncoding, guest + " exports the function '" + function + "' as " +
+                                           actual.text() + "; expected " + wanted.text()};
+}
+
+GuestMemory Sandbox::memory() const {
+  return GuestMemory(bytes_of(WasmEdge_ModuleInstanceFindMemory(state_->instance.get(), wrap("memory"))));
 }
 
 }  // namespace wasmgrad::sandbox

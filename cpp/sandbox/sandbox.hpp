@@ -24,7 +24,12 @@ struct SandboxConfig {
   std::vector<std::string> env;   ///< "KEY=VALUE"; nothing is inherited
   std::vector<Preopen> preopens;
   std::uint32_t max_memory_pages = 16384;  ///< of 64 KiB
+  /// Files that guest code may have open at once, its directories not counted. It is kept by this process's
+  /// limit on file descriptors, for a process that runs nothing else. None: not limited.
+  std::optional<std::uint32_t> max_handles;
   std::vector<HostFunction> functions;
+  /// For a module of pure computation: it may import nothing, and may use relaxed SIMD.
+  bool compute_only = false;
   bool interpret = false;  ///< interpreter in place of ahead-of-time compilation
   /// Where compiled guests are kept, by content hash and engine version. Empty: compiled anew into a
   /// temporary file.
@@ -51,6 +56,14 @@ class Sandbox {
   /// Calls an exported function. The argument types must be those of the export. Errors: kNotFound,
   /// kInvalidArgument, as run().
   Expected<std::vector<Value>> call(const std::string& function, std::span<const Value> arguments);
+
+  /// Whether `function` is exported with this signature. Errors: kInvalidEncoding, naming what was found.
+  [[nodiscard]] Status check_export(const std::string& function, const std::vector<ValueType>& parameters,
+                                    const std::vector<ValueType>& results) const;
+
+  /// The memory that the guest exports as "memory"; of 0 bytes when it exports none. Valid until the guest
+  /// runs again.
+  [[nodiscard]] GuestMemory memory() const;
 
  private:
   struct State;

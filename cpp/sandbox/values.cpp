@@ -46,6 +46,14 @@ std::optional<ValueType> from_engine(WasmEdge_ValType type) {
   return std::nullopt;
 }
 
+std::span<std::byte> bytes_of(WasmEdge_MemoryInstanceContext* memory) {
+  constexpr std::uint64_t kPageBytes = 65536;
+  const std::uint64_t pages = memory != nullptr ? WasmEdge_MemoryInstanceGetPageSize(memory) : 0;
+  if (pages == 0) return {};
+  // Only the first byte is asked for: the engine's length parameter cannot express all of 4 GiB.
+  return {reinterpret_cast<std::byte*>(WasmEdge_MemoryInstanceGetPointer(memory, 0, 1)), pages * kPageBytes};
+}
+
 Signature::Signature(const WasmEdge_FunctionTypeContext* type) {
   std::vector<WasmEdge_ValType> types(WasmEdge_FunctionTypeGetParametersLength(type));
   WasmEdge_FunctionTypeGetParameters(type, types.data(), static_cast<std::uint32_t>(types.size()));

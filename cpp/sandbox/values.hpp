@@ -3,7 +3,9 @@
 
 #include <wasmedge/wasmedge.h>
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,11 +50,17 @@ inline Value from_engine(const WasmEdge_Value& value, ValueType type) {
   return converted;
 }
 
-/// A function's signature as the engine reports it.
+/// All of a memory; nothing for a null pointer. A guest that grows its memory may move it.
+std::span<std::byte> bytes_of(WasmEdge_MemoryInstanceContext* memory);
+
+/// A function's signature, as the engine reports it or as it should be.
 struct Signature {
   std::vector<std::optional<ValueType>> parameters, results;
 
   explicit Signature(const WasmEdge_FunctionTypeContext* type);
+  Signature(const std::vector<ValueType>& parameter_types, const std::vector<ValueType>& result_types)
+      : parameters(parameter_types.begin(), parameter_types.end()),
+        results(result_types.begin(), result_types.end()) {}
   bool operator==(const Signature&) const = default;
   /// "(i32, i64) -> (f32)".
   [[nodiscard]] std::string text() const;

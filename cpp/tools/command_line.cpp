@@ -1,11 +1,11 @@
 #include "wasmgrad/tools/command_line.hpp"
 
 #include <CLI/CLI.hpp>
-#include <cstdlib>
 #include <iostream>
 #include <iterator>
 
 #include "wasmgrad/base/file.hpp"
+#include "wasmgrad/tools/cache_dir.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
 
 namespace wasmgrad::tools {
@@ -14,16 +14,6 @@ namespace {
 
 using runner::RunConfig;
 using runner::View;
-
-std::filesystem::path default_cache_dir() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
-    return std::filesystem::path(cache) / "wasmgrad" / "guests";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
-    return std::filesystem::path(home) / ".cache" / "wasmgrad" / "guests";
-  }
-  return {};
-}
 
 // An option that is parsed by a function returning Expected; its error becomes a usage error.
 template <class Parse, class Store>

@@ -104,6 +104,25 @@ std::string sentence_for_signal(int number) {
   }
 }
 
+// The fields of an event. Whoever took over the worker may have written anything.
+Error malformed(const char* key, const char* expected) {
+  return {Errc::kRuntimeError,
+          "the worker sent an event whose '" + std::string(key) + "' is not " + expected};
+}
+
+Expected<std::string> text_in(const nlohmann::json& event, const char* key) {
+  const auto found = event.find(key);
+  if (found == event.end() || !found->is_string()) return malformed(key, "a text");
+  return found->get<std::string>();
+}
+
+Expected<int> exit_code_in(const nlohmann::json& event) {
+  const auto found = event.find("exit_code");
+  const auto code = found != event.end() && found->is_number_integer() ? found->get<std::int64_t>() : -1;
+  if (code < 0 || code > 255) return malformed("exit_code", "an integer in 0..255");
+  return static_cast<int>(code);
+}
+
 // One supervised run.
 class Supervisor {
  public:
@@ -123,10 +142,9 @@ class Supervisor {
       return end({}, kExitError, "error");
     }
     WorkerProcess worker = std::move(started).value();
-    while (worker.events) step(worker, signals);
+    while (worker.events && !killed_) step(worker, signals);
     // The worker is gone; what it wrote may still be in the pipes.
-    while (worker.out || worker.err) {
-      if (!drain_ready(worker)) break;
+    while ((worker.out || worker.err) && within_output_limit() && drain_ready(worker)) {
     }
     const auto take_console = [&](const char* stream) {
       return
@@ -149,7 +167,7 @@ class Supervisor {
     if (polled[0].revents != 0) take_console(worker, worker.out, "stdout");
     if (polled[1].revents != 0) take_console(worker, worker.err, "stderr");
     if (polled[2].revents != 0) take_events(worker);
-    for (int i = signals.taken(); i > 0; --i) worker.signal(++interrupts_ == 1 ? SIGINT : SIGKILL);
+    for (int i = signals.taken(); i > 0; --i) ++interrupts_ == 1 ? worker.signal(SIGINT) : kill(worker);
     if (deadline_ && Clock::now() >= *deadline_) {
       std::array<char, 32> seconds;
       std::snprintf(seconds.data(), seconds.size(), "%g", config_.limits.wall_seconds);
@@ -174,7 +192,7 @@ class Supervisor {
     if (got <= 0) return from.reset();
     const std::string_view text(buffer.data(), static_cast<std::size_t>(got));
     console_bytes_ += text.size();
-    if (console_bytes_ > config_.limits.output_bytes) {
+    if (!within_output_limit()) {
       return stop(worker, {Errc::kTooLarge, "the guest wrote more than its limit of " +
                                                 std::to_string(config_.limits.output_bytes) +
                                                 " bytes to the console"});
@@ -197,31 +215,41 @@ class Supervisor {
     const ssize_t got = ::read(worker.events.get(), buffer.data(), buffer.size());
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) return worker.events.reset();
-    event_lines_.add({buffer.data(), static_cast<std::size_t>(got)},
-                     [&](std::string_view line) { take_event(line); });
+    event_lines_.add({buffer.data(), static_cast<std::size_t>(got)}, [&](std::string_view line) {
+      if (const Status status = take_event(line); !status) stop(worker, status.error());
+    });
   }
 
   // Errors and the end are kept until the console is drained; the rest is passed on.
-  void take_event(std::string_view line) {
+  Status take_event(std::string_view line) {
     const auto event = nlohmann::json::parse(line, nullptr, false);
-    const auto text = [&](const char* key) { return event.value(key, std::string()); };
-    if (!event.is_object()) return;
-    if (text("event") == "error") {
+    WASMGRAD_ASSIGN(const std::string name, text_in(event, "event"));
+    if (name == "error") {
+      WASMGRAD_CHECK(text_in(event, "kind"));
+      WASMGRAD_ASSIGN(error_message_, text_in(event, "message"));
       error_line_ = line;
-      error_message_ = text("message");
-    } else if (text("event") == "end") {
+    } else if (name == "end") {
+      WASMGRAD_ASSIGN(end_code_, exit_code_in(event));
       end_line_ = line;
-      end_code_ = event.value("exit_code", kExitError);
     } else if (json_) {
       emit(console_.out, line);
     }
+    return {};
   }
 
   // The supervisor's own verdict, once; the worker does not live on.
   void stop(WorkerProcess& worker, Error error) {
     if (!verdict_) verdict_ = std::move(error);
-    worker.signal(SIGKILL);
+    kill(worker);
   }
+
+  // Nothing that the worker may have started is waited for.
+  void kill(WorkerProcess& worker) {
+    worker.signal(SIGKILL);
+    killed_ = true;
+  }
+
+  [[nodiscard]] bool within_output_limit() const { return console_bytes_ <= config_.limits.output_bytes; }
 
   int finish(const ProcessEnd& process) {
     const bool killed = process.signal != 0;
@@ -299,6 +327,7 @@ class Supervisor {
   LineSplitter out_lines_, err_lines_, event_lines_;
   std::uint64_t console_bytes_ = 0;
   int interrupts_ = 0;
+  bool killed_ = false;
   std::optional<Error> verdict_;
   std::string error_line_, error_message_, end_line_;
   int end_code_ = kExitError;

@@ -56,7 +56,7 @@ Expected<runner::RunReport> run(const std::string& json, training::Observer& eve
   training::Observer* observer = nullptr;
   if (config.view == runner::View::kClassic) observer = &classic;
   if (config.view == runner::View::kJson) observer = &events;
-  return runner::run(config, observer, &stop_token);
+  return runner::run(config, observer, &stop_token, runner::Process::kOwn);
 }
 
 int parse_fd(const char* text) {
@@ -84,10 +84,7 @@ int main(int argc, char** argv) {
   if (report) {
     end.exit_code = tools::exit_code_of_guest(report->exit_code);
     end.status = end.exit_code == 0 ? "ok" : "error";
-    if (end.exit_code != 0) {
-      events.write_line(runner::error_event(
-          {Errc::kRuntimeError, "the guest exited with code " + std::to_string(report->exit_code)}));
-    }
+    if (end.exit_code != 0) events.write_line(runner::guest_exit_event(report->exit_code));
   } else {
     const bool interrupted = report.error().code == Errc::kInterrupted;
     end.exit_code = interrupted ? tools::kExitInterrupted : tools::kExitError;

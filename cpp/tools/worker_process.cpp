@@ -27,9 +27,6 @@ constexpr int kConfigFd = 3;
 constexpr int kEventsFd = 4;
 // Ends are moved above this before fork, so that dup2 in the child cannot overwrite one that is still needed.
 constexpr int kFirstSpareFd = 10;
-// Files that the host side of a worker has open beside the guest's: libraries while they load, a checkpoint,
-// the pipes.
-constexpr rlim_t kHostHandles = 64;
 
 Error system_error(const std::string& what) {
   return {Errc::kRuntimeError,
@@ -103,7 +100,7 @@ struct ChildPlan {
   char* const* argv;
   char* const* environment;
   int config, out, err, events;
-  rlim_t handles, file_bytes, memory;
+  rlim_t file_bytes, memory;
   pid_t parent;
 
   [[noreturn]] void run() const {
@@ -115,7 +112,6 @@ struct ChildPlan {
     ::dup2(events, kEventsFd);
     ::close_range(kEventsFd + 1, ~0U, 0);
     set_limit(RLIMIT_CORE, 0);
-    set_limit(RLIMIT_NOFILE, handles);
     set_limit(RLIMIT_FSIZE, file_bytes);
     set_limit(RLIMIT_DATA, memory);
     sigset_t none;
@@ -146,17 +142,16 @@ Expected<WorkerProcess> WorkerProcess::start(const std::filesystem::path& progra
     return result;
   };
   const auto argv = pointers(arguments), envp = pointers(environment);
-  const ChildPlan plan{program.c_str(),
-                       argv.data(),
-                       envp.data(),
-                       config_file.get(),
-                       out.write.get(),
-                       err.write.get(),
-                       events.write.get(),
-                       config.limits.handles + kHostHandles,
-                       config.limits.output_bytes,
-                       memory_limit(),
-                       ::getpid()};
+  const ChildPlan plan{.program = program.c_str(),
+                       .argv = argv.data(),
+                       .environment = envp.data(),
+                       .config = config_file.get(),
+                       .out = out.write.get(),
+                       .err = err.write.get(),
+                       .events = events.write.get(),
+                       .file_bytes = config.limits.output_bytes,
+                       .memory = memory_limit(),
+                       .parent = ::getpid()};
   WorkerProcess worker;
   worker.pid_ = ::fork();
   if (worker.pid_ == 0) plan.run();

@@ -24,8 +24,8 @@ struct ProcessEnd {
 class WorkerProcess {
  public:
   /// Starts `program`. The child has no other file descriptors than standard input, the pipes and its
-  /// configuration; it dies with this process; it writes no core file; its memory, files and handles are
-  /// limited. Errors: kRuntimeError.
+  /// configuration; it dies with this process; it writes no core file; its memory and the
+  /// size of its files are limited. Errors: kRuntimeError.
   static Expected<WorkerProcess> start(const std::filesystem::path& program, const runner::RunConfig& config);
   WorkerProcess(WorkerProcess&& other) noexcept;
   WorkerProcess& operator=(WorkerProcess&&) = delete;

@@ -96,9 +96,9 @@ class Limits:
     tensor_bytes: int = 4 << 30
     """Host copies of the guest's tensors, and tensors of a model."""
     handles: int = 256
-    """Files the guest may have open at once; 64 more are the host's, but not kept from it."""
+    """Files the guest may have open at once. Needs an isolated run."""
     output_bytes: int = 1 << 30
-    """Console output, and the size of any file written."""
+    """Console output, and the size of any file written. Needs an isolated run."""
 
     def to_config(self) -> dict[str, int | float]:
         """The `limits` object of a run configuration."""

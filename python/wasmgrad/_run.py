@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,6 @@ from ._process import forwarding_interrupts, run_isolated
 from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult
 
 __all__ = ["Collector", "Sandbox", "configure", "execute", "train"]
-
-# The supervisor reports a guest's own non-zero exit code as an error too; here it is a result.
-_GUEST_EXIT = re.compile(r"the guest exited with code \d+")
 
 StrPath = str | os.PathLike[str]
 
@@ -78,6 +74,7 @@ class Collector:
     initial: Metrics | None = None
     checkpoint: Path | None = None
     error: Error | None = None
+    guest_exit: int | None = None
     console: dict[str, list[str]] = field(default_factory=lambda: {"stdout": [], "stderr": []})
     fit_end: Event = field(default_factory=dict)
     end: Event = field(default_factory=dict)
@@ -98,6 +95,8 @@ class Collector:
                 self.fit_end = event
             case "console":
                 self.console[event["stream"]].append(event["text"])
+            case "error" if event["kind"] == GuestExit.kind:
+                self.guest_exit = event["exit_code"]  # an error on the command line; here it is a result
             case "error":
                 self.error = error_of_kind(event["kind"], event["message"])
             case "end":
@@ -134,9 +133,9 @@ def execute(config: Mapping[str, Any], collector: Collector, *, isolate: bool = 
         with forwarding_interrupts(stop.request):
             code, seconds = _core.run(json.dumps(config), collector, stop)
         collector.end = {"seconds": seconds}
-    if collector.error is not None and not _GUEST_EXIT.fullmatch(collector.error.message):
+    if collector.error is not None:
         raise collector.error
-    return code
+    return code if collector.guest_exit is None else collector.guest_exit
 
 
 def train(

@@ -10,45 +10,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from wasmgrad.models import registry
 
 
-def mnist_cnn() -> nn.Module:
-    """The reference MNIST network: 28x28 grey images to 10 logits."""
-    return nn.Sequential(
-        nn.BatchNorm2d(1),
-        nn.Conv2d(1, 8, 5, padding=2),
-        nn.Conv2d(8, 16, 5, padding=2),
-        nn.Flatten(),
-        nn.Dropout(),
-        nn.Linear(12544, 100),
-        nn.Linear(100, 10),
-    )
-
-
-def lenet() -> nn.Module:
-    """LeNet-5 with ReLU and max pooling: 28x28 grey images to 10 logits."""
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.Tanh(),
-        nn.Linear(84, 10),
-    )
-
-
-def mlp() -> nn.Module:
-    """Activations and normalisations of a plain multi-layer perceptron: 16 features to 4."""
+def activations() -> nn.Module:
+    """Activations and normalisations between fully connected layers: 16 features to 4."""
     return nn.Sequential(
         nn.Linear(16, 32),
         nn.BatchNorm1d(32),
         nn.GELU(),
+        nn.ReLU(inplace=True),
+        nn.Tanh(),
         nn.LayerNorm(32),
         nn.SiLU(),
         nn.LeakyReLU(0.1),
@@ -272,9 +244,8 @@ def write(folder: Path) -> list[str]:
     """Saves every model into `folder` and returns the file names."""
     torch.manual_seed(1)
     scripted = {
-        "mnist-cnn": mnist_cnn(),
-        "lenet": lenet(),
-        "mlp": mlp(),
+        **{name: definition.make() for name, definition in registry.items()},
+        "activations": activations(),
         "resnet": ResNet(),
         "lstm": LstmClassifier(),
         "attention": Attention(),
@@ -288,12 +259,12 @@ def write(folder: Path) -> list[str]:
         torch.jit.script(module).save(str(folder / f"{name}.pt"))
         names.append(f"{name}.pt")
 
-    frozen = torch.jit.freeze(torch.jit.script(lenet().eval()))
+    frozen = torch.jit.freeze(torch.jit.script(registry["lenet-5"].make().eval()))
     frozen.save(str(folder / "frozen.pt"))
     traced = torch.jit.trace(ResNet().eval(), torch.rand(2, 3, 16, 16))
     traced.save(str(folder / "traced.pt"))
     twice = torch.jit.load(str(folder / "containers.pt"))
     twice.save(str(folder / "saved-twice.pt"))
-    extra = torch.jit.script(mlp())
+    extra = torch.jit.script(activations())
     torch.jit.save(extra, str(folder / "extra-files.pt"), _extra_files={"note.txt": b"hello"})
     return [*names, "frozen.pt", "traced.pt", "saved-twice.pt", "extra-files.pt"]

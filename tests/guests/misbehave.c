@@ -10,6 +10,8 @@ static void trap(void) { __builtin_trap(); }
 
 static void exit_3(void) { exit(3); }
 
+static void exit_300(void) { exit(300); }
+
 static void loop(void) {
   for (volatile uint32_t turns = 0;;) ++turns;
 }
@@ -82,14 +84,9 @@ static const struct {
   const char* name;
   void (*run)(void);
 } kModes[] = {
-    {"trap", trap},
-    {"exit-3", exit_3},
-    {"loop", loop},
-    {"recurse", recurse},
-    {"recurse-native", recurse_native},
-    {"grow", grow},
-    {"flood", flood},
-    {"open-many", open_many},
+    {"trap", trap},           {"exit-3", exit_3},   {"exit-300", exit_300},
+    {"loop", loop},           {"recurse", recurse}, {"recurse-native", recurse_native},
+    {"grow", grow},           {"flood", flood},     {"open-many", open_many},
     {"fill-disk", fill_disk},
 };
 

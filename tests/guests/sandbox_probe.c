@@ -1,9 +1,11 @@
 /* What a sandbox lets a guest do, one thing for each mode, given as the first argument; 0 means that it
  * worked. */
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 __attribute__((import_module("host"), import_name("add"))) int32_t host_add(int32_t a, int32_t b);
 __attribute__((import_module("host"), import_name("refuse"))) void host_refuse(int32_t number);
@@ -38,6 +40,23 @@ static int read_file(const char* path, const char* expected) {
   return strcmp(text, expected) != 0;
 }
 
+/* How many descriptors of one file it gets until it is refused. */
+static int open_all(const char* path) {
+  int count = 0;
+  while (open(path, O_RDONLY) >= 0) ++count;
+  return count;
+}
+
+/* The same, with calls of the host in between and one descriptor given back. */
+static int open_around_the_host(const char* path) {
+  const int mine = open(path, O_RDONLY);
+  host_add(0, 0);
+  const int count = 1 + open_all(path);
+  host_add(0, 0);
+  close(mine);
+  return count - 1 + open_all(path);
+}
+
 static int grow(uint32_t pages) { return __builtin_wasm_memory_grow(0, pages) == (size_t)-1; }
 
 static int sum(void) {
@@ -58,6 +77,8 @@ int main(int argc, char** argv) {
   if (strcmp(mode, "read") == 0) return read_file(first, second);
   if (strcmp(mode, "remove") == 0) return remove(first) != 0;
   if (strcmp(mode, "rename") == 0) return rename(first, second) != 0;
+  if (strcmp(mode, "open-all") == 0) return open_all(first);
+  if (strcmp(mode, "open-around-the-host") == 0) return open_around_the_host(first);
   if (strcmp(mode, "grow") == 0) return grow((uint32_t)atoi(first));
   if (strcmp(mode, "trap") == 0) __builtin_trap();
   return 64;

@@ -131,6 +131,13 @@ TEST_CASE("text that is not UTF-8 still makes a JSON line") {
   CHECK(event.at("text").get<std::string>().starts_with("a"));
 }
 
+TEST_CASE("a guest's own exit code is an error of its own kind") {
+  const Json event = Json::parse(guest_exit_event(300));
+  CHECK(event.at("event") == "error");
+  CHECK(event.at("kind") == "guest_exit");
+  CHECK(event.at("exit_code") == 300);
+}
+
 TEST_CASE("an error event names its kind") {
   const Json event = Json::parse(error_event({Errc::kTooLarge, "too much"}));
   CHECK(event.at("kind") == "too_large");

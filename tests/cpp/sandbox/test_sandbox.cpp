@@ -1,5 +1,6 @@
 // What a guest can and cannot do in a sandbox, and how its failures are told.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <fstream>
 
 #include "../support.hpp"
+#include "wasmgrad/base/open_beneath.hpp"
 #include "wasmgrad/sandbox/sandbox.hpp"
 
 namespace fs = std::filesystem;
@@ -220,6 +222,36 @@ TEST_CASE("memory grows up to its limit and not beyond") {
   SandboxConfig beyond = probe({"grow", "1000"});
   beyond.max_memory_pages = 900;
   CHECK(run_probe(std::move(beyond)) == 1);
+}
+
+TEST_CASE("a guest opens as many files as it may, whatever the host has open") {
+  const TemporaryDirectory dir;
+  dir.write("file", "text");
+  for (const char* mode : {"open-all", "open-around-the-host"}) {
+    CAPTURE(mode);
+    // The second mode calls the host while it holds some, and then all, of its files.
+    std::vector<UniqueFd> of_the_host;
+    SandboxConfig config = probe({mode, "file"});
+    config.functions.front().call = [&](GuestMemory, auto, auto) -> Status {
+      of_the_host.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      return of_the_host.back() ? Status() : Error{Errc::kRuntimeError, "the host cannot open a file"};
+    };
+    config.preopens = {{dir.path(), ".", false}};
+    config.max_handles = 20;
+    CHECK(run_probe(std::move(config)) == 20);
+  }
+}
+
+TEST_CASE("a guest that would reach the network is refused") {
+  // A type section with (i32, i32, i32) -> (i32), and an import section with one function of that type.
+  std::vector<std::byte> module = module_of({1, 8, 1, 0x60, 3, 0x7f, 0x7f, 0x7f, 1, 0x7f, 2, 36, 1, 22});
+  const std::string names = "wasi_snapshot_preview1\tsock_open";
+  for (const char c : names) module.push_back(static_cast<std::byte>(c));
+  for (const int byte : {0, 0}) module.push_back(static_cast<std::byte>(byte));
+  const Error error = creation_error(module);
+  CHECK(error.code == Errc::kUnsupportedOperation);
+  CHECK(error.message.find("wasi_snapshot_preview1.sock_open, which reaches the network") !=
+        std::string::npos);
 }
 
 TEST_CASE("a preopened directory is read and written under its guest path") {
