@@ -70,6 +70,26 @@ foreach(package IN LISTS _header_packages)
   endif()
 endforeach()
 
+if(WASMGRAD_BUILD_TOOLS)
+  # Decoders of pictures; static ones first, so that programs need none where they are installed, and none can be mistaken for
+  # what came with WasmEdge.
+  set(_suffixes "${CMAKE_FIND_LIBRARY_SUFFIXES}")
+  list(PREPEND CMAKE_FIND_LIBRARY_SUFFIXES .a)
+  foreach(package PNG TurboJPEG)
+    find_package(${package} QUIET)
+    if(NOT ${package}_FOUND)
+      if(NOT WASMGRAD_FETCH_DEPS)
+        message(FATAL_ERROR "${package} was not found: install its development package, turn WASMGRAD_FETCH_DEPS on, or "
+                            "turn WASMGRAD_BUILD_TOOLS off.")
+      endif()
+      wasmgrad_fetch(_decoders fetch.py picture-decoders)
+      list(APPEND CMAKE_PREFIX_PATH "${_decoders}/usr")
+      find_package(${package} REQUIRED)
+    endif()
+  endforeach()
+  set(CMAKE_FIND_LIBRARY_SUFFIXES "${_suffixes}")
+endif()
+
 if(WASMGRAD_BUILD_PYTHON)
   execute_process(
     COMMAND "${Python_EXECUTABLE}" -c "import sysconfig; print(sysconfig.get_path('include'))"

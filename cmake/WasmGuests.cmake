@@ -1,10 +1,19 @@
-# Compiles C and C++ sources to WebAssembly guests, with the first tool chain that works: the system's clang with a WASI sysroot
-# and C++ library, else the one in the PyPI package `ziglang`. It must not know what a guest does.
+# Compiles C and C++ sources to WebAssembly, with the first tool chain that works: the system's clang with a WASI sysroot and
+# C++ library, else the one in the PyPI package `ziglang`. It must not know what a guest or a library does.
 #
 #   wasmgrad_add_guest(NAME SOURCES <file>... [STACK_SIZE <bytes>])
 #
 # makes ${PROJECT_BINARY_DIR}/guests/<NAME>.wasm and the target wasmgrad_guest_<NAME>, part of the default build. The property
 # WASMGRAD_GUEST_FILE of the target is the path of the .wasm file.
+#
+#   wasmgrad_add_wasm_library(NAME OUTPUT <file> SOURCES <file>... [OPTIONS <compiler option>...])
+#
+# makes the static library <file> and the target wasmgrad_wasm_<NAME>, part of the default build.
+#
+#   wasmgrad_copy_wasm_libc(DIRECTORY)
+#
+# puts the tool chain's C library (with libm) and compiler built-ins there, as libc.a and libbuiltins.a: with them, code is
+# linked where only a linker is installed.
 
 # Whether `ARGN` compiles and links a C++ program for WASI.
 function(_wasmgrad_wasm_compiler_works result)
@@ -22,29 +31,63 @@ function(_wasmgrad_wasm_compiler_works result)
   endif()
 endfunction()
 
-# Sets the cache variables WASMGRAD_WASM_CC and WASMGRAD_WASM_CXX: commands as lists.
+# Sets the cache variables WASMGRAD_WASM_CC, WASMGRAD_WASM_CXX and WASMGRAD_WASM_AR: commands as lists.
 function(_wasmgrad_find_wasm_toolchain)
-  if(WASMGRAD_WASM_CC AND WASMGRAD_WASM_CXX)
+  if(WASMGRAD_WASM_CC AND WASMGRAD_WASM_CXX AND WASMGRAD_WASM_AR)
     return()
   endif()
   find_program(WASMGRAD_CLANG NAMES clang)
   find_program(WASMGRAD_CLANGXX NAMES clang++)
   set(clang_cc "${WASMGRAD_CLANG}" --target=wasm32-wasi)
   set(clang_cxx "${WASMGRAD_CLANGXX}" --target=wasm32-wasi)
+  # llvm-ar lies beside clang even where the distribution puts a version into its name.
+  execute_process(
+    COMMAND "${WASMGRAD_CLANG}" -print-prog-name=llvm-ar
+    OUTPUT_VARIABLE clang_ar
+    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   # Zig compiles with the undefined-behaviour sanitizer unless told otherwise.
   set(zig_cc "${Python_EXECUTABLE}" -m ziglang cc -target wasm32-wasi -fno-sanitize=undefined)
   set(zig_cxx "${Python_EXECUTABLE}" -m ziglang c++ -target wasm32-wasi -fno-sanitize=undefined)
+  set(zig_ar "${Python_EXECUTABLE}" -m ziglang ar)
   foreach(toolchain clang zig)
     _wasmgrad_wasm_compiler_works(works ${${toolchain}_cxx})
     if(works)
       message(STATUS "Wasm tool chain: ${${toolchain}_cxx}")
       set(WASMGRAD_WASM_CC "${${toolchain}_cc}" CACHE STRING "C compiler for wasm32-wasi, with its arguments")
       set(WASMGRAD_WASM_CXX "${${toolchain}_cxx}" CACHE STRING "C++ compiler for wasm32-wasi, with its arguments")
+      set(WASMGRAD_WASM_AR "${${toolchain}_ar}" CACHE STRING "Archiver for wasm32 objects, with its arguments")
       return()
     endif()
   endforeach()
   message(FATAL_ERROR "No tool chain compiles guests to WebAssembly: install ziglang ('${Python_EXECUTABLE} -m pip install "
                       "ziglang'), or clang with lld, wasi-libc and its C++ library, or turn WASMGRAD_BUILD_GUESTS off.")
+endfunction()
+
+# Adds the commands that compile sources to objects in `directory`, and sets `result` to the list of objects.
+function(_wasmgrad_compile_wasm result directory)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "SOURCES;OPTIONS")
+  set(objects)
+  foreach(source IN LISTS arg_SOURCES)
+    cmake_path(ABSOLUTE_PATH source OUTPUT_VARIABLE source_path)
+    set(object "${directory}/${source}.o")
+    cmake_path(GET object PARENT_PATH object_directory)
+    file(MAKE_DIRECTORY "${object_directory}")
+    if(source MATCHES "\\.c$")
+      set(compile ${WASMGRAD_WASM_CC} -std=c17)
+    else()
+      set(compile ${WASMGRAD_WASM_CXX} -std=c++20 -fno-exceptions -fno-rtti)
+    endif()
+    cmake_path(RELATIVE_PATH object BASE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}" OUTPUT_VARIABLE shown)
+    add_custom_command(
+      OUTPUT "${object}"
+      COMMAND ${compile} -O3 -Wall -Wextra ${arg_OPTIONS} -MD -MF "${object}.d" -c "${source_path}" -o "${object}"
+      DEPENDS "${source_path}"
+      DEPFILE "${object}.d"
+      COMMENT "Compiling to WebAssembly: ${shown}"
+      VERBATIM)
+    list(APPEND objects "${object}")
+  endforeach()
+  set(${result} "${objects}" PARENT_SCOPE)
 endfunction()
 
 function(wasmgrad_add_guest name)
@@ -58,27 +101,8 @@ function(wasmgrad_add_guest name)
   _wasmgrad_find_wasm_toolchain()
 
   set(output "${PROJECT_BINARY_DIR}/guests/${name}.wasm")
-  set(flags -O3 -Wall -Wextra -I "${PROJECT_SOURCE_DIR}/guests/sdk/include")
-  set(objects)
-  foreach(source IN LISTS arg_SOURCES)
-    cmake_path(ABSOLUTE_PATH source OUTPUT_VARIABLE source_path)
-    set(object "${CMAKE_CURRENT_BINARY_DIR}/${name}.dir/${source}.o")
-    cmake_path(GET object PARENT_PATH object_directory)
-    file(MAKE_DIRECTORY "${object_directory}")
-    if(source MATCHES "\\.c$")
-      set(compile ${WASMGRAD_WASM_CC} -std=c17)
-    else()
-      set(compile ${WASMGRAD_WASM_CXX} -std=c++20 -fno-exceptions -fno-rtti)
-    endif()
-    add_custom_command(
-      OUTPUT "${object}"
-      COMMAND ${compile} ${flags} -MD -MF "${object}.d" -c "${source_path}" -o "${object}"
-      DEPENDS "${source_path}"
-      DEPFILE "${object}.d"
-      COMMENT "Compiling guest ${name}: ${source}"
-      VERBATIM)
-    list(APPEND objects "${object}")
-  endforeach()
+  _wasmgrad_compile_wasm(objects "${CMAKE_CURRENT_BINARY_DIR}/${name}.dir" SOURCES ${arg_SOURCES} OPTIONS
+                         -I "${PROJECT_SOURCE_DIR}/guests/sdk/include")
   add_custom_command(
     OUTPUT "${output}"
     COMMAND ${WASMGRAD_WASM_CXX} -O3 -s ${objects} "-Wl,-z,stack-size=${arg_STACK_SIZE}" -o "${output}"
@@ -87,4 +111,72 @@ function(wasmgrad_add_guest name)
     VERBATIM)
   add_custom_target(wasmgrad_guest_${name} ALL DEPENDS "${output}")
   set_target_properties(wasmgrad_guest_${name} PROPERTIES WASMGRAD_GUEST_FILE "${output}")
+endfunction()
+
+function(wasmgrad_add_wasm_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "OUTPUT" "SOURCES;OPTIONS")
+  if(NOT arg_SOURCES OR NOT arg_OUTPUT OR arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "wasmgrad_add_wasm_library(${name} OUTPUT <file> SOURCES <file>... [OPTIONS <option>...])")
+  endif()
+  _wasmgrad_find_wasm_toolchain()
+  _wasmgrad_compile_wasm(objects "${CMAKE_CURRENT_BINARY_DIR}/${name}.dir" SOURCES ${arg_SOURCES} OPTIONS ${arg_OPTIONS})
+  cmake_path(GET arg_OUTPUT PARENT_PATH output_directory)
+  file(MAKE_DIRECTORY "${output_directory}")
+  add_custom_command(
+    OUTPUT "${arg_OUTPUT}"
+    # An archiver would keep the objects of sources that are gone.
+    COMMAND "${CMAKE_COMMAND}" -E rm -f "${arg_OUTPUT}"
+    COMMAND ${WASMGRAD_WASM_AR} rcs "${arg_OUTPUT}" ${objects}
+    DEPENDS ${objects}
+    COMMENT "Archiving ${name}"
+    VERBATIM)
+  add_custom_target(wasmgrad_wasm_${name} ALL DEPENDS "${arg_OUTPUT}")
+endfunction()
+
+# Sets `libc` and `builtins` to the paths of the tool chain's archives.
+function(_wasmgrad_locate_wasm_libc libc builtins)
+  if(NOT WASMGRAD_WASM_CC MATCHES "zig")
+    foreach(option IN ITEMS -print-file-name=libc.a -print-libgcc-file-name)
+      execute_process(
+        COMMAND ${WASMGRAD_WASM_CC} ${option}
+        OUTPUT_VARIABLE path
+        OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+      list(APPEND archives "${path}")
+    endforeach()
+  else()
+    # Zig builds its libraries at the first link that needs them and tells in which places of its cache they are.
+    set(source "${PROJECT_BINARY_DIR}/guests/libc.c")
+    file(WRITE "${source}" "int main(void) { return 0; }\n")
+    execute_process(
+      COMMAND "${CMAKE_COMMAND}" -E env ZIG_VERBOSE_LINK=1 ${WASMGRAD_WASM_CC} -O3 "${source}" -o "${source}.wasm"
+      ERROR_VARIABLE link COMMAND_ERROR_IS_FATAL ANY)
+    string(REGEX MATCHALL "[^ \n]+\\.a" archives "${link}")
+  endif()
+  set(builtins_archive "${archives}")
+  list(FILTER builtins_archive INCLUDE REGEX "builtins|compiler_rt")
+  list(REMOVE_ITEM archives ${builtins_archive})
+  foreach(archive IN LISTS archives builtins_archive)
+    if(NOT EXISTS "${archive}")
+      message(FATAL_ERROR "The wasm tool chain (${WASMGRAD_WASM_CC}) names a library that is not there: ${archive}")
+    endif()
+  endforeach()
+  if(NOT archives OR NOT builtins_archive)
+    message(FATAL_ERROR "The wasm tool chain (${WASMGRAD_WASM_CC}) does not tell where its C library is.")
+  endif()
+  set(${libc} "${archives}" PARENT_SCOPE)
+  set(${builtins} "${builtins_archive}" PARENT_SCOPE)
+endfunction()
+
+function(wasmgrad_copy_wasm_libc directory)
+  if(EXISTS "${directory}/libc.a" AND EXISTS "${directory}/libbuiltins.a")
+    return()
+  endif()
+  _wasmgrad_find_wasm_toolchain()
+  _wasmgrad_locate_wasm_libc(libc builtins)
+  file(MAKE_DIRECTORY "${directory}")
+  file(COPY_FILE "${builtins}" "${directory}/libbuiltins.a")
+  # A C library may come in parts; one archive is made of them, under its name only when it is whole.
+  file(REMOVE "${directory}/libc.a.part")
+  execute_process(COMMAND ${WASMGRAD_WASM_AR} qcsL "${directory}/libc.a.part" ${libc} COMMAND_ERROR_IS_FATAL ANY)
+  file(RENAME "${directory}/libc.a.part" "${directory}/libc.a")
 endfunction()

@@ -1,0 +1,213 @@
+// Register tiles of up to kRows x kColumns and the loops that keep panels and weights in the caches.
+#include "gemm.hpp"
+
+#include "tile.hpp"
+
+namespace wg {
+namespace {
+
+// Column groups that are multiplied with one panel before the next panel comes: with 256 products each 64
+// KiB, in L2.
+constexpr int kGroupsAtATime = 8;
+
+inline Vector panel_value(const float* p) { return kSplat == kLanes ? load(p) : splat(*p); }
+
+// Adds `depth` products, a multiple of kSides, to the sums. A tile of few rows has too few sums to hide the
+// latency of adding: it takes kSides products side by side.
+template <int kTileRows, int kSides>
+inline void accumulate(int depth, const float* panel, const float* weights, Partial (&sums)[kTileRows]) {
+  Partial sides[kSides][kTileRows] = {};
+#pragma GCC unroll 4
+  for (int i = 0; i < kTileRows; ++i) sides[0][i] = sums[i];
+  for (const float* end = panel + depth * kTileRows * kSplat; panel != end;) {
+    detach(panel);
+    detach(weights);
+#pragma GCC unroll 4
+    for (int s = 0; s < kSides; ++s) {
+      const Vector low = load(weights + s * kColumns);
+      const Vector high = load(weights + s * kColumns + kLanes);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTileRows; ++i) {
+        const Vector x = panel_value(panel + (s * kTileRows + i) * kSplat);
+        sides[s][i].low = madd(x, low, sides[s][i].low);
+        sides[s][i].high = madd(x, high, sides[s][i].high);
+      }
+    }
+    panel += kSides * kTileRows * kSplat;
+    weights += kSides * kColumns;
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kTileRows; ++i) {
+    sums[i] = sides[0][i];
+#pragma GCC unroll 4
+    for (int s = 1; s < kSides; ++s) {
+      sums[i].low += sides[s][i].low;
+      sums[i].high += sides[s][i].high;
+    }
+  }
+}
+
+// In memory on purpose: as arguments the two pointers cost V8 a register of the loop.
+struct Operands {
+  const float* panel;
+  const float* weights;
+};
+
+// A function of its own that calls no other: engines keep the sums in registers only where nothing else wants
+// them.
+template <int kTileRows, bool kWhole>
+[[gnu::noinline]] void tile(const Pass& pass, const Operands& operands, const Place& place) {
+  Partial sums[kTileRows] = {};
+  constexpr int kSides = kTileRows == 1 ? 4 : kTileRows < kRows ? 2 : 1;
+  const int paired = pass.depth / kSides * kSides;
+  accumulate<kTileRows, kSides>(paired, operands.panel, operands.weights, sums);
+  if constexpr (kSides > 1) {
+    accumulate<kTileRows, 1>(pass.depth - paired, operands.panel + paired * kTileRows * kSplat,
+                             operands.weights + paired * kColumns, sums);
+  }
+  if (!pass.first) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileRows; ++i) {
+      const Partial before = load_row<kWhole>(place.y + i * place.stride, place.columns);
+      sums[i].low += before.low;
+      sums[i].high += before.high;
+    }
+  }
+  if (pass.epilogue != nullptr) finish<kTileRows, kWhole>(pass.epilogue->activation, place, sums);
+#pragma GCC unroll 4
+  for (int i = 0; i < kTileRows; ++i) store_row<kWhole>(place.y + i * place.stride, sums[i], place.columns);
+}
+
+// One panel times the columns from `begin` to `end`.
+template <int kTileRows>
+void panel_times(const Pass& pass, int row, int begin, int end) {
+  Operands operands{pass.panels + row * pass.depth * kSplat,
+                    pass.weights + begin / kColumns * pass.weights_stride};
+  Place place{nullptr, nullptr, pass.y + row * pass.y_stride + begin, pass.y_stride, kColumns};
+  if (pass.epilogue != nullptr) {
+    place.bias = pass.epilogue->bias + begin;
+    if (pass.epilogue->residual != nullptr) {
+      place.residual = pass.epilogue->residual + row * pass.y_stride + begin;
+    }
+  }
+  for (int column = begin; column < end; column += kColumns) {
+    if (end - column >= kColumns) {
+      tile<kTileRows, true>(pass, operands, place);
+    } else {
+      place.columns = end - column;
+      tile<kTileRows, false>(pass, operands, place);
+    }
+    if (pass.epilogue != nullptr) activate(pass.epilogue->activation.kind, place, kTileRows);
+    operands.weights += pass.weights_stride;
+    place.y += kColumns;
+    place.bias += kColumns;
+    if (place.residual != nullptr) place.residual += kColumns;
+  }
+}
+
+}  // namespace
+
+void run(const Pass& pass) {
+  constexpr int kStep = kGroupsAtATime * kColumns;
+  for (int begin = 0; begin < pass.columns; begin += kStep) {
+    const int end = pass.columns - begin < kStep ? pass.columns : begin + kStep;
+    for (int row = 0; row < pass.rows; row += kRows) {
+      switch (rows_of_panel(row, pass.rows)) {
+        case 1:
+          panel_times<1>(pass, row, begin, end);
+          break;
+        case 2:
+          panel_times<2>(pass, row, begin, end);
+          break;
+        case 3:
+          panel_times<3>(pass, row, begin, end);
+          break;
+        default:
+          panel_times<kRows>(pass, row, begin, end);
+      }
+    }
+  }
+}
+
+namespace {
+
+template <int kPanelRows>
+void pack_among(const float* values, int count, float* panel) {
+  int k = 0;
+  for (; k + 4 <= count; k += 4) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (kSplat == kLanes) {
+        store(panel + i * kPanelRows * kSplat, splat(values[k + i]));
+      } else {
+        panel[i * kPanelRows] = values[k + i];
+      }
+    }
+    panel += 4 * kPanelRows * kSplat;
+  }
+  for (; k < count; ++k) {
+    for (int i = 0; i < kSplat; ++i) panel[i] = values[k];
+    panel += kPanelRows * kSplat;
+  }
+}
+
+}  // namespace
+
+void pack(const float* values, int count, int rows, float* panel) {
+  switch (rows) {
+    case 1:
+      return pack_among<1>(values, count, panel);
+    case 2:
+      return pack_among<2>(values, count, panel);
+    case 3:
+      return pack_among<3>(values, count, panel);
+    default:
+      return pack_among<kRows>(values, count, panel);
+  }
+}
+
+void pack_panel(const float* values, std::int32_t stride, int count, float* panel) {
+  static_assert(kRows == 4);
+  const float* rows[kRows] = {values, values + stride, values + 2 * stride, values + 3 * stride};
+  for (int k = 0; k < count; ++k, panel += kRows * kSplat) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) {
+      if constexpr (kSplat == kLanes) {
+        store(panel + i * kSplat, splat(rows[i][k]));
+      } else {
+        panel[i] = rows[i][k];
+      }
+    }
+  }
+}
+
+void pack_zeros(int count, int rows, float* panel) {
+  const int step = rows * kSplat;
+  for (int k = 0; k < count; ++k, panel += step) {
+    for (int i = 0; i < kSplat; ++i) panel[i] = 0;
+  }
+}
+
+void multiply(const Product& product, const Epilogue* epilogue, float* panels) {
+  const std::int32_t stride = product.x_stride;
+  for (int row = 0; row < product.rows; row += product.row_block) {
+    const int rows = product.rows - row < product.row_block ? product.rows - row : product.row_block;
+    Epilogue here{};
+    if (epilogue != nullptr) here = *epilogue;
+    if (here.residual != nullptr) here.residual += row * product.y_stride;
+    for (int k = 0; k < product.k; k += product.depth_block) {
+      const int depth = product.k - k < product.depth_block ? product.k - k : product.depth_block;
+      const float* x = product.x + row * stride + k;
+      int i = 0;
+      for (; i + kRows <= rows; i += kRows)
+        pack_panel(x + i * stride, stride, depth, place(panels, i, depth));
+      for (; i < rows; ++i) pack(x + i * stride, depth, rows % kRows, place(panels, i, depth));
+      const bool last = k + depth == product.k;
+      run({panels, rows, depth, product.weights + k * kColumns, product.k * kColumns, product.columns,
+           product.y + row * product.y_stride, product.y_stride, k == 0,
+           last && epilogue != nullptr ? &here : nullptr});
+    }
+  }
+}
+
+}  // namespace wg

@@ -1,0 +1,25 @@
+// What the compiler generates for one model: its plan, as functions. The graph runtime calls them; nothing
+// else does.
+//
+// All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (inputs, outputs,
+// intermediates), then the scratch memory of generated kernels. Generated functions can only return 0, so
+// results go through pointers.
+#pragma once
+
+#include <cstdint>
+
+extern "C" {
+
+/// The offset of an input or output; `*offset` is left as it is when there is none of that index.
+std::int32_t plan_input(std::int32_t index, std::int32_t* offset);
+std::int32_t plan_output(std::int32_t index, std::int32_t* offset);
+
+/// The offset of the scratch memory of generated kernels, the last part of the memory.
+std::int32_t plan_scratch(std::int32_t* offset);
+
+/// Runs all calls of the plan in order.
+std::int32_t plan_run(std::uint8_t* base);
+/// Runs one call of the plan and sets `*ran` to 1; leaves it as it is when there is none of that index.
+std::int32_t plan_call(std::int32_t index, std::uint8_t* base, std::int32_t* ran);
+
+}  // extern "C"
