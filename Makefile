@@ -21,9 +21,9 @@ BUILD_DIR = $(firstword $(wildcard build/cp3*))
 train: .venv/.wheel
 	@wasmgrad train $(ARGS)
 
-test: .venv/.wheel
+test: .venv/.wheel .venv/.testing
 	cmake -S . -B $(BUILD_DIR) -DWASMGRAD_BUILD_TESTS=ON
-	cmake --build $(BUILD_DIR)
+	cmake --build $(BUILD_DIR) --target all tests/cpp/all
 	ctest --test-dir $(BUILD_DIR) --output-on-failure
 	WASMGRAD_BUILD_DIR=$(abspath $(BUILD_DIR)) pytest $(ARGS)
 
@@ -37,7 +37,7 @@ lint: .venv/.wheel .venv/.development
 	clang-format --dry-run -Werror $(CPP_FILES)
 	python tools/tidy.py $(BUILD_DIR)
 
-asan: .venv/.requirements
+asan: .venv/.testing
 	cmake --preset asan -G Ninja
 	cmake --build --preset asan
 	ctest --preset asan
@@ -46,10 +46,14 @@ clean:
 	rm -rf build dist .venv/.wheel
 
 .venv/.requirements: pyproject.toml tools/make_venv.py
-	$(PYTHON) tools/make_venv.py build runtime test
+	$(PYTHON) tools/make_venv.py build runtime
 	@touch $@
 
-.venv/.development: .venv/.requirements
+.venv/.testing: .venv/.requirements
+	$(PYTHON) tools/make_venv.py test compile
+	@touch $@
+
+.venv/.development: .venv/.testing
 	$(PYTHON) tools/make_venv.py bench dev
 	@touch $@
 

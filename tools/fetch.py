@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetches what the native build needs and prints where it is: `fetch.py wasmedge|headers|python-headers`.
+"""Fetches one thing that the native build needs and prints where it is: `fetch.py DEPENDENCY`.
 
 Standard library only, so that it runs before anything is installed. It must not know what the build does with it.
 """
@@ -15,6 +15,7 @@ from deps.report import FetchError
 PREFIXES = {
     "wasmedge": wasmedge.prefix,
     "headers": headers.cxx_prefix,
+    "picture-decoders": headers.decoder_prefix,
     "python-headers": headers.python_prefix,
 }
 

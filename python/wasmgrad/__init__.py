@@ -1,9 +1,10 @@
-"""Train neural networks from inside a WebAssembly sandbox.
+"""Train and run neural networks from inside a WebAssembly sandbox.
 
 `train` runs a guest in a child process and returns what it trained; `Sandbox` runs any guest; `Trainer` and
-`Dataset` use the training host from NumPy arrays, without WebAssembly. Every failure is an `Error`.
+`Dataset` use the training host from NumPy arrays, without WebAssembly. `compile` makes one WebAssembly module of a
+model, and `load` runs such a module. Every failure is an `Error`.
 
-Importing the package is cheap: the native core, NumPy and torch are loaded when first needed.
+Importing the package is cheap: the native core, NumPy, torch and TVM are loaded when first needed.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import models
+    from ._graph import GraphModule, load
     from ._toolchain import build_guest, new_guest
     from ._trainer import Dataset, FitResult, Trainer
+    from .compiler import compile  # noqa: A004
 
 __all__ = [
     "Dataset",
@@ -45,6 +48,7 @@ __all__ = [
     "Error",
     "Event",
     "FitResult",
+    "GraphModule",
     "GuestExit",
     "GuestResult",
     "Interrupted",
@@ -65,6 +69,8 @@ __all__ = [
     "Unsupported",
     "__version__",
     "build_guest",
+    "compile",
+    "load",
     "models",
     "new_guest",
     "train",
@@ -73,8 +79,11 @@ __all__ = [
 _LAZY = {
     "Dataset": "._trainer",
     "FitResult": "._trainer",
+    "GraphModule": "._graph",
     "Trainer": "._trainer",
     "build_guest": "._toolchain",
+    "compile": ".compiler",
+    "load": "._graph",
     "new_guest": "._toolchain",
 }
 

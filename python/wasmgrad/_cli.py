@@ -8,6 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from ._cli_compile import compile_command, compile_op
+from ._cli_graph import inspect, run
 from ._cli_train import DirOption, EnvOption, ModelOption, pairs, train
 from ._errors import Error, GuestExit, Interrupted, InvalidArgument, TimeLimit
 from ._version import __version__
@@ -20,6 +22,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
 guest_app = typer.Typer(no_args_is_help=True, help="Write, build and run guests.")
 app.add_typer(guest_app, name="guest")
 app.command("train", context_settings=_GUEST_ARGUMENTS)(train)
+app.command("compile")(compile_command)
+app.command("compile-op")(compile_op)
+app.command("run")(run)
+app.command("inspect")(inspect)
 
 
 def _print_version(wanted: bool) -> None:
@@ -35,7 +41,7 @@ def _top(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Train neural networks from inside a WebAssembly sandbox."""
+    """Train and run neural networks from inside a WebAssembly sandbox."""
 
 
 @app.command()
@@ -123,7 +129,7 @@ def guest_run(
 
     code = sandbox.run(on_event=show).exit_code
     if code != 0:
-        raise typer.Exit(code)
+        raise typer.Exit(_exit_code_of_guest(code))
 
 
 @app.command()
@@ -143,10 +149,15 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
         raise typer.Exit(1)
 
 
+def _exit_code_of_guest(code: int) -> int:
+    """A guest's own code where a shell would not take it for a signal; any other failure is 1."""
+    return code if code <= 125 else 1
+
+
 def exit_code_of(error: Error) -> int:
     """As the native tools: the guest's own, 124 for a time limit, 130 after Ctrl-C, else 3."""
     if isinstance(error, GuestExit):
-        return error.exit_code
+        return _exit_code_of_guest(error.exit_code)
     return 124 if isinstance(error, TimeLimit) else 130 if isinstance(error, Interrupted) else 3
 
 

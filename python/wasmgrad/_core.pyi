@@ -40,6 +40,19 @@ class Trainer:
     @property
     def loss(self) -> str: ...
 
+class GraphExecutor:
+    """A graph module, compiled and loaded by WasmEdge."""
+
+    def __init__(self, wasm: bytes | memoryview, weights: bytes | memoryview | None, cache_dir: str, max_pages: int) -> None: ...
+
+    def write_input(self, index: int, data: bytes | bytearray | memoryview | numpy.typing.NDArray[Any]) -> None: ...
+
+    def run(self) -> None: ...
+
+    def call(self, index: int) -> None: ...
+
+    def read_output(self, index: int, data: bytearray | memoryview | numpy.typing.NDArray[Any]) -> None: ...
+
 class StopToken:
     """A request to stop, polled by a run."""
 
@@ -54,3 +67,8 @@ def run(config: str, on_event: Callable[[dict[str, Any]], object] | None, stop: 
 
 def engine_version() -> str:
     """Version of the WasmEdge library in use."""
+
+def vet_torchscript(archive: bytes) -> None:
+    """
+    Raises unless loading the TorchScript archive is harmless: what is not on the allow-list is named.
+    """

@@ -1,4 +1,4 @@
-"""Header packages of the distribution: the header-only C++ libraries of the build, and Python's own headers."""
+"""Development packages of the distribution: header-only C++ libraries, picture decoders, Python's own headers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from deps import apt, cache
 from deps.report import FetchError, say
 
 _CXX_PACKAGES = ["nlohmann-json3-dev", "libcli11-dev", "doctest-dev"]
+_DECODER_PACKAGES = ["libpng-dev", "zlib1g-dev", "libturbojpeg0-dev"]
 
 
 def cxx_prefix() -> Path:
@@ -19,6 +20,17 @@ def cxx_prefix() -> Path:
         FetchError: this machine has no apt, or its archive lacks them; the message says what to install.
     """
     return _prefix(_CXX_PACKAGES, "install nlohmann-json, CLI11 and doctest")
+
+
+def decoder_prefix() -> Path:
+    """A prefix with the headers and static libraries of libpng, zlib and TurboJPEG, made on the first call.
+
+    Raises:
+        FetchError: this machine has no apt, or its archive lacks them; the message says what to install.
+    """
+    return _prefix(
+        _DECODER_PACKAGES, "install the development packages of libpng and libjpeg-turbo (TurboJPEG)"
+    )
 
 
 def python_prefix() -> Path:
@@ -50,7 +62,21 @@ def _prefix(packages: list[str], advice: str) -> Path:
         say(f"fetching {', '.join(packages)}")
         archive.unpack(packages, work / "root")
         (work / "root" / "usr").rename(target / "usr")
+        _relocate(target / "usr")
         shutil.rmtree(work)
         return {"version": "1", "source": archive.name}
 
     return cache.find("headers", entry_key) or cache.publish("headers", entry_key, build)
+
+
+def _relocate(usr: Path) -> None:
+    """Make the CMake packages that were written for /usr alone look for their prefix from where they lie."""
+    for file in usr.rglob("*Targets.cmake"):
+        up = "/.." * len(file.parent.relative_to(usr).parts)
+        text = file.read_text()
+        file.write_text(
+            text.replace(
+                'set(_IMPORT_PREFIX "/usr")',
+                f'get_filename_component(_IMPORT_PREFIX "${{CMAKE_CURRENT_LIST_DIR}}{up}" ABSOLUTE)',
+            )
+        )

@@ -1,0 +1,173 @@
+"""A graph module as bytes, on disk or in memory: opened, checked and read.
+
+What holds for every engine is refused here, before any engine sees the module: metadata that contradicts the wasm,
+missing exports, imports, more memory than allowed, weights of another model. Nothing is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from pathlib import Path
+
+from . import _wasm_file as wasm
+from ._errors import Error, InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure, TooLarge
+from ._graph_meta import SECTION, GraphMetadata
+
+__all__ = ["Blob", "GraphFile", "Source", "examine"]
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview
+
+_EXPORTS = {
+    "memory": "memory",
+    **dict.fromkeys(
+        ("_initialize", "graph_input", "graph_output", "graph_weights", "graph_run", "graph_call"), "func"
+    ),
+}
+
+
+class Blob:
+    """Read-only bytes of a file or of memory; `path` is None for the latter."""
+
+    def __init__(self, source: Source, what: str) -> None:
+        self.path: Path | None = None
+        self._file = None
+        if isinstance(source, bytes | bytearray | memoryview):
+            self._bytes = memoryview(source).cast("B").toreadonly()
+            self.name, self.size = what, len(self._bytes)
+            return
+        self.path = Path(source)
+        self.name = str(self.path)
+        try:
+            self._file = self.path.open("rb", buffering=0)
+            self.size = os.fstat(self._file.fileno()).st_size
+        except FileNotFoundError as error:
+            raise NotFound(f"{self.path}: this {what} does not exist") from error
+        except OSError as error:
+            raise RuntimeFailure(f"{self.path}: cannot be read: {error.strerror or error}") from error
+
+    def view(self) -> memoryview:
+        """All of it; of a file, only pages that are looked at are read."""
+        if self._file is None:
+            return self._bytes
+        if self.size == 0:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ))
+
+    def read_into(self, target: memoryview, offset: int = 0) -> None:
+        """Fills `target` with what begins at `offset`. Errors: `RuntimeFailure` when it is no longer there."""
+        if self._file is None:
+            target[:] = self._bytes[offset : offset + len(target)]
+            return
+        while len(target) > 0:
+            count = os.preadv(self._file.fileno(), [target], offset)
+            if count == 0:
+                raise self._shortened()
+            target = target[count:]
+            offset += count
+
+    def read(self) -> bytes:
+        """All of it, copied. Errors: as `read_into`."""
+        if self._file is None:
+            return bytes(self._bytes)
+        pieces: list[bytes] = []
+        offset = 0
+        while offset < self.size:
+            piece = os.pread(self._file.fileno(), self.size - offset, offset)
+            if not piece:
+                raise self._shortened()
+            pieces.append(piece)
+            offset += len(piece)
+        return b"".join(pieces)
+
+    def _shortened(self) -> RuntimeFailure:
+        return RuntimeFailure(f"{self.name}: the file has become shorter since it was opened")
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+class GraphFile:
+    """A graph module whose claims about itself hold, with its metadata and, when they are apart, its weights.
+
+    `weights` names the side file, or gives its bytes; None: beside the module. `max_memory` is in bytes.
+    Errors: `NotFound`, `InvalidEncoding`, `Unsupported`, `TooLarge`, `InvalidArgument`, each naming the file.
+    """
+
+    def __init__(self, source: Source, weights: Source | None = None, max_memory: int | None = None) -> None:
+        self.module = Blob(source, "graph module")
+        self.weights: Blob | None = None
+        try:
+            self.metadata, self.pages = examine(self.module.view())
+            if max_memory is not None and self.pages * wasm.PAGE > max_memory:
+                raise TooLarge(
+                    f"the module needs {self.pages * wasm.PAGE:,} bytes of memory; {max_memory:,} are allowed"
+                )
+        except Error as error:
+            self.close()
+            raise type(error)(f"{self.module.name}: {error.message}") from error
+        try:
+            self._open_weights(weights)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_weights(self, source: Source | None) -> None:
+        expected = self.metadata.weights
+        if expected.mode == "embed":
+            if source is not None:
+                raise InvalidArgument(f"{self.module.name}: holds its weights itself; weights were given too")
+            return
+        if source is None:
+            if self.module.path is None:
+                raise InvalidArgument(f"{self.module.name}: its weights are in a file, and none was given")
+            source = self.module.path.with_suffix(".weights")
+        self.weights = Blob(source, "weights file")
+        if self.weights.size != expected.bytes:
+            raise InvalidEncoding(
+                f"{self.weights.name}: has {self.weights.size:,} bytes; {self.module.name} expects {expected.bytes:,}"
+            )
+
+    def check_weights(self, contents: bytes | memoryview) -> None:
+        """Errors: `InvalidEncoding` when these contents of the side file are not of this model."""
+        assert self.weights is not None
+        found, expected = hashlib.sha256(contents).hexdigest(), self.metadata.weights.sha256
+        if found != expected:
+            raise InvalidEncoding(
+                f"{self.weights.name}: these are not the weights of {self.module.name}: their SHA-256 is {found}, "
+                f"expected {expected}"
+            )
+
+    def close(self) -> None:
+        """Closes the files."""
+        self.module.close()
+        if self.weights is not None:
+            self.weights.close()
+
+
+def examine(data: memoryview) -> tuple[GraphMetadata, int]:
+    """Metadata and memory pages of a module that is what a graph module must be.
+
+    Errors: `InvalidEncoding` for one that is not or that lies, `Unsupported` for a newer ABI.
+    """
+    section = wasm.custom(data, SECTION)
+    if section is None:
+        raise InvalidEncoding(f"not a graph module of wasmgrad: it has no section {SECTION}")
+    metadata = GraphMetadata.from_json(bytes(section))
+    if count := wasm.import_count(data):
+        raise InvalidEncoding(f"not a graph module: it imports {count} things, expected none")
+    exports = wasm.exports(data)
+    for name, kind in _EXPORTS.items():
+        if exports.get(name) != kind:
+            raise InvalidEncoding(f"not a graph module: it does not export the {kind} {name}")
+    pages = wasm.memory_pages(data)
+    if pages is None or pages[0] != pages[1]:
+        raise InvalidEncoding("not a graph module: its memory is not of one fixed size")
+    if metadata.memory.bytes > pages[0] * wasm.PAGE:
+        raise InvalidEncoding(
+            f"metadata.memory.bytes: {metadata.memory.bytes:,}, but the memory has {pages[0] * wasm.PAGE:,} bytes"
+        )
+    return metadata, pages[0]

@@ -1,0 +1,41 @@
+"""Compiles ONNX and PyTorch models to WebAssembly. It needs the extra `compile`: `pip install 'wasmgrad[compile]'`.
+
+`compile_model` returns everything that a compilation makes; `wasmgrad.compile` is the short way to a model that runs.
+"""
+
+from __future__ import annotations
+
+from .._errors import NotFound
+
+try:
+    import onnx as _onnx  # noqa: F401
+    import tvm as _tvm  # noqa: F401
+except ImportError as error:
+    raise NotFound(
+        f"the package {error.name} is not installed; compiling models needs `pip install 'wasmgrad[compile]'`"
+    ) from error
+
+from ._api import compile  # noqa: A004
+from ._compile import STAGES, Compiled, compile_model
+from ._operators import operator_names, single_operator
+from ._options import CompileOptions, Simd, WeightsMode
+from ._source import Source, open_source
+from ._verify import TOLERANCE, Difference, differences, random_inputs
+
+__all__ = [
+    "STAGES",
+    "TOLERANCE",
+    "CompileOptions",
+    "Compiled",
+    "Difference",
+    "Simd",
+    "Source",
+    "WeightsMode",
+    "compile",
+    "compile_model",
+    "differences",
+    "open_source",
+    "operator_names",
+    "random_inputs",
+    "single_operator",
+]

@@ -1,0 +1,58 @@
+"""From a model to something that can be called, in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._compile import compile_model
+from ._options import CompileOptions, Simd
+
+if TYPE_CHECKING:
+    from .._graph import GraphModule
+    from .._graph_meta import Preprocess
+
+__all__ = ["compile"]
+
+
+def compile(  # noqa: A001  (as torch.compile)
+    model: Any,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    simd: Simd = "128",
+    opt_level: int = 3,
+    preprocess: Preprocess | str | None = None,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+    engine: str = "wasmtime",
+) -> GraphModule:
+    """Compiles a model to WebAssembly and instantiates it; the result is called with arrays.
+
+    Args:
+        model: a path (.onnx, .pt, .pt2), an `onnx.ModelProto`, a torch module or an exported program.
+        shapes: static shapes of inputs whose own are symbolic or, for torch modules, unknown.
+        constants: arrays for inputs that are to become part of the model.
+        simd: "128", "relaxed" (faster where the engine has relaxed SIMD) or "off".
+        opt_level: 0 to 3.
+        preprocess: how pictures become the first input, kept in the module: "imagenet", "raw", the path of a JSON
+            file, or all of it.
+        labels: names of the classes, kept in the module.
+        name: of the model; by default that of the file.
+        engine: where it runs: "wasmtime", "wasmedge" or "node".
+
+    Errors: `NotFound`, `InvalidEncoding` (not a model), `Unsupported` (an operator without kernel, by name),
+    `InvalidArgument` (shapes that are missing or do not fit), `TooLarge`.
+    """
+    from .._graph import load
+
+    options = CompileOptions(
+        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
+        constants=dict(constants or {}),
+        simd=simd,
+        opt_level=opt_level,
+        preprocess=preprocess,
+        labels=None if labels is None else tuple(labels),
+        name=name,
+    )
+    return load(compile_model(model, options).module, engine=engine)

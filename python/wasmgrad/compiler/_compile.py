@@ -1,0 +1,213 @@
+"""The compilation of one model, stage by stage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import s_tir, tirx
+
+from .. import _wasm_file
+from .._errors import InvalidArgument
+from .._files import write_atomic
+from .._graph_meta import (
+    ABI,
+    GraphMetadata,
+    Memory,
+    Model,
+    Options,
+    PlanEntry,
+    Preprocess,
+    TensorInfo,
+    Weights,
+)
+from .._images import preprocessing
+from .._version import __version__
+from ._codegen import build_object
+from ._importer import Imported, Tensor, from_onnx
+from ._kernels import Kernel
+from ._link import finish, link
+from ._native import LEVELS, cpu_level, link_library, target_options
+from ._optimize import optimize
+from ._options import CompileOptions
+from ._plan import Call, Plan, extract, lay_out, weights
+from ._source import Source, open_source
+
+__all__ = ["STAGES", "Compiled", "compile_imported", "compile_model"]
+
+STAGES = ("read", "import", "optimize", "generate", "link")
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """What is compiled for: TVM's target, floats of a vector in our kernels, and the name of the instruction set."""
+
+    target: Any
+    lanes: int
+    simd: str
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A graph module (or native library), and what it was made of.
+
+    `weights` are the side file's bytes, None when the module holds them. `graph_object` and `archive` are the object
+    file and libgraph_wasm32.a, which a library has not; `all_weights` is the image of all constants, wherever it
+    ended up.
+    """
+
+    module: bytes
+    weights: bytes | None
+    metadata: GraphMetadata
+    graph_object: bytes
+    archive: bytes | None
+    all_weights: bytes
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the module, and `<stem>.weights` beside it when the weights are apart.
+
+        Errors: `RuntimeFailure` with the system's reason.
+        """
+        target = Path(path)
+        if self.weights is not None:
+            write_atomic(target.with_suffix(".weights"), self.weights)
+        write_atomic(target, self.module)
+
+    def keep(self, folder: str | os.PathLike[str]) -> None:
+        """Writes graph.o, libgraph_wasm32.a, weights.bin and plan.txt into the folder, which is made when missing."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        write_atomic(target / "graph.o", self.graph_object)
+        if self.archive is not None:
+            write_atomic(target / "libgraph_wasm32.a", self.archive)
+        write_atomic(target / "weights.bin", self.all_weights)
+        write_atomic(target / "plan.txt", self.plan_text().encode())
+
+    def plan_text(self) -> str:
+        """The plan for people: a line for each call with kernel, FLOPs, bytes."""
+        lines = [f"{'call':>4}  {'MFLOP':>10}  {'KiB':>10}  kernel  name"]
+        for index, entry in enumerate(self.metadata.plan):
+            work = f"{index:>4}  {entry.flops / 1e6:>10.3f}  {entry.bytes / 1024:>10.1f}"
+            lines.append(f"{work}  {entry.kernel}  {entry.name}")
+        return "\n".join(lines) + "\n"
+
+
+def compile_model(
+    model: Any, options: CompileOptions, on_stage: Callable[[str], object] = lambda stage: None
+) -> Compiled:
+    """Compiles what `open_source` takes. `on_stage` is called with each of `STAGES` before it begins.
+
+    Errors: of the source; `Unsupported` naming the operator; `TooLarge` for a 32-bit module; `NotFound` without a
+    linker.
+    """
+    on_stage("read")
+    source = open_source(model, options.shapes, options.constants)
+    on_stage("import")
+    imported = from_onnx(source.model, source.shapes, options.constants)
+    return compile_imported(source, imported, options, on_stage)
+
+
+def compile_imported(
+    source: Source, imported: Imported, options: CompileOptions, on_stage: Callable[[str], object]
+) -> Compiled:
+    """The stages after the import."""
+    machine = _machine(options)
+    on_stage("optimize")
+    module, kernels = optimize(imported.module, machine.target, options.opt_level, machine.lanes)
+    plan = extract(module)
+    layout = lay_out(plan)
+    on_stage("generate")
+    called = {call.kernel for call in plan.calls}
+    functions = {
+        variable: function
+        for variable, function in module.functions.items()
+        if isinstance(function, tirx.PrimFunc) and variable.name_hint in called
+    }
+    graph_object, scratch_bytes = build_object(functions, plan, layout, machine.target)
+    on_stage("link")
+    image = weights(plan, layout)
+    inputs = _infos(imported.inputs)
+    entries = _entries(plan, functions, kernels)
+    metadata = GraphMetadata(
+        abi=ABI,
+        producer=f"wasmgrad {__version__}",
+        model=Model(options.name or source.name, source.format, source.sha256, imported.opset),
+        inputs=inputs,
+        outputs=_infos(imported.outputs),
+        operators=dict(imported.operators.most_common()),
+        parameters=imported.parameters,
+        flops=sum(entry.flops for entry in entries),
+        memory=Memory(layout.end + scratch_bytes, len(image), layout.workspace_bytes + scratch_bytes),
+        weights=Weights(options.weights, len(image), hashlib.sha256(image).hexdigest()),
+        options=Options(machine.simd, options.opt_level),
+        plan=entries,
+        preprocess=_preprocess(options, inputs),
+        labels=options.labels,
+    )
+    if options.target == "native":
+        library = link_library(graph_object, image, metadata, machine.simd)
+        return Compiled(library, None, metadata, graph_object, None, image)
+    linked = link(graph_object, machine.simd)
+    pages = linked.pages(metadata.memory.bytes)
+    whole = replace(metadata.memory, bytes=pages * _wasm_file.PAGE)
+    metadata = replace(metadata, memory=whole)
+    embedded = options.weights == "embed"
+    module_bytes = finish(linked, pages, image if embedded else None, metadata)
+    return Compiled(module_bytes, None if embedded else image, metadata, graph_object, linked.archive, image)
+
+
+def _machine(options: CompileOptions) -> _Machine:
+    if options.target == "native":
+        level = cpu_level()
+        chosen, lanes, simd = target_options(level), LEVELS[level][0], level
+    else:
+        # Generated code gains nothing from relaxed SIMD, and WasmEdge's compiler fails on its relaxed lane selects.
+        features = ["+bulk-memory", *([] if options.simd == "off" else ["+simd128"])]
+        chosen = {
+            "kind": "llvm",
+            "mtriple": "wasm32-unknown-unknown",
+            "mattr": features,
+            "num-cores": 1,
+            "vector-width": 128,
+        }
+        lanes, simd = (1 if options.simd == "off" else 4), options.simd
+    target = tvm.target.Target(chosen)
+    return _Machine(target.with_host(target), lanes, simd)
+
+
+def _preprocess(options: CompileOptions, inputs: Sequence[TensorInfo]) -> Preprocess | None:
+    if not isinstance(options.preprocess, str):
+        return options.preprocess
+    if not inputs:
+        raise InvalidArgument("the model has no input that a picture could become")
+    return preprocessing(options.preprocess, inputs[0])
+
+
+def _infos(tensors: Iterable[Tensor]) -> tuple[TensorInfo, ...]:
+    return tuple(TensorInfo(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors)
+
+
+def _entries(plan: Plan, functions: Mapping[Any, Any], kernels: Iterable[Kernel]) -> tuple[PlanEntry, ...]:
+    """What the metadata says of each call."""
+    own = {(kernel.symbol, kernel.descriptor().tobytes()): kernel.flops() for kernel in kernels}
+    generated = {variable.name_hint: _flops(function) for variable, function in functions.items()}
+
+    def flops(call: Call) -> int:
+        if call.kernel in generated:
+            return generated[call.kernel]
+        return own[call.kernel, plan.constants[call.arguments[0].index].tobytes()]
+
+    return tuple(PlanEntry(call.name, call.kernel, flops(call), call.bytes) for call in plan.calls)
+
+
+def _flops(function: Any) -> int:
+    """Of a generated kernel, as TVM estimates it; 0 where it cannot."""
+    try:
+        return int(s_tir.analysis.estimate_tir_flops(tvm.IRModule({"main": function})))
+    except tvm.error.InternalError:
+        return 0

@@ -1,0 +1,92 @@
+"""Compares a compiled model with onnxruntime, on all values of all outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._errors import InvalidArgument, NotFound, RuntimeFailure
+from .._graph_meta import TensorInfo
+from ._source import Source
+
+__all__ = ["TOLERANCE", "Difference", "differences", "random_inputs"]
+
+TOLERANCE = 1e-4  # of an output's range
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one output: the largest absolute difference, and the same divided by the output's range."""
+
+    output: str
+    absolute: float
+    relative: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is within the tolerance."""
+        return self.relative <= TOLERANCE
+
+
+def random_inputs(inputs: tuple[TensorInfo, ...], seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Standard normal floats, integers from 0 to 9, and coin flips; by input name."""
+    generator = np.random.default_rng(seed)
+    made = {}
+    for info in inputs:
+        if info.numpy_dtype.kind in "iu":
+            values: Any = generator.integers(0, 10, info.shape)
+        elif info.dtype == "bool":
+            values = generator.integers(0, 2, info.shape)
+        else:
+            values = generator.standard_normal(info.shape)
+        made[info.name] = np.asarray(values).astype(info.numpy_dtype)
+    return made
+
+
+def differences(
+    source: Source, run: Any, inputs: Mapping[str, NDArray[Any]], constants: Mapping[str, NDArray[Any]]
+) -> list[Difference]:
+    """Runs `inputs` through onnxruntime and through `run(**inputs)` (a `GraphModule`), and compares.
+
+    Errors: `NotFound` without onnxruntime; `RuntimeFailure` when it cannot run the model; `InvalidArgument` when the
+    two disagree on what the outputs are.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise NotFound("onnxruntime is not installed: `pip install onnxruntime`") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            source.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        known = {info.name for info in session.get_inputs()}
+        feeds = {name: value for name, value in {**inputs, **constants}.items() if name in known}
+        expected = session.run(None, feeds)
+    except Exception as error:
+        raise RuntimeFailure(f"onnxruntime cannot run the model: {str(error).splitlines()[0]}") from error
+    results = run(**inputs)
+    results = results if isinstance(results, tuple) else (results,)
+    if [value.shape for value in results] != [value.shape for value in expected]:
+        raise InvalidArgument("onnxruntime returns outputs of other shapes")
+    names = [info.name for info in session.get_outputs()]
+    return [_difference(*each) for each in zip(names, results, expected, strict=True)]
+
+
+def _difference(name: str, value: NDArray[Any], expected: NDArray[Any]) -> Difference:
+    if value.size == 0:
+        return Difference(name, 0.0, 0.0)
+    ours, theirs = value.astype(np.float64), expected.astype(np.float64)
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    gaps = np.where(same, 0.0, np.abs(ours - theirs))
+    absolute = float(np.max(np.where(np.isnan(gaps), np.inf, gaps)))
+    finite = theirs[np.isfinite(theirs)]
+    extent = float(np.ptp(finite)) if finite.size > 1 else 0.0
+    return Difference(
+        name, absolute, absolute / max(extent, float(np.max(np.abs(finite), initial=0.0)), 1e-30)
+    )

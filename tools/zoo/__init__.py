@@ -1,0 +1,72 @@
+"""The models that must compile and run: their names, and one function that returns a built file.
+
+A model's file name is its name, with `.onnx` appended when it has no suffix. Modules of this package import
+torch and onnx only when they build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo import (
+    efficientnet,
+    lenet,
+    light,
+    mindspore_lenet,
+    mixer,
+    mnist_cnn,
+    mobilenet,
+    opennsfw,
+    recurrent,
+    resnet,
+    store,
+    vit,
+)
+
+__all__ = ["MODELS", "Model", "build"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model is, and how to make its file's contents."""
+
+    summary: str
+    make: Callable[[], bytes]
+
+
+MODELS: dict[str, Model] = {
+    "lenet5": Model("LeNet-5 with ReLU and max pooling, seeded weights", lenet.onnx),
+    "mnist-cnn": Model("the model of `wasmgrad train`, seeded weights", mnist_cnn.onnx),
+    "resnet50": Model("ResNet-50, seeded weights, measured batch-norm statistics", resnet.onnx),
+    "mobilenetv2": Model("MobileNetV2, seeded weights, measured batch-norm statistics", mobilenet.onnx),
+    "efficientnet-lite0": Model("EfficientNet-Lite0 with its ImageNet weights", efficientnet.onnx),
+    "opennsfw": Model("thin ResNet-50 with real weights, NHWC input, two classes", opennsfw.onnx),
+    "vit-tiny": Model("ViT-Tiny with 16x16 patches, seeded weights", vit.onnx),
+    "mlp-mixer": Model("MLP-Mixer of 8 layers with 16x16 patches, seeded weights", mixer.onnx),
+    "lstm": Model(
+        "token classifier: embedding, bidirectional LSTM of 2 layers, seeded weights", recurrent.onnx
+    ),
+    "lenet5-mindspore": Model("LeNet-5 as MindSpore exports it, seeded weights", mindspore_lenet.onnx),
+    **{
+        name: Model(f"{name.removeprefix('light_')} of the onnx package, seeded weights", make)
+        for name, make in light.MAKERS.items()
+    },
+    "lenet5.pt": Model("lenet5 as TorchScript", lenet.torchscript),
+    "lenet5.pt2": Model("lenet5 as an exported program", lenet.exported),
+    "mnist-cnn.pt": Model("mnist-cnn as TorchScript", mnist_cnn.torchscript),
+    "mobilenetv2.pt": Model("mobilenetv2 as TorchScript", mobilenet.torchscript),
+    "mobilenetv2.pt2": Model("mobilenetv2 as an exported program", mobilenet.exported),
+}
+
+
+def build(name: str) -> Path:
+    """The file of model `name`, made on the first call.
+
+    Raises:
+        KeyError: there is no such model.
+        FetchError: a package that it is made from cannot be had.
+    """
+    file = name if "." in name else f"{name}.onnx"
+    return store.find(file) or store.publish(file, MODELS[name].make())
