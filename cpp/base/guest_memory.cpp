@@ -5,8 +5,8 @@
 
 namespace wasmgrad {
 
-Expected<std::span<const std::byte>> GuestMemory::bytes(std::uint32_t address, std::uint64_t length,
-                                                        std::string_view what) const {
+Expected<std::span<std::byte>> GuestMemory::writable_bytes(std::uint32_t address, std::uint64_t length,
+                                                           std::string_view what) const {
   // `address` is at most 2^32-1, so once `length` is known to fit the memory the sum cannot wrap.
   if (length > memory_.size() || address > memory_.size() - length) {
     char hex[16];
@@ -15,7 +15,13 @@ Expected<std::span<const std::byte>> GuestMemory::bytes(std::uint32_t address, s
                                              hex + " runs past the end of guest memory (" +
                                              std::to_string(memory_.size()) + " bytes)"};
   }
-  return std::span<const std::byte>(memory_.subspan(address, length));
+  return memory_.subspan(address, length);
+}
+
+Expected<std::span<const std::byte>> GuestMemory::bytes(std::uint32_t address, std::uint64_t length,
+                                                        std::string_view what) const {
+  WASMGRAD_ASSIGN(const std::span<std::byte> range, writable_bytes(address, length, what));
+  return std::span<const std::byte>(range);
 }
 
 Expected<std::string_view> GuestMemory::text(std::uint32_t address, std::uint64_t length,

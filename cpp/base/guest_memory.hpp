@@ -26,6 +26,10 @@ class GuestMemory {
   [[nodiscard]] Expected<std::span<const std::byte>> bytes(std::uint32_t address, std::uint64_t length,
                                                            std::string_view what) const;
 
+  /// The same range, to be written by the host.
+  [[nodiscard]] Expected<std::span<std::byte>> writable_bytes(std::uint32_t address, std::uint64_t length,
+                                                              std::string_view what) const;
+
   /// The same range as text. The bytes are not checked to be UTF-8.
   [[nodiscard]] Expected<std::string_view> text(std::uint32_t address, std::uint64_t length,
                                                 std::string_view what) const;

@@ -69,6 +69,12 @@ def test_guest_run_passes_console_and_exit_code(command: Command, regression_gue
     assert "--no-such-option" in refused.stderr
 
 
+def test_guest_exit_code_beyond_a_shell_s_is_one(
+    command: Command, build_c_guest: Callable[[str], Path]
+) -> None:
+    assert command("guest", "run", str(build_c_guest("misbehave")), "exit-300").returncode == 1
+
+
 def test_guest_run_time_limit_has_its_exit_code(
     command: Command, build_c_guest: Callable[[str], Path]
 ) -> None:

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <span>
 
+#include "wasmgrad/graph/executor.hpp"
 #include "wasmgrad/runner/run_config.hpp"
 #include "wasmgrad/sandbox/sandbox.hpp"
 #include "wasmgrad/training/dataset.hpp"
@@ -44,9 +45,14 @@ bool run_config_is_parsed() {
   return expect(!wasmgrad::runner::RunConfig::from_json("{").has_value(), "broken JSON is accepted");
 }
 
+bool graph_module_is_checked() {
+  return expect(!wasmgrad::graph::Executor::create({}).has_value(), "no bytes are a graph module");
+}
+
 }  // namespace
 
 int main() {
-  const bool ok = options_are_validated() & dataset_is_created() & engine_answers() & run_config_is_parsed();
+  const bool ok = options_are_validated() & dataset_is_created() & engine_answers() & run_config_is_parsed() &
+                  graph_module_is_checked();
   return ok ? 0 : 1;
 }

@@ -10,7 +10,7 @@ execute_process(
           -DCMAKE_CXX_COMPILER=${CXX} -DCMAKE_PREFIX_PATH=${work}/prefix -DSANITIZE=${SANITIZE} COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build "${work}/build" COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND "${work}/build/consumer" COMMAND_ERROR_IS_FATAL ANY)
-foreach(program wasmgrad-train)
+foreach(program wasmgrad-train wasm-graphruntime)
   if(EXISTS "${work}/prefix/bin/${program}")
     execute_process(COMMAND "${work}/prefix/bin/${program}" --help OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
   endif()

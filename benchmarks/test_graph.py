@@ -1,0 +1,77 @@
+"""Compiled models on every engine, alone and against onnxruntime-web."""
+
+from __future__ import annotations
+
+import pytest
+import wasmgrad
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks import graph_modules
+from benchmarks.graph import Figures, compare
+from benchmarks.graph_process import OURS, Way
+
+_AT_LEAST = {
+    "resnet50": {
+        "node relaxed": 2.0,
+        "node 128": 1.6,
+        "wasmtime 128": 1.6,
+        "wasmedge 128": 1.4,
+    },
+    "efficientnet-lite0": {"node relaxed": 1.5},
+    "mobilenetv2": {"node relaxed": 1.5},
+    "opennsfw": {"node relaxed": 1.5},
+    "lenet5": {"node relaxed": 3.0},
+}
+"""How many times as fast as onnxruntime-web each way has to be."""
+
+
+@pytest.fixture(scope="module")
+def resnet() -> list[Figures]:
+    return compare("resnet50", rounds=8)
+
+
+@pytest.mark.parametrize("way", OURS, ids=lambda way: way.label)
+@pytest.mark.parametrize("model", graph_modules.MODELS)
+def test_run(benchmark: BenchmarkFixture, model: str, way: Way) -> None:
+    """One run on inputs that are in the module."""
+    assert way.simd is not None
+    module = wasmgrad.load(graph_modules.compiled(model, way.simd), engine=way.engine)
+    benchmark.pedantic(module.run, rounds=20, warmup_rounds=3)
+    module.close()
+
+
+@pytest.mark.parametrize("model", [name for name in graph_modules.MODELS if name != "resnet50"])
+def test_faster_than_onnxruntime_web(model: str) -> None:
+    ratios = {figures.way: figures.ratio[1] for figures in compare(model, rounds=8)}
+    assert {way: ratios[way] for way, least in _AT_LEAST[model].items() if ratios[way] < least} == {}
+
+
+def test_resnet_faster_than_onnxruntime_web(resnet: list[Figures]) -> None:
+    ratios = {figures.way: figures.ratio[1] for figures in resnet}
+    assert {way: ratios[way] for way, least in _AT_LEAST["resnet50"].items() if ratios[way] < least} == {}
+
+
+def test_resnet_convolutions_reach_most_of_the_peak(resnet: list[Figures]) -> None:
+    shares = {figures.way: figures.direct_share for figures in resnet if figures.direct_share is not None}
+    assert {way: share for way, share in shares.items() if share < 0.85} == {}
+
+
+def test_resnet_spends_its_time_in_kernels(resnet: list[Figures]) -> None:
+    overheads = {figures.way: figures.overhead for figures in resnet if figures.overhead is not None}
+    assert {way: overhead for way, overhead in overheads.items() if overhead >= 0.01} == {}
+
+
+def test_resnet_loads_fast(resnet: list[Figures]) -> None:
+    loads = {figures.way: figures.load_seconds for figures in resnet if figures.load_seconds is not None}
+    first, again = loads["wasmtime 128"]
+    assert first < 1.0 and again < 0.2 and loads["wasmedge 128"][1] < 0.2
+
+
+def test_resnet_needs_little_more_than_its_weights(resnet: list[Figures]) -> None:
+    for figures in resnet:
+        if (
+            figures.way.startswith("wasm")
+            and figures.peak_memory is not None
+            and figures.weight_bytes is not None
+        ):
+            assert figures.peak_memory < 1.6 * figures.weight_bytes + 64e6, figures.way

@@ -1,0 +1,163 @@
+#include "wasmgrad/graph/executor.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "wasmgrad/base/sha256.hpp"
+#include "wasmgrad/graph/module_parts.hpp"
+
+namespace wasmgrad::graph {
+
+namespace {
+
+using sandbox::Sandbox;
+
+std::string describe(const char* kind, std::size_t index, const TensorInfo& tensor) {
+  return std::string(kind) + " " + std::to_string(index) + " (" + tensor.name + ")";
+}
+
+// Calls an export that returns one i32.
+Expected<std::uint32_t> call_i32(Sandbox& sandbox, const std::string& function,
+                                 std::optional<std::size_t> index = std::nullopt) {
+  const Value argument{.i32 = static_cast<std::uint32_t>(index.value_or(0))};
+  WASMGRAD_ASSIGN(const std::vector<Value> results,
+                  sandbox.call(function, std::span(&argument, index.has_value() ? 1 : 0)));
+  return results.front().i32;
+}
+
+// The address of every tensor of one kind, each checked to hold the whole tensor.
+Expected<std::vector<std::uint32_t>> locate(Sandbox& sandbox, const char* kind,
+                                            const std::vector<TensorInfo>& tensors) {
+  const std::string function = "graph_" + std::string(kind);
+  std::vector<std::uint32_t> addresses;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const std::string what = describe(kind, i, tensors[i]);
+    WASMGRAD_ASSIGN(const std::uint32_t address, call_i32(sandbox, function, i));
+    if (address == 0)
+      return Error{Errc::kInvalidEncoding, "the module has no " + what + ", which its metadata names"};
+    if (const auto range = sandbox.memory().bytes(address, tensors[i].bytes, what); !range) {
+      return Error{Errc::kInvalidEncoding, range.error().message};
+    }
+    addresses.push_back(address);
+  }
+  WASMGRAD_ASSIGN(const std::uint32_t next, call_i32(sandbox, function, tensors.size()));
+  if (next == 0) return addresses;
+  return Error{Errc::kInvalidEncoding, "the module has more " + std::string(kind) + "s than the " +
+                                           std::to_string(tensors.size()) + " of its metadata"};
+}
+
+Status check_weights(const Weights& expected, const std::optional<std::span<const std::byte>>& weights) {
+  const auto refuse = [](const std::string& why) { return Error{Errc::kInvalidArgument, "weights: " + why}; };
+  if (!expected.in_file) {
+    return weights ? refuse("given, but the module holds its own") : Status();
+  }
+  if (!weights) return refuse("missing; the module needs its weights file");
+  if (weights->size() != expected.bytes) {
+    return refuse(std::to_string(weights->size()) + " bytes; expected " + std::to_string(expected.bytes));
+  }
+  if (to_hex(Sha256().update(*weights).finish()) != expected.sha256) {
+    return refuse("of another model: their SHA-256 is not the one that the module names");
+  }
+  return {};
+}
+
+Status check_index(std::size_t index, std::size_t count, const char* kind) {
+  if (index < count) return {};
+  return Error{Errc::kInvalidArgument, std::string(kind) + " " + std::to_string(index) +
+                                           " does not exist; the module has " + std::to_string(count)};
+}
+
+Status check_length(std::size_t length, const TensorInfo& tensor, const char* kind, std::size_t index) {
+  if (length == tensor.bytes) return {};
+  return Error{Errc::kInvalidArgument, describe(kind, index, tensor) + ": " + std::to_string(length) +
+                                           " bytes; expected " + std::to_string(tensor.bytes)};
+}
+
+}  // namespace
+
+Expected<Executor> Executor::create(const ExecutorConfig& config) {
+  WASMGRAD_ASSIGN(ModuleParts parts, take_apart(config.module));
+  WASMGRAD_ASSIGN(Metadata metadata, Metadata::from_json(parts.metadata));
+  WASMGRAD_CHECK(check_weights(metadata.weights, config.weights));
+  sandbox::SandboxConfig guest;
+  guest.module = std::move(parts.code);
+  guest.name = "graph module";
+  guest.max_memory_pages = config.max_memory_pages;
+  guest.compute_only = true;
+  guest.aot_cache = config.aot_cache;
+  WASMGRAD_ASSIGN(Sandbox sandbox, Sandbox::create(std::move(guest)));
+
+  Executor executor(std::move(sandbox), std::move(metadata));
+  WASMGRAD_CHECK(executor.check_module());
+  for (const DataSegment& segment : parts.data) {
+    WASMGRAD_CHECK(executor.copy_in(segment.address, segment.contents, "data segment"));
+  }
+  WASMGRAD_CHECK(executor.sandbox_.call("_initialize", {}));
+  WASMGRAD_CHECK(executor.locate_tensors());
+  if (config.weights) {
+    WASMGRAD_ASSIGN(const std::uint32_t address, call_i32(executor.sandbox_, "graph_weights"));
+    WASMGRAD_CHECK(executor.copy_in(address, *config.weights, "weights"));
+  }
+  return executor;
+}
+
+Status Executor::check_module() const {
+  constexpr ValueType kI32 = ValueType::kI32;
+  WASMGRAD_CHECK(sandbox_.check_export("_initialize", {}, {}));
+  WASMGRAD_CHECK(sandbox_.check_export("graph_input", {kI32}, {kI32}));
+  WASMGRAD_CHECK(sandbox_.check_export("graph_output", {kI32}, {kI32}));
+  WASMGRAD_CHECK(sandbox_.check_export("graph_weights", {}, {kI32}));
+  WASMGRAD_CHECK(sandbox_.check_export("graph_run", {}, {kI32}));
+  WASMGRAD_CHECK(sandbox_.check_export("graph_call", {kI32}, {kI32}));
+  const std::uint64_t present = sandbox_.memory().size();
+  if (metadata_.memory_bytes <= present) return {};
+  return Error{Errc::kInvalidEncoding, "the module exports a memory of " + std::to_string(present) +
+                                           " bytes, but its metadata tells of " +
+                                           std::to_string(metadata_.memory_bytes)};
+}
+
+Status Executor::locate_tensors() {
+  WASMGRAD_ASSIGN(inputs_, locate(sandbox_, "input", metadata_.inputs));
+  WASMGRAD_ASSIGN(outputs_, locate(sandbox_, "output", metadata_.outputs));
+  return {};
+}
+
+Status Executor::copy_in(std::uint32_t address, std::span<const std::byte> data, std::string_view what) {
+  const auto range = sandbox_.memory().writable_bytes(address, data.size(), what);
+  if (!range) return Error{Errc::kInvalidEncoding, range.error().message};
+  std::ranges::copy(data, range->begin());
+  return {};
+}
+
+Status Executor::write_input(std::size_t index, std::span<const std::byte> data) {
+  WASMGRAD_CHECK(check_index(index, inputs_.size(), "input"));
+  WASMGRAD_CHECK(check_length(data.size(), metadata_.inputs[index], "input", index));
+  return copy_in(inputs_[index], data, "input");
+}
+
+Status Executor::run() {
+  WASMGRAD_ASSIGN(const std::uint32_t failure, call_i32(sandbox_, "graph_run"));
+  if (failure == 0) return {};
+  return Error{Errc::kRuntimeError,
+               "graph_run: the module reports error " + std::to_string(static_cast<std::int32_t>(failure))};
+}
+
+Status Executor::call(std::size_t index) {
+  WASMGRAD_CHECK(check_index(index, metadata_.plan.size(), "call"));
+  WASMGRAD_ASSIGN(const std::uint32_t failure, call_i32(sandbox_, "graph_call", index));
+  if (failure == 0) return {};
+  const PlanEntry& entry = metadata_.plan[index];
+  return Error{Errc::kRuntimeError, "call " + std::to_string(index) + " (" + entry.name + ", " +
+                                        entry.kernel + "): the module reports error " +
+                                        std::to_string(static_cast<std::int32_t>(failure))};
+}
+
+Status Executor::read_output(std::size_t index, std::span<std::byte> data) const {
+  WASMGRAD_CHECK(check_index(index, outputs_.size(), "output"));
+  WASMGRAD_CHECK(check_length(data.size(), metadata_.outputs[index], "output", index));
+  WASMGRAD_ASSIGN(const auto range, sandbox_.memory().bytes(outputs_[index], data.size(), "output"));
+  std::ranges::copy(range, data.begin());
+  return {};
+}
+
+}  // namespace wasmgrad::graph

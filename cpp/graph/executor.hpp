@@ -1,0 +1,68 @@
+// Runs one graph module on WasmEdge: bytes in, bytes out, one copy each. It must not know what the graph
+// computes.
+//
+// A trap is an error, but nothing interrupts a running module, and one that overflows its stack ends the
+// process: whoever does not trust a module runs it in a process of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "wasmgrad/base/status.hpp"
+#include "wasmgrad/graph/metadata.hpp"
+#include "wasmgrad/sandbox/sandbox.hpp"
+
+namespace wasmgrad::graph {
+
+struct ExecutorConfig {
+  std::span<const std::byte> module;  ///< wasm bytes; needed by create() only
+  std::optional<std::span<const std::byte>>
+      weights;                             ///< of the file beside the module, if it has one; likewise
+  std::uint32_t max_memory_pages = 65536;  ///< of 64 KiB
+  /// Where compiled modules are kept, by content hash and engine version. Empty: nowhere.
+  std::filesystem::path aot_cache;
+};
+
+/// A module ready to run. It is used by one thread at a time.
+class Executor {
+ public:
+  /// Loads, checks and compiles the module, and puts the weights into its memory. Errors: kInvalidEncoding
+  /// (not a graph module, metadata that is wrong or contradicts the module), kUnsupportedOperation (newer
+  /// ABI, imports), kTooLarge (needs more memory than allowed), kInvalidArgument (weights missing, of another
+  /// length or of another model).
+  static Expected<Executor> create(const ExecutorConfig& config);
+
+  [[nodiscard]] const Metadata& metadata() const noexcept { return metadata_; }
+
+  /// Replaces input `index`, which keeps its contents until the next call. Errors: kInvalidArgument for an
+  /// index out of range or another length than the tensor's.
+  [[nodiscard]] Status write_input(std::size_t index, std::span<const std::byte> data);
+
+  /// Computes the outputs. Errors: kRuntimeError when the module traps or fails.
+  [[nodiscard]] Status run();
+
+  /// Only call `index` of the plan, for measuring. Errors: kInvalidArgument, kRuntimeError.
+  [[nodiscard]] Status call(std::size_t index);
+
+  /// Copies output `index`. Errors: as write_input().
+  [[nodiscard]] Status read_output(std::size_t index, std::span<std::byte> data) const;
+
+ private:
+  Executor(sandbox::Sandbox sandbox, Metadata metadata)
+      : sandbox_(std::move(sandbox)), metadata_(std::move(metadata)) {}
+
+  [[nodiscard]] Status check_module() const;
+  [[nodiscard]] Status locate_tensors();
+  [[nodiscard]] Status copy_in(std::uint32_t address, std::span<const std::byte> data, std::string_view what);
+
+  sandbox::Sandbox sandbox_;
+  Metadata metadata_;
+  std::vector<std::uint32_t> inputs_, outputs_;  // addresses
+};
+
+}  // namespace wasmgrad::graph

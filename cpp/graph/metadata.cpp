@@ -1,0 +1,206 @@
+#include "wasmgrad/graph/metadata.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <utility>
+
+namespace wasmgrad::graph {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::uint64_t kAddressSpace = std::uint64_t{1} << 32;
+constexpr std::uint64_t kMaxSide = 1 << 15;
+constexpr std::size_t kMaxRank = 64;
+constexpr std::size_t kMaxJsonBytes = std::size_t{64} << 20;
+
+constexpr std::pair<std::string_view, std::uint64_t> kItemBytes[] = {
+    {"bool", 1},  {"int8", 1},   {"uint8", 1},   {"int16", 2}, {"uint16", 2}, {"float16", 2}, {"bfloat16", 2},
+    {"int32", 4}, {"uint32", 4}, {"float32", 4}, {"int64", 8}, {"uint64", 8}, {"float64", 8}};
+
+constexpr std::pair<std::string_view, Interpolation> kInterpolations[] = {
+    {"nearest", Interpolation::kNearest},
+    {"bilinear", Interpolation::kBilinear},
+    {"bicubic", Interpolation::kBicubic},
+    {"lanczos", Interpolation::kLanczos}};
+
+// Carries an Error out of nested readers; it never leaves this file.
+struct Refused : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// A value and its place in the document.
+class Node {
+ public:
+  Node(const Json& json, std::string place) : json_(&json), place_(std::move(place)) {}
+
+  [[noreturn]] void refuse(const std::string& expected) const {
+    std::string shown = json_->dump(-1, ' ', false, Json::error_handler_t::replace);
+    constexpr std::size_t kMaxShown = 60;
+    if (shown.size() > kMaxShown) shown = shown.substr(0, kMaxShown) + "...";
+    throw Refused(place_ + " is " + shown + "; expected " + expected);
+  }
+
+  // A key that is absent reads as null.
+  [[nodiscard]] Node operator[](const std::string& key) const {
+    static const Json kNull;
+    if (!json_->is_object()) refuse("an object");
+    const auto found = json_->find(key);
+    return {found == json_->end() ? kNull : *found, place_ + "." + key};
+  }
+
+  [[nodiscard]] std::vector<Node> items() const {
+    if (!json_->is_array()) refuse("an array");
+    std::vector<Node> nodes;
+    for (const Json& item : *json_)
+      nodes.emplace_back(item, place_ + "[" + std::to_string(nodes.size()) + "]");
+    return nodes;
+  }
+
+  [[nodiscard]] bool is_null() const { return json_->is_null(); }
+  [[nodiscard]] bool is_array() const { return json_->is_array(); }
+
+  [[nodiscard]] std::string text() const {
+    if (!json_->is_string()) refuse("a string");
+    return json_->get<std::string>();
+  }
+
+  [[nodiscard]] std::uint64_t count(std::uint64_t max) const {
+    if (json_->is_number_unsigned() && json_->get<std::uint64_t>() <= max) return json_->get<std::uint64_t>();
+    refuse("an integer from 0 to " + std::to_string(max));
+  }
+
+  [[nodiscard]] double number() const {
+    constexpr double kMax = 1e30;
+    if (json_->is_number() && std::abs(json_->get<double>()) <= kMax) return json_->get<double>();
+    refuse("a number of at most 1e30");
+  }
+
+  // What the table has under this text.
+  template <class T, std::size_t N>
+  [[nodiscard]] T choice(const std::pair<std::string_view, T> (&table)[N]) const {
+    std::string names;
+    for (const auto& [name, value] : table) {
+      if (json_->is_string() && json_->get_ref<const std::string&>() == name) return value;
+      names += (names.empty() ? "" : ", ") + std::string(name);
+    }
+    refuse("one of " + names);
+  }
+
+ private:
+  const Json* json_;
+  std::string place_;
+};
+
+TensorInfo read_tensor(const Node& node) {
+  TensorInfo tensor{.name = node["name"].text(), .dtype = node["dtype"].text(), .shape = {}, .bytes = 0};
+  tensor.bytes = node["dtype"].choice(kItemBytes);
+  const std::vector<Node> shape = node["shape"].items();
+  if (shape.size() > kMaxRank) node["shape"].refuse("at most 64 dimensions");
+  for (const Node& dimension : shape) {
+    // Both factors are at most 2^32, so that the product does not wrap.
+    tensor.shape.push_back(dimension.count(kAddressSpace - 1));
+    tensor.bytes *= tensor.shape.back();
+    if (tensor.bytes >= kAddressSpace) node["shape"].refuse("a tensor of less than 4 GiB");
+  }
+  return tensor;
+}
+
+std::vector<TensorInfo> read_tensors(const Node& node) {
+  std::vector<TensorInfo> tensors;
+  for (const Node& item : node.items()) tensors.push_back(read_tensor(item));
+  return tensors;
+}
+
+std::vector<double> read_channels(const Node& node, std::size_t channels) {
+  std::vector<double> values;
+  for (const Node& item : node.items()) values.push_back(item.number());
+  if (values.size() != channels) node.refuse("one number for each channel");
+  return values;
+}
+
+Preprocess read_preprocess(const Node& node) {
+  static constexpr std::pair<std::string_view, std::size_t> kColors[] = {{"RGB", 3}, {"BGR", 3}, {"L", 1}};
+  static constexpr std::pair<std::string_view, bool> kLayouts[] = {{"NCHW", false}, {"NHWC", true}};
+  static constexpr std::pair<std::string_view, bool> kKinds[] = {{"image", true}};
+  Preprocess made;
+  (void)node["kind"].choice(kKinds);
+  const Node crop = node["crop"];
+  const std::vector<Node> sides = crop.is_array() ? crop.items() : std::vector<Node>{crop, crop};
+  if (sides.size() != 2) crop.refuse("one or two sides");
+  made.height = static_cast<std::uint32_t>(sides[0].count(kMaxSide));
+  made.width = static_cast<std::uint32_t>(sides[1].count(kMaxSide));
+  if (made.height == 0 || made.width == 0) crop.refuse("sides of at least 1 pixel");
+  if (const Node resize = node["resize"]; !resize.is_null()) {
+    made.resize = static_cast<std::uint32_t>(resize.count(kMaxSide));
+    if (*made.resize < std::max(made.height, made.width)) resize.refuse("at least the side of the crop");
+  }
+  made.interpolation = node["interpolation"].choice(kInterpolations);
+  made.channels_last = node["layout"].choice(kLayouts);
+  made.color = node["color"].text();
+  made.scale = node["scale"].number();
+  const std::size_t channels = node["color"].choice(kColors);
+  made.mean = read_channels(node["mean"], channels);
+  made.std = read_channels(node["std"], channels);
+  if (std::ranges::find(made.std, 0.0) != made.std.end()) node["std"].refuse("numbers other than 0");
+  return made;
+}
+
+Weights read_weights(const Node& node) {
+  static constexpr std::pair<std::string_view, bool> kModes[] = {{"embed", false}, {"file", true}};
+  const Weights weights{node["mode"].choice(kModes), node["bytes"].count(kAddressSpace),
+                        node["sha256"].text()};
+  const bool digits = std::ranges::all_of(
+      weights.sha256, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  if (weights.sha256.size() != 64 || !digits) node["sha256"].refuse("64 hexadecimal digits in lower case");
+  return weights;
+}
+
+Expected<Metadata> read_metadata(const Node& root) {
+  const std::uint64_t abi = root["abi"].count(UINT32_MAX);
+  if (abi == 0) root["abi"].refuse("1 or more");
+  if (abi > kAbi) {
+    return Error{Errc::kUnsupportedOperation, "the module has graph ABI " + std::to_string(abi) +
+                                                  "; this version of wasmgrad runs ABI " +
+                                                  std::to_string(kAbi)};
+  }
+  Metadata made;
+  made.inputs = read_tensors(root["inputs"]);
+  made.outputs = read_tensors(root["outputs"]);
+  for (const Node& item : root["plan"].items()) {
+    made.plan.push_back({item["name"].text(), item["kernel"].text()});
+  }
+  made.memory_bytes = root["memory"]["bytes"].count(kAddressSpace);
+  made.weights = read_weights(root["weights"]);
+  if (const Node preprocess = root["preprocess"]; !preprocess.is_null()) {
+    made.preprocess = read_preprocess(preprocess);
+  }
+  if (const Node labels = root["labels"]; !labels.is_null()) {
+    made.labels.emplace();
+    for (const Node& label : labels.items()) made.labels->push_back(label.text());
+  }
+  return made;
+}
+
+}  // namespace
+
+Expected<Metadata> Metadata::from_json(std::string_view json) {
+  if (json.size() > kMaxJsonBytes) {
+    return Error{Errc::kInvalidEncoding, "metadata of " + std::to_string(json.size()) +
+                                             " bytes; expected at most " + std::to_string(kMaxJsonBytes)};
+  }
+  try {
+    const Json parsed = Json::parse(json);
+    return read_metadata(Node(parsed, "metadata"));
+  } catch (const Json::parse_error& error) {
+    return Error{Errc::kInvalidEncoding,
+                 "metadata is not JSON: it cannot be read past byte " + std::to_string(error.byte)};
+  } catch (const std::exception& error) {
+    return Error{Errc::kInvalidEncoding, error.what()};
+  }
+}
+
+}  // namespace wasmgrad::graph

@@ -1,0 +1,35 @@
+// A graph module's bytes taken apart: what it says about itself, its code, and its large data. Private to
+// graph/.
+//
+// Weights need not pass through the engine's loader and compiler: they are copied into the memory once it is
+// there. It must not know what metadata says.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "wasmgrad/base/status.hpp"
+
+namespace wasmgrad::graph {
+
+/// Bytes that go to `address` of the memory before anything runs.
+struct DataSegment {
+  std::uint32_t address = 0;
+  std::span<const std::byte> contents;
+};
+
+/// The spans point into the module.
+struct ModuleParts {
+  std::string_view metadata;      ///< the custom section `wasmgrad.graph`
+  std::vector<std::byte> code;    ///< the module without custom sections, its large data segments emptied
+  std::vector<DataSegment> data;  ///< what those segments held
+};
+
+/// Errors: kInvalidEncoding when the bytes are not a WebAssembly module or have no such section. Code is not
+/// validated.
+Expected<ModuleParts> take_apart(std::span<const std::byte> module);
+
+}  // namespace wasmgrad::graph

@@ -1,0 +1,107 @@
+// What metadata of graph modules must be like.
+#include <doctest/doctest.h>
+
+#include "../support.hpp"
+#include "probe.hpp"
+#include "wasmgrad/graph/metadata.hpp"
+
+using namespace wasmgrad;
+using namespace wasmgrad::graph;
+using namespace wasmgrad::test;
+
+namespace {
+
+Json image() {
+  return {{"kind", "image"},  {"resize", 256},  {"crop", 224},  {"interpolation", "bicubic"},
+          {"layout", "NCHW"}, {"color", "RGB"}, {"scale", 1.0}, {"mean", {0, 0, 0}},
+          {"std", {1, 1, 1}}};
+}
+
+// The error after the value at `pointer` was replaced.
+Error refused(const char* pointer, const Json& value) {
+  Json metadata = probe_metadata();
+  metadata["preprocess"] = image();
+  metadata[Json::json_pointer(pointer)] = value;
+  CAPTURE(pointer);
+  CAPTURE(value);
+  return error_of(Metadata::from_json(metadata.dump()));
+}
+
+}  // namespace
+
+TEST_CASE("metadata is read") {
+  Json json = probe_metadata();
+  json["preprocess"] = image();
+  json["labels"] = {"cat", "dog"};
+  const auto metadata = Metadata::from_json(json.dump());
+  REQUIRE_MESSAGE(metadata, (metadata ? "" : metadata.error().message));
+  REQUIRE(metadata->inputs.size() == 1);
+  CHECK(metadata->inputs[0].name == "x");
+  CHECK(metadata->inputs[0].shape == std::vector<std::uint64_t>{1, 4});
+  CHECK(metadata->inputs[0].bytes == 16);
+  CHECK(metadata->outputs[1].bytes == 4);
+  CHECK(metadata->plan[1].name == "sum");
+  CHECK(metadata->weights.in_file);
+  CHECK(metadata->preprocess->height == 224);
+  CHECK(metadata->preprocess->resize == 256);
+  CHECK(metadata->labels->at(1) == "dog");
+}
+
+TEST_CASE("keys that this version does not know are ignored") {
+  Json json = probe_metadata();
+  json["new"] = {{"key", 1}};
+  CHECK(Metadata::from_json(json.dump()));
+}
+
+TEST_CASE("a newer ABI is refused with both numbers") {
+  const Error error = refused("/abi", 2);
+  CHECK(error.code == Errc::kUnsupportedOperation);
+  CHECK(error.message == "the module has graph ABI 2; this version of wasmgrad runs ABI 1");
+}
+
+TEST_CASE("what has the wrong type or range is named") {
+  for (const auto& [pointer, value, place] : std::vector<std::tuple<const char*, Json, std::string>>{
+           {"/abi", 0, "metadata.abi is 0"},
+           {"/abi", "1", "metadata.abi is \"1\""},
+           {"/abi", nullptr, "metadata.abi is null"},
+           {"/inputs", nullptr, "metadata.inputs is null"},
+           {"/inputs/0", 1, "metadata.inputs[0] is 1"},
+           {"/inputs/0/name", 5, "metadata.inputs[0].name is 5"},
+           {"/inputs/0/dtype", "float8", "metadata.inputs[0].dtype is \"float8\""},
+           {"/outputs/1/shape", 3, "metadata.outputs[1].shape is 3"},
+           {"/outputs/1/shape", Json::array({-1}), "metadata.outputs[1].shape[0] is -1"},
+           {"/outputs/1/shape", Json::array({1.5}), "metadata.outputs[1].shape[0] is 1.5"},
+           {"/memory/bytes", "big", "metadata.memory.bytes is \"big\""},
+           {"/memory/bytes", 4294967297, "metadata.memory.bytes is 4294967297"},
+           {"/weights/mode", "net", "metadata.weights.mode is \"net\""},
+           {"/weights/sha256", "abc", "metadata.weights.sha256 is \"abc\""},
+           {"/plan", Json::object(), "metadata.plan is {}"},
+           {"/plan/0/kernel", nullptr, "metadata.plan[0].kernel is null"},
+           {"/labels", "cat", "metadata.labels is \"cat\""},
+           {"/preprocess/kind", "sound", "metadata.preprocess.kind is \"sound\""},
+           {"/preprocess/crop", 0, "metadata.preprocess.crop is 0"},
+           {"/preprocess/resize", 100, "metadata.preprocess.resize is 100"},
+           {"/preprocess/mean", {0, 0}, "metadata.preprocess.mean is [0,0]"},
+           {"/preprocess/std", {1, 1, 0}, "metadata.preprocess.std is [1,1,0]"},
+           {"/preprocess/interpolation", "best", "metadata.preprocess.interpolation is \"best\""}}) {
+    const Error error = refused(pointer, value);
+    CHECK(error.code == Errc::kInvalidEncoding);
+    CHECK_MESSAGE(error.message.starts_with(place + "; expected "), error.message);
+  }
+}
+
+TEST_CASE("a shape whose size does not fit 32 bits is refused, also where 64 bits would wrap around") {
+  for (const Json& shape :
+       {Json{1 << 30, 1}, Json{1 << 20, 1 << 20}, Json{1U << 31, 1U << 31, 4}, Json{4294967296}}) {
+    CHECK(refused("/inputs/0/shape", shape).code == Errc::kInvalidEncoding);
+  }
+  CHECK(refused("/inputs/0/shape", std::vector<int>(65, 1)).message.find("at most 64 dimensions") !=
+        std::string::npos);
+}
+
+TEST_CASE("what is not JSON is refused") {
+  for (const char* text : {"", "{", "{\"abi\": 1", "\x00\xff", "[]", "1"}) {
+    CHECK(error_of(Metadata::from_json(text)).code == Errc::kInvalidEncoding);
+  }
+  CHECK(error_of(Metadata::from_json(std::string(100000, '['))).code == Errc::kInvalidEncoding);
+}

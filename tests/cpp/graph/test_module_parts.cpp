@@ -1,0 +1,90 @@
+// Modules taken apart and changed before the engine sees them, whole ones and damaged ones.
+#include <doctest/doctest.h>
+
+#include "../support.hpp"
+#include "probe.hpp"
+#include "wasmgrad/graph/module_parts.hpp"
+#include "wasmgrad/sandbox/relaxed_simd.hpp"
+#include "wasmgrad/sandbox/section_reader.hpp"
+
+using namespace std::literals;
+using namespace wasmgrad;
+using namespace wasmgrad::graph;
+using namespace wasmgrad::test;
+
+namespace {
+
+std::vector<std::byte> module_of(std::string_view sections) {
+  const auto bytes = bytes_of(sections);
+  std::vector<std::byte> module{std::byte{0}, std::byte{'a'}, std::byte{'s'}, std::byte{'m'},
+                                std::byte{1}, std::byte{0},   std::byte{0},   std::byte{0}};
+  module.insert(module.end(), bytes.begin(), bytes.end());
+  return module;
+}
+
+// A module with a data section that a linker makes: `size` bytes at address 0x10000.
+std::vector<std::byte> module_with_data(std::string_view before, std::size_t size) {
+  std::vector<std::byte> data, module = module_of(before);
+  for (const std::byte one : bytes_of("\1\0\x41\x80\x80\4\x0b"sv)) data.push_back(one);
+  sandbox::append_number(data, size);
+  data.insert(data.end(), size, std::byte{'w'});
+  module.push_back(std::byte{11});
+  sandbox::append_number(module, data.size());
+  module.insert(module.end(), data.begin(), data.end());
+  return with_metadata(module, probe_metadata());
+}
+
+}  // namespace
+
+TEST_CASE("large data is kept apart from the code, small data is not") {
+  const auto large = module_with_data("", 65536);
+  const auto parts = take_apart(large);
+  REQUIRE(parts);
+  CHECK(parts->metadata == probe_metadata().dump());
+  REQUIRE(parts->data.size() == 1);
+  CHECK(parts->data[0].address == 0x10000);
+  CHECK(text_of(parts->data[0].contents) == std::string(65536, 'w'));
+  CHECK(parts->code == module_of("\x0b\x08\1\0\x41\x80\x80\4\x0b\0"sv));
+
+  const auto small = module_with_data("", 65535);
+  CHECK(take_apart(small)->data.empty());
+  CHECK(take_apart(small)->code.size() > 65535);
+}
+
+TEST_CASE("the data of a module that starts by itself stays where it is") {
+  const auto module = module_with_data("\x08\1\0"sv, 65536);
+  const auto parts = take_apart(module);
+  REQUIRE(parts);
+  CHECK(parts->data.empty());
+  CHECK(parts->code.size() > 65536);
+}
+
+TEST_CASE("relaxed instructions are followed by two negations, and constants are left alone") {
+  // One function with two local variables: a constant that looks like an instruction, and relaxed_madd.
+  const std::string constant = "\xfd\x0c\xfd\x85\2\0\0\0\0\0\0\0\0\0\0\0\0\0"s;
+  const std::string begin = "\1\2\x7f"s + constant, end = "\x1a\x0b"s;
+  const auto code = [&](const std::string& body) {
+    const std::string section{'\x0a', static_cast<char>(body.size() + 2), '\1',
+                              static_cast<char>(body.size())};
+    return module_of(section + body);
+  };
+  CHECK_FALSE(sandbox::with_plain_relaxed_results(code(begin + end)));
+  const auto changed = sandbox::with_plain_relaxed_results(code(begin + "\xfd\x85\2"s + end));
+  REQUIRE(changed);
+  CHECK(*changed == code(begin + "\xfd\x85\2\xfd\xa1\1\xfd\xa1\1"s + end));
+}
+
+TEST_CASE("a module with any one byte damaged or missing is taken apart or refused") {
+  const auto module = with_metadata(probe_code(), probe_metadata());
+  for (std::size_t i = 0; i < module.size(); i += i < 4096 ? 1 : 509) {
+    std::vector<std::byte> damaged = module;
+    for (const std::byte other : {std::byte{0xff}, std::byte{0x80}, std::byte{0}}) {
+      damaged[i] = other;
+      const auto parts = take_apart(damaged);
+      if (parts) (void)sandbox::with_plain_relaxed_results(parts->code);
+    }
+    damaged.resize(i);
+    (void)sandbox::with_plain_relaxed_results(damaged);
+    CHECK_FALSE(take_apart(damaged));
+  }
+}
