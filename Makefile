@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 
 SOURCES := $(shell find cpp guests python cmake tools -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
-CPP_FILES = $(shell find cpp guests tests tools -name '*.[ch]' -o -name '*.[ch]pp')
+CPP_FILES = $(shell find cpp guests tests tools benchmarks -name '*.[ch]' -o -name '*.[ch]pp')
 # Where scikit-build-core keeps the native build between installs.
 BUILD_DIR = $(firstword $(wildcard build/cp3*))
 

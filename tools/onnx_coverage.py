@@ -364,7 +364,7 @@ def _summary(results: Sequence[Result]) -> str:
 
 
 def _table(results: Sequence[Result]) -> str:
-    """One row for each operator: how many of its tests had which outcome."""
+    """The page: one row for each operator, how many of its tests had which outcome."""
     rows: dict[str, Counter[str]] = defaultdict(Counter)
     for result in results:
         for operator in result.operators:
@@ -378,7 +378,21 @@ def _table(results: Sequence[Result]) -> str:
             for operator, row in sorted(rows.items())
         ),
     ]
-    return "\n".join([_summary(results), "", *lines, ""])
+    return "\n".join([_INTRODUCTION, _summary(results), "", *lines, ""])
+
+
+_INTRODUCTION = """\
+# ONNX operators
+
+ONNX's own operator tests, each compiled to WebAssembly and run in wasmtime. `tools/onnx_coverage.py --table` wrote this
+page; no result is wrong, or the program fails. What is not supported is refused when a model is compiled, by operator
+and node:
+
+- *pass (constant inputs)*: an input that exporters emit as a constant (axes, shapes, scales ...) has to be one;
+- *refused*: mostly types that a graph module does not have (strings, 8-bit and smaller floats, 4-bit integers), random
+  numbers, sequences as inputs or outputs;
+- *not static*: the shape of the result depends on data.
+"""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _ctypes
 import ctypes
+import struct
 import tempfile
 import time
 from typing import Any
@@ -41,10 +42,7 @@ class NativeFile:
     def __init__(self, source: Source) -> None:
         self.module = Blob(source, "graph library")
         self.weights: Blob | None = None
-        if bytes(self.module.view()[:4]) != _ELF:
-            raise InvalidEncoding(
-                f"{self.module.name}: not a shared library; WebAssembly modules need another engine"
-            )
+        _check_whole(self.module)
         try:
             with tempfile.NamedTemporaryFile(suffix=".so") as copy:
                 copy.write(self.module.view())
@@ -63,6 +61,23 @@ class NativeFile:
         """Closes the file and unloads the library."""
         self.module.close()
         _ctypes.dlclose(self.library._handle)
+
+
+def _check_whole(library: Blob) -> None:
+    """Errors: `InvalidEncoding` unless it is an ELF file with all its parts, whose last is the section table.
+
+    The system's loader ends the process on one that was cut short.
+    """
+    header = bytes(library.view()[:64])
+    if header[:4] != _ELF:
+        raise InvalidEncoding(
+            f"{library.name}: not a shared library; WebAssembly modules need another engine"
+        )
+    if len(header) == 64:
+        (table,), (entry, count) = struct.unpack_from("<Q", header, 40), struct.unpack_from("<HH", header, 58)
+        if table + entry * count <= library.size:
+            return
+    raise InvalidEncoding(f"{library.name}: not a graph library for this computer: it has been cut short")
 
 
 class NativeEngine:

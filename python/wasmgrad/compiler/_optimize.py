@@ -18,7 +18,7 @@ from tvm import relax
 from ._constants import rearrange_constants
 from ._kernels import Kernel
 from ._offload import offload
-from ._simplify import pad_inside, whole_gelu, without_clip
+from ._simplify import full_rank_constants, pad_inside, whole_gelu, without_clip
 
 __all__ = ["optimize"]
 
@@ -36,7 +36,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
             module = rearrange_constants(module)
             module = _run(module, transform.FoldConstant(), transform.DeadCodeElimination(["main"]))
         if level >= 3:
-            module = whole_gelu(pad_inside(without_clip(module)))
+            module = full_rank_constants(whole_gelu(pad_inside(without_clip(module))))
             module = _run(
                 module,
                 transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "OHWI"]}),

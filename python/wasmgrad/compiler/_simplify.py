@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isclose, sqrt
 from typing import Any
 
 import numpy as np
 from tvm import relax
 
-from ._bindings import Bindings, constant, with_bindings
+from ._bindings import Bindings, constant, shape, with_bindings
 
-__all__ = ["pad_inside", "whole_gelu", "without_clip"]
+__all__ = ["full_rank_constants", "pad_inside", "whole_gelu", "without_clip"]
 
 
 def without_clip(module: Any) -> Any:
@@ -37,6 +38,34 @@ def _scalar(value: Any, dtype: str) -> Any:
         limits = np.iinfo(dtype)
         number = min(max(int(number), limits.min), limits.max)
     return relax.const(number, dtype)
+
+
+def full_rank_constants(module: Any) -> Any:
+    """Constants of shape [C, 1, 1] beside pictures as [1, C, 1, 1]: the layout pass does not broadcast by itself."""
+    bindings = Bindings(module["main"])
+    rewritten = []
+    for position, binding in enumerate(bindings.bindings):
+        make = _BROADCASTING.get(bindings.operator(position) or "")
+        if make is not None and len(shape(binding.var)) == 4:
+            arguments = [_full_rank(argument) for argument in binding.value.args]
+            binding = relax.VarBinding(binding.var, _typed(make(*arguments)))  # noqa: PLW2901
+        rewritten.append(binding)
+    return with_bindings(module, rewritten)
+
+
+def _full_rank(expression: Any) -> Any:
+    array = constant(expression)
+    if array is None or not 0 < array.ndim < 4:
+        return expression
+    return relax.const(array.reshape((1,) * (4 - array.ndim) + array.shape))
+
+
+_BROADCASTING: dict[str, Callable[[Any, Any], Any]] = {
+    "relax.add": relax.op.add,
+    "relax.subtract": relax.op.subtract,
+    "relax.multiply": relax.op.multiply,
+    "relax.divide": relax.op.divide,
+}
 
 
 def pad_inside(module: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import tempfile
 import warnings
@@ -131,7 +132,12 @@ def _quiet() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         warnings.simplefilter("ignore")
-        yield
+        disabled = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
 
 
 def _first_line(error: Exception) -> str:

@@ -147,6 +147,55 @@ def test_attention_multiplies_by_a_transposed_matrix_without_moving_it() -> None
     assert _kernels(_model(nodes, (3, 5, 8))) == ["wg_matmul", "wg_softmax", "wg_matmul"]
 
 
+@pytest.mark.parametrize("half_first", [False, True])
+def test_gelu_that_an_exporter_wrote_out_is_one_activation(half_first: bool) -> None:
+    numbers = {
+        "w": _weights(7, 9),
+        "root": np.sqrt(2, dtype=np.float32),
+        "one": np.float32(1),
+        "half": np.float32(0.5),
+    }
+    nodes = [
+        _node("MatMul", "x", "w", to="m"),
+        _node("Div", "m", "root", to="d"),
+        _node("Erf", "d", to="e"),
+        _node("Add", "e", "one", to="a"),
+    ]
+    if half_first:
+        nodes += [_node("Mul", "m", "half", to="h"), _node("Mul", "h", "a")]
+    else:
+        nodes += [_node("Mul", "m", "a", to="p"), _node("Mul", "p", "half")]
+    constants = {name: np.asarray(value) for name, value in numbers.items()}
+    assert _kernels(_model(nodes, (4, 7), constants)) == ["wg_matmul"]
+
+
+def test_pictures_stay_in_nhwc_past_numbers_for_each_channel() -> None:
+    nodes = [
+        _node("Conv", "x", "w", to="c"),
+        _node("Relu", "c", to="r"),
+        _node("Mul", "r", "s", to="m"),
+        _node("Clip", "m", "zero", "six", to="k"),
+        _node("Conv", "k", "w"),
+    ]
+    constants = {
+        "w": _weights(6, 6, 1, 1),
+        "s": _weights(6, 1, 1),
+        "zero": np.float32(0),
+        "six": np.float32(6),
+    }
+    kernels = _kernels(
+        _model(nodes, constants={name: np.asarray(value) for name, value in constants.items()})
+    )
+    assert kernels.count("wg_transpose") == 2, kernels
+
+
+def test_zeros_around_a_picture_are_padding_of_the_convolution() -> None:
+    nodes = [_node("Pad", "x", "pads", to="p"), _node("Conv", "p", "w", pads=[0, 1, 0, 0], strides=[2, 2])]
+    constants = {"pads": np.array([0, 0, 0, 1, 0, 0, 2, 1], np.int64), "w": _weights(6, 6, 3, 3)}
+    kernels = _kernels(_model(nodes, constants=constants))
+    assert all(kernel.startswith(("wg_conv2d", "wg_transpose")) for kernel in kernels), kernels
+
+
 def test_a_model_may_return_its_input_and_a_constant() -> None:
     graph = helper.make_graph(
         [_node("Identity", "x"), _node("Identity", "k", to="z")],

@@ -5,6 +5,7 @@ What is compared are all values of all outputs; the top class alone would hide w
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,9 +81,13 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def build(name: str) -> Path:
-    """The model's file, made when the cache lacks it."""
+    """The model's file, made when the cache lacks it. MindSpore has packages for some platforms only."""
     command = [sys.executable, str(ROOT / "tools/make_models.py"), name]
-    return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0 and "mindspore" in name and not os.environ.get("CI"):
+        pytest.skip("MindSpore cannot be installed here")
+    assert done.returncode == 0
+    return Path(done.stdout.strip())
 
 
 def inputs_of(name: str, tensors: tuple[Any, ...]) -> dict[str, Array]:
