@@ -142,9 +142,9 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
         print(_doctor.as_json(findings))
     else:
         for finding in findings:
-            print(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.part:<12} {finding.detail}")
+            print(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.part:<13} {finding.detail}")
             if not finding.ok and finding.advice:
-                print(f"         {'':<12} -> {finding.advice}")
+                print(f"         {'':<13} -> {finding.advice}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 

@@ -78,6 +78,19 @@ def _tool_chain() -> str:
     return f"{tools.name} ({tools.cxx[0]})"
 
 
+def _compiler() -> str:
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in ("apache-tvm", "onnx"))
+    return ", ".join(versions)
+
+
+def _node() -> str:
+    try:
+        done = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=60, check=True)
+    except FileNotFoundError as error:
+        raise NotFound("there is no program `node`") from error
+    return done.stdout.strip()
+
+
 def _cache() -> str:
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +111,10 @@ _CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("MNIST", lambda: str(find_part("data/mnist", "data/mnist")), "name your own files with --data DIR"),
     ("SDK headers", lambda: str(find_part("sdk/include", "guests/sdk/include")), _REINSTALL),
     ("tool chain", _tool_chain, "pip install ziglang"),
+    ("compiler", _compiler, "pip install 'wasmgrad[compile]'"),
+    ("graph runtime", lambda: str(find_part("graph_runtime/wasm32")), _REINSTALL),
+    ("wasmtime", lambda: importlib.metadata.version("wasmtime"), "pip install wasmtime"),
+    ("Node", _node, "install Node.js 20 or newer to run models with --engine node"),
     ("cache", _cache, "set WASMGRAD_CACHE to a directory that can be written"),
 )
 

@@ -94,9 +94,20 @@ def test_doctor_json_names_every_part(command: Command) -> None:
     done = command("doctor", "--json")
     findings = json.loads(done.stdout)
     parts = {finding["part"] for finding in findings}
-    assert {"WasmEdge", "torch", "CPU", "threads", "tool chain", "cache"} <= parts
-    assert [finding for finding in findings if not finding["ok"]] == []
-    assert done.returncode == 0
+    assert {
+        "WasmEdge",
+        "torch",
+        "CPU",
+        "threads",
+        "tool chain",
+        "compiler",
+        "wasmtime",
+        "Node",
+        "cache",
+    } <= parts
+    missing = {finding["part"] for finding in findings if not finding["ok"]}
+    assert missing <= {"Node"}  # which pip cannot install
+    assert done.returncode == bool(missing)
 
 
 def test_doctor_says_what_to_do_about_what_is_missing(
