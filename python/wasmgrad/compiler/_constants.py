@@ -30,7 +30,9 @@ def rearrange_constants(module: Any) -> Any:
             rewritten.append(binding)
         else:
             known[binding.var] = np.array(evaluate(array, binding), order="C")
-            rewritten.append(relax.VarBinding(binding.var, relax.const(known[binding.var])))
+            rewritten.append(
+                relax.VarBinding(binding.var, relax.const(known[binding.var], str(known[binding.var].dtype)))
+            )
     return relax.transform.CanonicalizeBindings()(with_bindings(module, rewritten))
 
 

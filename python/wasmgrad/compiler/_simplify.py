@@ -57,7 +57,7 @@ def _full_rank(expression: Any) -> Any:
     array = constant(expression)
     if array is None or not 0 < array.ndim < 4:
         return expression
-    return relax.const(array.reshape((1,) * (4 - array.ndim) + array.shape))
+    return relax.const(array.reshape((1,) * (4 - array.ndim) + array.shape), str(array.dtype))
 
 
 _BROADCASTING: dict[str, Callable[[Any, Any], Any]] = {

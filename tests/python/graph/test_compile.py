@@ -189,6 +189,20 @@ def test_pictures_stay_in_nhwc_past_numbers_for_each_channel() -> None:
     assert kernels.count("wg_transpose") == 2, kernels
 
 
+def test_integers_of_64_bits_stay_so_beside_four_axes() -> None:
+    graph = helper.make_graph(
+        [_node("Transpose", "c", to="t"), _node("Sub", "t", "x")],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, [1, 2, 3, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.INT64, [1, 2, 3, 4])],
+        [numpy_helper.from_array(np.arange(12, dtype=np.int64).reshape(4, 3, 1) << 33, "c")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    x = np.arange(6, dtype=np.int64).reshape(1, 2, 3, 1)
+    expected = (np.arange(12, dtype=np.int64).reshape(4, 3, 1) << 33).T - x
+    np.testing.assert_array_equal(wasmgrad.compile(model)(x), expected)
+
+
 def test_zeros_around_a_picture_are_padding_of_the_convolution() -> None:
     nodes = [_node("Pad", "x", "pads", to="p"), _node("Conv", "p", "w", pads=[0, 1, 0, 0], strides=[2, 2])]
     constants = {"pads": np.array([0, 0, 0, 1, 0, 0, 2, 1], np.int64), "w": _weights(6, 6, 3, 3)}
