@@ -45,5 +45,6 @@ def test_blocks_of_the_page_run(page: Path, tmp_path: Path) -> None:
 
 def test_pages_link_to_pages_that_are_there() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()):
+        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", prose):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
