@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,6 +65,15 @@ COLORS: dict[str, Any] = METADATA | {
 }  # fmt: skip
 
 MakeModule = Callable[..., bytes]
+
+
+@pytest.fixture(autouse=True)
+def node_is_there(request: pytest.FixtureRequest) -> None:
+    """Leaves out what runs in Node on a machine without it; in continuous integration there must be one."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    wanted = parameters.get("engine") == "node" or request.node.get_closest_marker("node") is not None
+    if wanted and shutil.which("node") is None and not os.environ.get("CI"):
+        pytest.skip("no Node.js: install version 20 or newer to test modules in it")
 
 
 @pytest.fixture

@@ -151,6 +151,7 @@ def test_node_is_named_when_it_is_missing(module: bytes, monkeypatch: pytest.Mon
         load(module, "node")
 
 
+@pytest.mark.node
 def test_node_ends_with_its_module(module: bytes) -> None:
     loaded = load(module, "node")
     child = loaded._engine._child
@@ -158,6 +159,7 @@ def test_node_ends_with_its_module(module: bytes) -> None:
     assert child.returncode is not None
 
 
+@pytest.mark.node
 def test_the_loss_of_node_is_a_failure(module: bytes, arrays: Arrays) -> None:
     loaded = load(module, "node")
     loaded._engine._child.kill()

@@ -20,6 +20,8 @@ from wasmgrad._files import find_part
 from .browser import Browser, browser
 from .conftest import COLORS, WEIGHTS, MakeModule
 
+pytestmark = pytest.mark.node
+
 LIBRARY = find_part("guests/js/graph.js", "guests/js/graph.js")
 
 
