@@ -1,0 +1,284 @@
+/* wasmgrad:training@0.1 as a C guest sees it: models, datasets and trainers that live on the host, and the
+ * calls that let a guest own its training loop.
+ *
+ * Plain C11 for wasm32, no library. This header is the one definition of the interface: docs/training-abi.md
+ * is generated from it, and the host checks its own layout against it.
+ *
+ * Rules that hold for every function:
+ * - The result is an errno. Nothing traps: a bad pointer, handle, length or enumerator is
+ * WASMGRAD_INVALID_ARGUMENT. wasmgrad_last_error() has the sentence behind the last one.
+ * - On an error nothing has changed, and nothing but last_error's text and, for WASMGRAD_TOO_LARGE, the size
+ * that is needed was written.
+ * - A handle belongs to the guest until it closes it. 0 is never a handle, and a closed handle's number is
+ * never used again. Closing a model or a dataset that a trainer uses is allowed: it lives on until the
+ * trainer is closed.
+ * - Everything that the guest passes is copied during the call; the host keeps no address.
+ * - Results of unknown size are read with (buffer, buffer_bytes, written): the size in bytes is stored to
+ * `written`, and the bytes to `buffer` when they fit. They do not fit: WASMGRAD_TOO_LARGE, or success when
+ * buffer_bytes is 0, which asks for the size. */
+#ifndef WASMGRAD_TRAINING_V1_H
+#define WASMGRAD_TRAINING_V1_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WASMGRAD_TRAINING_MODULE "wasmgrad:training@0.1"
+
+/* Why a call failed; the numbers are wasi-nn's nn_errno. */
+typedef enum wasmgrad_errno {
+  WASMGRAD_SUCCESS = 0,
+  WASMGRAD_INVALID_ARGUMENT = 1, /* out of range, contradicts another argument, or no such handle */
+  WASMGRAD_INVALID_ENCODING = 2, /* bytes are not in the format they should be in */
+  WASMGRAD_TIMEOUT = 3,          /* a time limit was reached */
+  WASMGRAD_RUNTIME_ERROR = 4,    /* the operation itself failed: the loss is not finite, out of memory, ... */
+  WASMGRAD_UNSUPPORTED_OPERATION = 5, /* well formed, but this host cannot do it */
+  WASMGRAD_TOO_LARGE = 6,             /* a buffer is too small, or a limit of the owner would be exceeded */
+  WASMGRAD_NOT_FOUND = 7,             /* a named thing does not exist */
+  WASMGRAD_SECURITY = 8,              /* refused: the model is not one that may run here */
+  WASMGRAD_UNKNOWN = 9,
+  WASMGRAD_INTERRUPTED = 10 /* the owner asked to stop: save what matters and return from main */
+} wasmgrad_errno;
+
+/* Element types, little-endian. The numbers are wasi-nn's tensor types, then bf16. */
+typedef enum wasmgrad_tensor_type {
+  WASMGRAD_TYPE_F16 = 0,
+  WASMGRAD_TYPE_F32 = 1,
+  WASMGRAD_TYPE_F64 = 2,
+  WASMGRAD_TYPE_U8 = 3,
+  WASMGRAD_TYPE_I32 = 4,
+  WASMGRAD_TYPE_I64 = 5,
+  WASMGRAD_TYPE_BF16 = 6
+} wasmgrad_tensor_type;
+
+/* File formats of models. */
+typedef enum wasmgrad_encoding {
+  WASMGRAD_ENCODING_AUTODETECT = 0,   /* load only: told by the bytes */
+  WASMGRAD_ENCODING_TORCHSCRIPT = 1,  /* torch.jit.save */
+  WASMGRAD_ENCODING_TORCH_EXPORT = 2, /* load only: torch.export.save */
+  WASMGRAD_ENCODING_SAFETENSORS = 3   /* export only: parameters and buffers under their names */
+} wasmgrad_encoding;
+
+typedef enum wasmgrad_execution_target { WASMGRAD_TARGET_CPU = 0 } wasmgrad_execution_target;
+
+typedef uint32_t wasmgrad_model;
+typedef uint32_t wasmgrad_dataset;
+typedef uint32_t wasmgrad_trainer;
+
+/* A tensor in the guest's memory: wasi-nn's record. Elements are dense and row-major; no alignment is needed.
+ */
+typedef struct wasmgrad_tensor_record {
+  const uint32_t* dims;
+  uint32_t rank; /* how many dims, at most 16 */
+  uint8_t type;  /* wasmgrad_tensor_type */
+  const void* data;
+  uint32_t data_bytes; /* exactly the product of the dims times the element size */
+} wasmgrad_tensor_record;
+
+/* A tensor with a name. A list of tensors is matched with a model's arguments or outputs by name; when no
+ * tensor of the list has a name, by position. Names are UTF-8, not terminated, of at most 1024 bytes. */
+typedef struct wasmgrad_named_tensor {
+  const char* name;
+  uint32_t name_bytes;
+  wasmgrad_tensor_record tensor;
+} wasmgrad_named_tensor;
+
+/* What a pass over samples measured. NaN where there is no such figure. */
+typedef struct wasmgrad_metrics {
+  double loss;           /* mean over the samples */
+  double accuracy;       /* 0..1, of the first output with a classification loss */
+  double top_k_accuracy; /* 0..1; NaN unless there are more than k classes */
+  double learning_rate;  /* of the last step; NaN when nothing was trained */
+  double seconds;        /* spent on the host */
+  uint64_t samples;      /* in this pass */
+  uint64_t step;         /* optimizer steps that the trainer has done in all */
+  uint64_t epoch;        /* whole epochs that the trainer has done in all */
+} wasmgrad_metrics;
+
+/* What wasmgrad_trainer_fit did. */
+typedef struct wasmgrad_fit_report {
+  wasmgrad_metrics train;      /* of the last epoch */
+  wasmgrad_metrics validation; /* after the last epoch; all NaN and 0 without validation data */
+  uint32_t epochs;             /* whole epochs done by this call */
+  uint32_t stopped_early;      /* 1: by the early-stopping option */
+} wasmgrad_fit_report;
+
+/* An output of the last prediction. */
+typedef struct wasmgrad_output_info {
+  uint32_t type; /* wasmgrad_tensor_type */
+  uint32_t rank;
+  uint32_t dims[16]; /* the first `rank` of them */
+} wasmgrad_output_info;
+
+#define WASMGRAD_IMPORT(name) __attribute__((import_module(WASMGRAD_TRAINING_MODULE), import_name(name)))
+
+/* ---- Models ---- */
+
+/* Loads a model from bytes. It is vetted first: a file that could do more than compute is WASMGRAD_SECURITY.
+ */
+WASMGRAD_IMPORT("model_load")
+uint32_t wasmgrad_model_load(const void* bytes, uint32_t size, uint32_t encoding, uint32_t target,
+                             wasmgrad_model* model);
+
+/* Loads a model that the owner granted under this name. */
+WASMGRAD_IMPORT("model_load_by_name")
+uint32_t wasmgrad_model_load_by_name(const char* name, uint32_t name_bytes, uint32_t target,
+                                     wasmgrad_model* model);
+
+/* The model with its present weights, as bytes of `encoding`. */
+WASMGRAD_IMPORT("model_export")
+uint32_t wasmgrad_model_export(wasmgrad_model model, uint32_t encoding, void* buffer, uint32_t buffer_bytes,
+                               uint32_t* written);
+
+WASMGRAD_IMPORT("model_close") uint32_t wasmgrad_model_close(wasmgrad_model model);
+
+/* ---- Datasets ---- */
+
+/* An empty dataset. Its first block decides the columns: names, types, and shapes but for the first
+ * dimension. */
+WASMGRAD_IMPORT("dataset_create") uint32_t wasmgrad_dataset_create(wasmgrad_dataset* dataset);
+
+/* Appends a block of rows: each tensor's first dimension counts them and is the same for all. A dataset that
+ * was split or given to a trainer cannot grow any more. */
+WASMGRAD_IMPORT("dataset_append")
+uint32_t wasmgrad_dataset_append(wasmgrad_dataset dataset, const wasmgrad_named_tensor* inputs,
+                                 uint32_t n_inputs, const wasmgrad_named_tensor* targets, uint32_t n_targets);
+
+/* Deals the rows into n new datasets, in an order drawn from `seed`. Each fraction is in 0..1 and their sum
+ * at most 1 (within 1e-9); part i has floor(fraction * rows) rows, and the last part takes what is left when
+ * the sum is 1. The parts share the rows' memory with `dataset`, which stays as it is. */
+WASMGRAD_IMPORT("dataset_split")
+uint32_t wasmgrad_dataset_split(wasmgrad_dataset dataset, const double* fractions, uint32_t n, uint64_t seed,
+                                wasmgrad_dataset* parts);
+
+/* Rows. */
+WASMGRAD_IMPORT("dataset_size") uint32_t wasmgrad_dataset_size(wasmgrad_dataset dataset, uint64_t* rows);
+
+WASMGRAD_IMPORT("dataset_close") uint32_t wasmgrad_dataset_close(wasmgrad_dataset dataset);
+
+/* ---- Trainers ---- */
+
+/* A trainer of `model`, which has at most one at a time. `options` is a JSON object, described in
+ * docs/training-abi.md#options; an unknown key is an error. Owners may override what it says. */
+WASMGRAD_IMPORT("trainer_create")
+uint32_t wasmgrad_trainer_create(wasmgrad_model model, const char* options, uint32_t options_bytes,
+                                 wasmgrad_trainer* trainer);
+
+/* Trains `epochs` more epochs, each followed by an evaluation of `validation` (0: none), unless early
+ * stopping or the owner ends it sooner. */
+WASMGRAD_IMPORT("trainer_fit")
+uint32_t wasmgrad_trainer_fit(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_dataset validation,
+                              uint32_t epochs, wasmgrad_fit_report* report);
+
+/* Trains one epoch. */
+WASMGRAD_IMPORT("trainer_epoch")
+uint32_t wasmgrad_trainer_epoch(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_metrics* metrics);
+
+/* Trains one batch, given by the guest: backward, then apply. */
+WASMGRAD_IMPORT("trainer_step")
+uint32_t wasmgrad_trainer_step(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
+                               uint32_t n_inputs, const wasmgrad_named_tensor* targets, uint32_t n_targets,
+                               wasmgrad_metrics* metrics);
+
+/* Adds the gradient of the batch's mean loss to the trainer's gradients. */
+WASMGRAD_IMPORT("trainer_backward")
+uint32_t wasmgrad_trainer_backward(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
+                                   uint32_t n_inputs, const wasmgrad_named_tensor* targets,
+                                   uint32_t n_targets, wasmgrad_metrics* metrics);
+
+/* One optimizer step with the mean of the gradients that backward() added since the last one; clears them. */
+WASMGRAD_IMPORT("trainer_apply") uint32_t wasmgrad_trainer_apply(wasmgrad_trainer trainer);
+
+/* Loss and accuracy in evaluation mode. */
+WASMGRAD_IMPORT("trainer_evaluate")
+uint32_t wasmgrad_trainer_evaluate(wasmgrad_trainer trainer, wasmgrad_dataset dataset,
+                                   wasmgrad_metrics* metrics);
+
+/* Runs the model in evaluation mode and keeps its outputs until the next prediction; `outputs` is their
+ * number. */
+WASMGRAD_IMPORT("trainer_predict")
+uint32_t wasmgrad_trainer_predict(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
+                                  uint32_t n_inputs, uint32_t* outputs);
+
+/* Output `index` of the last prediction: its type and shape, and its elements as bytes. */
+WASMGRAD_IMPORT("trainer_output")
+uint32_t wasmgrad_trainer_output(wasmgrad_trainer trainer, uint32_t index, wasmgrad_output_info* info,
+                                 void* buffer, uint32_t buffer_bytes, uint32_t* written);
+
+/* Changes a hyper-parameter from the next step on: "learning_rate", "weight_decay", "momentum", "beta1",
+ * "beta2", "epsilon", "alpha", "clip_norm", "clip_value" (the last two: 0 turns them off). A learning rate
+ * that was set replaces the base rate, which the schedule still scales. What the owner decided stays. */
+WASMGRAD_IMPORT("trainer_set")
+uint32_t wasmgrad_trainer_set(wasmgrad_trainer trainer, const char* key, uint32_t key_bytes, double value);
+
+/* The trainable parameters as f32, one after the other in the model's order: what federated averaging
+ * exchanges. */
+WASMGRAD_IMPORT("trainer_parameters")
+uint32_t wasmgrad_trainer_parameters(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
+                                     uint32_t* written);
+
+/* Replaces them. `bytes` is exactly their size; every value must be finite. The optimizer's state stays. */
+WASMGRAD_IMPORT("trainer_set_parameters")
+uint32_t wasmgrad_trainer_set_parameters(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
+
+/* The mean of the gradients that backward() added since the last apply(), in the order and size of the
+ * parameters; 0 where a parameter has none. */
+WASMGRAD_IMPORT("trainer_gradients")
+uint32_t wasmgrad_trainer_gradients(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
+                                    uint32_t* written);
+
+/* Replaces them: apply() then uses these. */
+WASMGRAD_IMPORT("trainer_set_gradients")
+uint32_t wasmgrad_trainer_set_gradients(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
+
+/* The trainer's whole state (parameters, buffers, optimizer, counters) as a safetensors file. */
+WASMGRAD_IMPORT("trainer_checkpoint")
+uint32_t wasmgrad_trainer_checkpoint(wasmgrad_trainer trainer, void* buffer, uint32_t buffer_bytes,
+                                     uint32_t* written);
+
+/* Restores it into a trainer of the same model and options. The run goes on bit by bit as if it had not
+ * ended. */
+WASMGRAD_IMPORT("trainer_restore")
+uint32_t wasmgrad_trainer_restore(wasmgrad_trainer trainer, const void* checkpoint, uint32_t bytes);
+
+WASMGRAD_IMPORT("trainer_close") uint32_t wasmgrad_trainer_close(wasmgrad_trainer trainer);
+
+/* ---- Errors ---- */
+
+/* The sentence behind the last call that failed, UTF-8, not terminated; empty before the first. */
+WASMGRAD_IMPORT("last_error")
+uint32_t wasmgrad_last_error(char* buffer, uint32_t buffer_bytes, uint32_t* written);
+
+#undef WASMGRAD_IMPORT
+
+#ifdef __cplusplus
+#define WASMGRAD_LAYOUT_ASSERT(condition) static_assert(condition, #condition)
+#else
+#define WASMGRAD_LAYOUT_ASSERT(condition) _Static_assert(condition, #condition)
+#endif
+
+#ifdef __wasm32__
+WASMGRAD_LAYOUT_ASSERT(offsetof(wasmgrad_tensor_record, dims) == 0);
+WASMGRAD_LAYOUT_ASSERT(offsetof(wasmgrad_tensor_record, rank) == 4);
+WASMGRAD_LAYOUT_ASSERT(offsetof(wasmgrad_tensor_record, type) == 8);
+WASMGRAD_LAYOUT_ASSERT(offsetof(wasmgrad_tensor_record, data) == 12);
+WASMGRAD_LAYOUT_ASSERT(offsetof(wasmgrad_tensor_record, data_bytes) == 16);
+WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_tensor_record) == 20);
+WASMGRAD_LAYOUT_ASSERT(offsetof(wasmgrad_named_tensor, name_bytes) == 4);
+WASMGRAD_LAYOUT_ASSERT(offsetof(wasmgrad_named_tensor, tensor) == 8);
+WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_named_tensor) == 28);
+#endif
+WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_metrics) == 64);
+WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_fit_report) == 136);
+WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_output_info) == 72);
+
+#undef WASMGRAD_LAYOUT_ASSERT
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
