@@ -127,6 +127,21 @@ void PythonObserver::on_epoch(const training::EpochReport& report) {
   emit("epoch", [&](nb::dict& event) { event.update(epoch_dict(report)); });
 }
 
+void PythonObserver::on_steps(const training::StepsReport& report) {
+  emit("steps", [&](nb::dict& event) {
+    event["step"] = report.step;
+    event["learning_rate"] = report.learning_rate;
+    event.update(metrics_dict(report.train));
+  });
+}
+
+void PythonObserver::on_evaluation(const training::Metrics& metrics, std::int64_t step) {
+  emit("evaluation", [&](nb::dict& event) {
+    event["step"] = step;
+    event.update(metrics_dict(metrics));
+  });
+}
+
 void PythonObserver::on_checkpoint(std::string_view path, std::int64_t epoch) {
   emit("checkpoint", [&](nb::dict& event) {
     event["path"] =
@@ -148,6 +163,17 @@ void PythonObserver::on_model_saved(std::string_view path, std::uint64_t bytes) 
     event["path"] =
         nb::steal(PyUnicode_DecodeFSDefaultAndSize(path.data(), static_cast<Py_ssize_t>(path.size())));
     event["bytes"] = bytes;
+  });
+}
+
+void PythonObserver::on_usage(const training::Usage& usage) {
+  emit("usage", [&](nb::dict& event) {
+    event["guest_memory_bytes"] = usage.guest_memory_bytes;
+    event["host_bytes"] = usage.host_bytes;
+    event["host_calls"] = usage.host_calls;
+    event["steps"] = usage.steps;
+    event["host_seconds"] = usage.host_seconds;
+    event["guest_seconds"] = usage.guest_seconds;
   });
 }
 

@@ -26,9 +26,12 @@ class PythonObserver final : public training::Observer {
   void on_initial(const training::Metrics& metrics) override;
   void on_progress(const training::Progress& progress) override;
   void on_epoch(const training::EpochReport& report) override;
+  void on_steps(const training::StepsReport& report) override;
+  void on_evaluation(const training::Metrics& metrics, std::int64_t step) override;
   void on_checkpoint(std::string_view path, std::int64_t epoch) override;
   void on_fit_end(const training::FitReport& report) override;
   void on_model_saved(std::string_view path, std::uint64_t bytes) override;
+  void on_usage(const training::Usage& usage) override;
 
   /// Throws what a callback or a signal handler raised, once. Needs the interpreter lock.
   void rethrow();

@@ -109,6 +109,18 @@ void JsonObserver::on_epoch(const training::EpochReport& report) {
   write_line(line(json));
 }
 
+void JsonObserver::on_steps(const training::StepsReport& report) {
+  Json json{{"event", "steps"}, {"step", report.step}, {"learning_rate", report.learning_rate}};
+  json.update(to_json(report.train));
+  write_line(line(json));
+}
+
+void JsonObserver::on_evaluation(const training::Metrics& metrics, std::int64_t step) {
+  Json json{{"event", "evaluation"}, {"step", step}};
+  json.update(to_json(metrics));
+  write_line(line(json));
+}
+
 void JsonObserver::on_checkpoint(std::string_view path, std::int64_t epoch) {
   write_line(line({{"event", "checkpoint"}, {"path", path}, {"epoch", epoch}}));
 }
@@ -122,6 +134,16 @@ void JsonObserver::on_fit_end(const training::FitReport& report) {
 
 void JsonObserver::on_model_saved(std::string_view path, std::uint64_t bytes) {
   write_line(line({{"event", "model_saved"}, {"path", path}, {"bytes", bytes}}));
+}
+
+void JsonObserver::on_usage(const training::Usage& usage) {
+  write_line(line({{"event", "usage"},
+                   {"guest_memory_bytes", usage.guest_memory_bytes},
+                   {"host_bytes", usage.host_bytes},
+                   {"host_calls", usage.host_calls},
+                   {"steps", usage.steps},
+                   {"host_seconds", usage.host_seconds},
+                   {"guest_seconds", usage.guest_seconds}}));
 }
 
 }  // namespace wasmgrad::runner

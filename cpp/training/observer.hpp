@@ -60,6 +60,23 @@ struct Progress {
   double samples_per_second = 0;
 };
 
+/// A stretch of single steps that the guest drove itself.
+struct StepsReport {
+  std::int64_t step = 0;     ///< optimizer steps done in all
+  Metrics train;             ///< means over the steps since the last report
+  double learning_rate = 0;  ///< of the last step
+};
+
+/// What a guest used in all.
+struct Usage {
+  std::uint64_t guest_memory_bytes = 0;  ///< its linear memory at the end; it never shrinks
+  std::uint64_t host_bytes = 0;  ///< most that the host held for it at once: models, datasets, trainers
+  std::uint64_t host_calls = 0;
+  std::int64_t steps = 0;    ///< optimizer steps
+  double host_seconds = 0;   ///< inside its calls of the host
+  double guest_seconds = 0;  ///< outside of them
+};
+
 /// All calls come on the training thread, in order. Implementations must not throw.
 class Observer {
  public:
@@ -75,9 +92,15 @@ class Observer {
   /// At most about ten times a second.
   virtual void on_progress(const Progress& progress) { (void)progress; }
   virtual void on_epoch(const EpochReport& report) { (void)report; }
+  /// The guest drives single steps: at most about ten times a second, and before an evaluation or the end.
+  virtual void on_steps(const StepsReport& report) { (void)report; }
+  /// An evaluation that the guest asked for after `step` optimizer steps.
+  virtual void on_evaluation(const Metrics& metrics, std::int64_t step) { (void)metrics, (void)step; }
   virtual void on_checkpoint(std::string_view path, std::int64_t epoch) { (void)path, (void)epoch; }
   virtual void on_fit_end(const FitReport& report) { (void)report; }
   virtual void on_model_saved(std::string_view path, std::uint64_t bytes) { (void)path, (void)bytes; }
+  /// Last, however the guest ended.
+  virtual void on_usage(const Usage& usage) { (void)usage; }
 };
 
 }  // namespace wasmgrad::training
