@@ -31,13 +31,14 @@ from ._errors import (
     Unsupported,
 )
 from ._options import Limits, TrainingOptions
-from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult
+from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
 from ._run import Sandbox, train
 from ._version import __version__
 
 if TYPE_CHECKING:
     from . import models
     from ._graph import GraphModule, load
+    from ._tensorboard import TensorBoardLog
     from ._toolchain import build_guest, new_guest
     from ._trainer import Dataset, FitResult, Trainer
     from .compiler import compile  # noqa: A004
@@ -60,6 +61,7 @@ __all__ = [
     "RuntimeFailure",
     "Sandbox",
     "SecurityError",
+    "TensorBoardLog",
     "TimeLimit",
     "TooLarge",
     "Trainer",
@@ -67,6 +69,7 @@ __all__ = [
     "TrainingResult",
     "Unknown",
     "Unsupported",
+    "Usage",
     "__version__",
     "build_guest",
     "compile",
@@ -80,6 +83,7 @@ _LAZY = {
     "Dataset": "._trainer",
     "FitResult": "._trainer",
     "GraphModule": "._graph",
+    "TensorBoardLog": "._tensorboard",
     "Trainer": "._trainer",
     "build_guest": "._toolchain",
     "compile": ".compiler",

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from json import dumps
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from ._errors import GuestExit, Interrupted, InvalidArgument
 from ._options import Limits, Loss, Optimizer, Schedule, TrainingOptions
+from ._result import Event
+
+if TYPE_CHECKING:
+    from ._run import Collector
 
 __all__ = ["DirOption", "EnvOption", "ModelOption", "pairs", "train"]
 
@@ -174,6 +181,9 @@ def train(
     classic: Annotated[
         bool, typer.Option("--classic", help="Plain lines, step by step.", rich_help_panel=_VIEW)
     ] = False,
+    log_dir: Annotated[
+        Path | None, _option(_VIEW, "TensorBoard event files, besides the view.", "DIR")
+    ] = None,
 ) -> None:
     """Train a model from inside a guest.
 
@@ -185,6 +195,8 @@ def train(
 
     if json and classic:
         raise InvalidArgument("--json and --classic: choose one view")
+    if classic and log_dir is not None:
+        raise InvalidArgument("--classic and --log-dir: plain lines leave no events to log; choose one")
     given = context.params
     options = {key: given[key] for key in TrainingOptions.__annotations__ if key in given} | {
         "learning_rate": lr
@@ -224,7 +236,13 @@ def train(
         interpret=interpret,
         view="json" if json or not classic else "classic",
     )
-    code, interrupted = _plain(config) if json or classic else _rich(config, guest)
+    with ExitStack() as stack:
+        log = None
+        if log_dir is not None:
+            from ._tensorboard import TensorBoardLog
+
+            log = stack.enter_context(TensorBoardLog(log_dir))
+        code, interrupted = _plain(config, log) if json or classic else _rich(config, guest, log)
     if interrupted:
         if kept.exists():
             print(f"wasmgrad: interrupted; go on with: {_resume_command(kept)}", file=sys.stderr)
@@ -235,14 +253,22 @@ def train(
         kept.unlink(missing_ok=True)
 
 
-def _plain(config: dict[str, Any]) -> tuple[int, bool]:
-    from ._process import run_to_terminal
+def _plain(config: dict[str, Any], log: Callable[[Event], None] | None) -> tuple[int, bool]:
+    from ._process import run_isolated, run_to_terminal
 
-    code = run_to_terminal(config)
+    if log is None:
+        code = run_to_terminal(config)
+    else:
+
+        def show(event: Event) -> None:
+            print(dumps(event, separators=(",", ":"), ensure_ascii=False), flush=True)
+            log(event)
+
+        code = run_isolated(config, show)
     return code, code == 130
 
 
-def _rich(config: dict[str, Any], guest: Path) -> tuple[int, bool]:
+def _rich(config: dict[str, Any], guest: Path, log: Callable[[Event], None] | None) -> tuple[int, bool]:
     from rich.console import Console
 
     from ._run import Collector, execute
@@ -256,6 +282,8 @@ def _rich(config: dict[str, Any], guest: Path) -> tuple[int, bool]:
             view(event)
             if event["event"] == "model_saved":
                 saved.append(f"{event['path']} ({event['bytes']:,} bytes)")
+            if log is not None:
+                log(event)
 
         collector = Collector(show)
         try:
@@ -268,14 +296,19 @@ def _rich(config: dict[str, Any], guest: Path) -> tuple[int, bool]:
         raise GuestExit(f"{guest}: the guest ended with exit code {code}", code)
     if collector.epochs:
         console.print(view.table())
-        console.print(_summary(collector.end, saved), highlight=False, markup=False, soft_wrap=True)
+        console.print(_summary(collector, saved), highlight=False, markup=False, soft_wrap=True)
     return code, interrupted
 
 
-def _summary(end: Any, saved: list[str]) -> str:
-    parts = [f"{end['seconds']:.1f} s"] if end.get("seconds") is not None else []
-    if end.get("peak_rss_bytes"):
-        parts.append(f"peak memory {end['peak_rss_bytes'] / 2**20:,.0f} MiB")
+def _summary(run: Collector, saved: list[str]) -> str:
+    parts = [f"{run.end['seconds']:.1f} s"] if run.end.get("seconds") is not None else []
+    if run.usage is not None:
+        parts.append(f"of which guest {run.usage.guest_seconds:.1f} s")
+    if run.end.get("peak_rss_bytes"):
+        parts.append(f"peak memory {run.end['peak_rss_bytes'] / 2**20:,.0f} MiB")
+    if run.usage is not None:
+        memory = run.usage.guest_memory_bytes / 2**20, run.usage.host_bytes / 2**20
+        parts.append("guest {:,.0f} MiB, data and model {:,.0f} MiB".format(*memory))
     return "\n".join([", ".join(parts), *(f"saved {path}" for path in saved)])
 
 

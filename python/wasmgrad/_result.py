@@ -12,7 +12,7 @@ from typing import Any
 
 from ._files import write_atomic
 
-__all__ = ["EpochMetrics", "Event", "GuestResult", "Metrics", "TrainingResult"]
+__all__ = ["EpochMetrics", "Event", "GuestResult", "Metrics", "TrainingResult", "Usage"]
 
 Event = Mapping[str, Any]
 """One event of a run; the key `event` holds its name. docs/quick-start.md lists names and fields."""
@@ -73,6 +73,29 @@ def _optional(fields: Event | None) -> Metrics | None:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a guest used in all."""
+
+    guest_memory_bytes: int
+    """Its linear memory at the end; it never shrinks."""
+    host_bytes: int
+    """The most that the host held for it at once: models, datasets, trainers."""
+    host_calls: int
+    """Calls of the host's functions, without WASI's."""
+    steps: int
+    """Optimizer steps."""
+    host_seconds: float
+    """Inside those calls."""
+    guest_seconds: float
+    """Outside of them: the guest's own code, and WASI."""
+
+    @classmethod
+    def from_event(cls, event: Event) -> Usage:
+        """From a `usage` event."""
+        return cls(**{name: event[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
 class TrainingResult:
     """A finished (or cleanly interrupted) training run."""
 
@@ -98,6 +121,8 @@ class TrainingResult:
     stdout: str
     """What the guest wrote to its standard output."""
     stderr: str
+    usage: Usage | None = None
+    """None when the run ended before the guest could be counted."""
 
     def save(self, path: str | Path) -> None:
         """Writes the model to `path`, all or nothing. Errors: `RuntimeFailure` with the system's reason."""
@@ -113,3 +138,4 @@ class GuestResult:
     stderr: str
     seconds: float = 0.0
     peak_memory_bytes: int | None = None
+    usage: Usage | None = None

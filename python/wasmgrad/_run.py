@@ -15,7 +15,7 @@ from ._errors import Error, GuestExit, Interrupted, InvalidArgument, error_of_ki
 from ._files import cache_dir
 from ._options import Limits, TrainingOptions, set_options
 from ._process import forwarding_interrupts, run_isolated
-from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult
+from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
 
 __all__ = ["Collector", "Sandbox", "configure", "execute", "train"]
 
@@ -78,6 +78,7 @@ class Collector:
     console: dict[str, list[str]] = field(default_factory=lambda: {"stdout": [], "stderr": []})
     fit_end: Event = field(default_factory=dict)
     end: Event = field(default_factory=dict)
+    usage: Usage | None = None
     trained: bool = False
 
     def __call__(self, event: Event) -> None:
@@ -89,6 +90,8 @@ class Collector:
                 self.initial = Metrics.from_event(event)
             case "epoch":
                 self.epochs.append(EpochMetrics.from_event(event))
+            case "steps":
+                self.trained = True
             case "checkpoint":
                 self.checkpoint = Path(event["path"])
             case "fit_end":
@@ -99,6 +102,8 @@ class Collector:
                 self.guest_exit = event["exit_code"]  # an error on the command line; here it is a result
             case "error":
                 self.error = error_of_kind(event["kind"], event["message"])
+            case "usage":
+                self.usage = Usage.from_event(event)
             case "end":
                 self.end = event
         if self.on_event is not None:
@@ -226,6 +231,7 @@ def train(
         checkpoint=collector.checkpoint,
         stdout=collector.text("stdout"),
         stderr=collector.text("stderr"),
+        usage=collector.usage,
     )
 
 
@@ -274,4 +280,5 @@ class Sandbox:
             stderr=collector.text("stderr"),
             seconds=float(collector.end.get("seconds", 0.0)),
             peak_memory_bytes=collector.end.get("peak_rss_bytes"),
+            usage=collector.usage,
         )

@@ -18,6 +18,12 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.2f} %"
 
 
+def _figures(metrics: Metrics) -> str:
+    """Like `loss 0.2855  accuracy 91.90 %`."""
+    accuracy = "" if metrics.accuracy is None else f"  accuracy {percent(metrics.accuracy)}"
+    return f"loss {metrics.loss:.4f}{accuracy}"
+
+
 class RichView:
     """Shows events as they come; a context manager, so that the terminal is left in order."""
 
@@ -29,9 +35,9 @@ class RichView:
         self._task: TaskID | None = None
         self._partial = {"stdout": "", "stderr": ""}
         self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]:>3}/{task.fields[epochs]}"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:>5.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[batches]}"),
             TextColumn("{task.fields[numbers]}"),
             TimeRemainingColumn(),
             console=console,
@@ -67,6 +73,10 @@ class RichView:
                 self._advance(event)
             case "epoch":
                 self._epoch(event)
+            case "steps":
+                self._steps(event)
+            case "evaluation":
+                self._evaluation(event)
             case "fit_end":
                 if self._task is not None:
                     self._progress.remove_task(self._task)
@@ -114,30 +124,43 @@ class RichView:
             highlight=False,
             soft_wrap=True,
         )
-        self._task = self._progress.add_task("", total=batches, epoch=first, epochs=self._total, numbers="")
+        self._start(self._epoch_of(first), total=batches, batches="")
 
     def _advance(self, event: Event) -> None:
         if self._task is None:
             return
-        loss = event["loss"]
-        numbers = f"loss {loss:.4f}" if loss is not None else "loss -"
-        if event.get("accuracy") is not None:
-            numbers += f"  accuracy {percent(event['accuracy'])}"
-        numbers += f"  {event['samples_per_second']:,.0f} samples/s"
         self._progress.update(
             self._task,
+            description=self._epoch_of(event["epoch"]),
             completed=event["batch"],
             total=event["batches"],
-            epoch=event["epoch"],
-            numbers=numbers,
+            batches=f"{event['batch']:>5}/{event['batches']}",
+            numbers=f"{_figures(Metrics.from_event(event))}  {event['samples_per_second']:,.0f} samples/s",
         )
+
+    def _steps(self, event: Event) -> None:
+        step = f"step {event['step']:,}"
+        if self._task is None:
+            self._start(step, total=None, batches="")
+        assert self._task is not None
+        self._progress.update(self._task, description=step, numbers=_figures(Metrics.from_event(event)))
+
+    def _evaluation(self, event: Event) -> None:
+        line = f"step {event['step']:,}  evaluation {_figures(Metrics.from_event(event))}"
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _start(self, description: str, *, total: int | None, batches: str) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(description, total=total, batches=batches, numbers="")
+
+    def _epoch_of(self, epoch: int) -> str:
+        return f"epoch {epoch:>3}/{self._total}"
 
     def _epoch(self, event: Event) -> None:
         epoch = EpochMetrics.from_event(event)
         self._epochs.append(epoch)
-        line = f"epoch {epoch.epoch:>3}/{self._total}  loss {epoch.train.loss:.4f}"
-        if epoch.train.accuracy is not None:
-            line += f"  accuracy {percent(epoch.train.accuracy)}"
+        line = f"{self._epoch_of(epoch.epoch)}  {_figures(epoch.train)}"
         for name, metrics in (("validation", epoch.validation), ("test", epoch.test)):
             if metrics is not None:
                 best = f"loss {metrics.loss:.4f}" if metrics.accuracy is None else percent(metrics.accuracy)
@@ -148,4 +171,6 @@ class RichView:
             soft_wrap=True,
         )
         if self._task is not None and epoch.epoch < self._total:
-            self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=self._total, numbers="")
+            self._progress.reset(
+                self._task, description=self._epoch_of(epoch.epoch + 1), batches="", numbers=""
+            )

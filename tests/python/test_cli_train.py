@@ -72,6 +72,23 @@ def test_json_view_is_one_event_a_line(regress: Command) -> None:
     assert events[-1]["status"] == "ok"
 
 
+@pytest.mark.parametrize("view", [[], ["--json"]])
+def test_log_dir_takes_event_files_besides_the_view(
+    regress: Command, tmp_path: Path, view: list[str]
+) -> None:
+    done = regress(*view, "--epochs", "1", "--log-dir", "logs")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "logs").glob("events.out.tfevents.*"))) == 1
+    if view:
+        assert [json.loads(line)["event"] for line in done.stdout.splitlines()][-1] == "end"
+
+
+def test_plain_lines_leave_nothing_to_log(regress: Command) -> None:
+    done = regress("--classic", "--log-dir", "logs")
+    assert done.returncode != 0
+    assert "--classic and --log-dir" in done.stderr
+
+
 @pytest.mark.parametrize("view", [[], ["--json"], ["--classic"]])
 def test_every_view_saves_the_same_model(regress: Command, tmp_path: Path, view: list[str]) -> None:
     assert regress(*view, "--epochs", "2", "--seed", "3", "--threads", "1").returncode == 0

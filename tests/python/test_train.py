@@ -33,6 +33,7 @@ EVENT_FIELDS = {
     "epoch": {"epoch", "train", "test", "learning_rate", "seconds", "samples_per_second"},
     "fit_end": {"seconds", "stopped_early", "interrupted"},
     "model_saved": {"path", "bytes"},
+    "usage": {"guest_memory_bytes", "host_bytes", "host_calls", "steps", "host_seconds", "guest_seconds"},
 }
 
 

@@ -89,3 +89,9 @@ def test_unknown_event_is_left_out() -> None:
 @pytest.mark.parametrize(("fraction", "text"), [(None, "-"), (0.919, "91.90 %"), (1.0, "100.00 %")])
 def test_percent(fraction: float | None, text: str) -> None:
     assert percent(fraction) == text
+
+
+def test_an_evaluation_between_single_steps_has_a_line() -> None:
+    steps = {"event": "steps", "step": 1500, "learning_rate": 0.1, **METRICS}
+    text = shown(steps, {"event": "evaluation", "step": 1500, **METRICS})
+    assert "step 1,500  evaluation loss 0.2500  accuracy 91.90 %" in text
