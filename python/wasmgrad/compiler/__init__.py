@@ -19,6 +19,7 @@ from ._api import compile  # noqa: A004
 from ._compile import STAGES, Compiled, compile_model
 from ._operators import operator_names, single_operator
 from ._options import CompileOptions, Simd, WeightsMode
+from ._search import Found
 from ._source import Source, open_source
 from ._verify import TOLERANCE, Difference, differences, random_inputs
 
@@ -28,6 +29,7 @@ __all__ = [
     "CompileOptions",
     "Compiled",
     "Difference",
+    "Found",
     "Simd",
     "Source",
     "WeightsMode",

@@ -22,6 +22,7 @@ def compile(  # noqa: A001  (as torch.compile)
     constants: Mapping[str, Any] | None = None,
     simd: Simd = "128",
     opt_level: int = 3,
+    tune: int = 0,
     preprocess: Preprocess | str | None = None,
     labels: Sequence[str] | None = None,
     name: str | None = None,
@@ -35,6 +36,7 @@ def compile(  # noqa: A001  (as torch.compile)
         constants: arrays for inputs that are to become part of the model.
         simd: "128", "relaxed" (faster where the engine has relaxed SIMD) or "off".
         opt_level: 0 to 3.
+        tune: how many random schedules are measured for each generated kernel; the fastest is kept for later, too.
         preprocess: how pictures become the first input, kept in the module: "imagenet", "raw", the path of a JSON
             file, or all of it.
         labels: names of the classes, kept in the module.
@@ -51,6 +53,7 @@ def compile(  # noqa: A001  (as torch.compile)
         constants=dict(constants or {}),
         simd=simd,
         opt_level=opt_level,
+        tune=tune,
         preprocess=preprocess,
         labels=None if labels is None else tuple(labels),
         name=name,

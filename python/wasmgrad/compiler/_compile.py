@@ -36,11 +36,13 @@ from ._native import LEVELS, cpu_level, link_library, target_options
 from ._optimize import optimize
 from ._options import CompileOptions
 from ._plan import Call, Plan, extract, lay_out, weights
+from ._schedules import scheduled
+from ._search import Found, search
 from ._source import Source, open_source
 
 __all__ = ["STAGES", "Compiled", "compile_imported", "compile_model"]
 
-STAGES = ("read", "import", "optimize", "generate", "link")
+STAGES = ("read", "import", "optimize", "schedule", "generate", "link")
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,14 @@ class Compiled:
 
 
 def compile_model(
-    model: Any, options: CompileOptions, on_stage: Callable[[str], object] = lambda stage: None
+    model: Any,
+    options: CompileOptions,
+    on_stage: Callable[[str], object] = lambda stage: None,
+    on_kernel: Callable[[Found], object] = lambda found: None,
 ) -> Compiled:
-    """Compiles what `open_source` takes. `on_stage` is called with each of `STAGES` before it begins.
+    """Compiles what `open_source` takes.
 
+    `on_stage` is called with each of `STAGES` before it begins, `on_kernel` after the search for a kernel's schedule.
     Errors: of the source; `Unsupported` naming the operator; `TooLarge` for a 32-bit module; `NotFound` without a
     linker.
     """
@@ -109,11 +115,15 @@ def compile_model(
     source = open_source(model, options.shapes, options.constants)
     on_stage("import")
     imported = from_onnx(source.model, source.shapes, options.constants)
-    return compile_imported(source, imported, options, on_stage)
+    return compile_imported(source, imported, options, on_stage, on_kernel)
 
 
 def compile_imported(
-    source: Source, imported: Imported, options: CompileOptions, on_stage: Callable[[str], object]
+    source: Source,
+    imported: Imported,
+    options: CompileOptions,
+    on_stage: Callable[[str], object] = lambda stage: None,
+    on_kernel: Callable[[Found], object] = lambda found: None,
 ) -> Compiled:
     """The stages after the import."""
     machine = _machine(options)
@@ -121,14 +131,18 @@ def compile_imported(
     module, kernels = optimize(imported.module, machine.target, options.opt_level, machine.lanes)
     plan = extract(module)
     layout = lay_out(plan)
-    on_stage("generate")
+    on_stage("schedule")
     called = {call.kernel for call in plan.calls}
     functions = {
         variable: function
         for variable, function in module.functions.items()
         if isinstance(function, tirx.PrimFunc) and variable.name_hint in called
     }
-    graph_object, scratch_bytes = build_object(functions, plan, layout, machine.target)
+    if options.tune > 0:
+        search(plan, functions, machine.target, options.simd, options.tune, on_kernel)
+    fast = scheduled(functions, machine.target)
+    on_stage("generate")
+    graph_object, scratch_bytes = build_object(fast, plan, layout, machine.target)
     on_stage("link")
     image = weights(plan, layout)
     inputs = _infos(imported.inputs)

@@ -26,6 +26,8 @@ class CompileOptions:
         simd: of WebAssembly. "128" runs wherever WebAssembly 2.0 does; "relaxed" is faster on engines with relaxed SIMD
             and may round otherwise on other CPUs; "off" is for engines without SIMD.
         opt_level: 0 to 3.
+        tune: how many random schedules are measured for each generated kernel, to keep the fastest; 0 for what is
+            known already.
         weights: "embed" in the module, or in a "file" beside it.
         preprocess: how pictures become the first input, kept in the module: "imagenet", "raw", the path of a JSON
             file, or all of it.
@@ -40,6 +42,7 @@ class CompileOptions:
     target: Target = "wasm32"
     simd: Simd = "128"
     opt_level: int = 3
+    tune: int = 0
     weights: WeightsMode = "embed"
     preprocess: Preprocess | str | None = None
     labels: tuple[str, ...] | None = None
@@ -54,3 +57,9 @@ class CompileOptions:
             raise InvalidArgument("weights: a native library holds its weights itself")
         if self.opt_level not in range(4):
             raise InvalidArgument(f"opt_level: expected 0 to 3, not {self.opt_level!r}")
+        if self.tune < 0:
+            raise InvalidArgument(f"tune: expected a number of schedules, not {self.tune!r}")
+        if self.tune > 0 and self.target == "native":
+            raise InvalidArgument(
+                "tune: schedules are measured in a WebAssembly engine; the target native has none"
+            )

@@ -13,7 +13,7 @@ from .._errors import InvalidArgument, NotFound, RuntimeFailure
 from .._graph_meta import TensorInfo
 from ._source import Source
 
-__all__ = ["TOLERANCE", "Difference", "differences", "random_inputs"]
+__all__ = ["TOLERANCE", "Difference", "difference", "differences", "random_inputs"]
 
 TOLERANCE = 1e-4  # of an output's range
 
@@ -75,10 +75,11 @@ def differences(
     if [value.shape for value in results] != [value.shape for value in expected]:
         raise InvalidArgument("onnxruntime returns outputs of other shapes")
     names = [info.name for info in session.get_outputs()]
-    return [_difference(*each) for each in zip(names, results, expected, strict=True)]
+    return [difference(*each) for each in zip(names, results, expected, strict=True)]
 
 
-def _difference(name: str, value: NDArray[Any], expected: NDArray[Any]) -> Difference:
+def difference(name: str, value: NDArray[Any], expected: NDArray[Any]) -> Difference:
+    """Of two outputs of the same shape."""
     if value.size == 0:
         return Difference(name, 0.0, 0.0)
     ours, theirs = value.astype(np.float64), expected.astype(np.float64)

@@ -32,8 +32,8 @@ ACTIVATIONS = [
     k.Activation("tanh"),
 ]
 SYMBOLS = [
-    "conv2d_gemm", "conv2d_direct", "conv2d_winograd", "conv2d_depthwise", "matmul", "pool2d", "softmax", "layer_norm",
-    "transpose", "exp", "log", "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu",
+    "conv2d_gemm", "conv2d_direct", "conv2d_plane", "conv2d_winograd", "conv2d_depthwise", "matmul", "pool2d",
+    "softmax", "layer_norm", "transpose", "exp", "log", "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu",
 ]  # fmt: skip
 GUARD = 256  # bytes of NaN before and after every buffer
 
@@ -253,6 +253,20 @@ def test_convolution_to_few_channels(
         has_residual=True, lanes=library.lanes,
     )  # fmt: skip
     assert d.algorithm == "direct"
+    check_conv(library, d)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 6, 7, 12, 15])
+@pytest.mark.parametrize(("pad", "stride", "width"), [(0, 1, 8), (2, 1, 11), (1, 2, 28)])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_convolution_of_one_channel_to_few(
+    library: Library, channels: int, pad: int, stride: int, width: int, activation: Any
+) -> None:
+    d = k.Conv2d(
+        2, 9, width + 4 - 2 * pad, 1, 3, width, channels, 3, 5, stride, 1, 2, 1, pad, pad,
+        activation=k.Activation(activation), lanes=library.lanes,
+    )  # fmt: skip
+    assert d.algorithm == ("plane" if channels % (2 * library.lanes) > 0 else "direct")
     check_conv(library, d)
 
 

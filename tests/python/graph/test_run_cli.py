@@ -329,12 +329,21 @@ class TestInspect:
         assert document["parameters"] == 20
         assert document["operators"] == {"linear": 1, "relu": 1}
 
+    def test_a_torch_export_program(self, command: Command, tmp_path: Path) -> None:
+        layers = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU())
+        torch.export.save(torch.export.export(layers, (torch.zeros(2, 3),)), tmp_path / "layers.pt2")
+        document = json.loads(command("inspect", "layers.pt2", "--json").stdout)
+        assert document["inputs"] == ["input: float32[2, 3]"]
+        assert document["parameters"] == 20
+        assert document["operators"] == {"linear": 1, "relu": 1}
+
     @pytest.mark.parametrize(
         ("name", "sentence"),
         [
             ("model.wasm", "model.wasm: not a WebAssembly module"),
             ("model.onnx", "model.onnx: not an ONNX model"),
             ("model.pt", "model.pt: "),
+            ("model.pt2", "model.pt2: not a torch.export program"),
             ("model.txt", "model.txt: cannot be inspected"),
         ],
     )

@@ -17,7 +17,8 @@ from ._gemm import Blocking, pack_bias, pack_columns
 
 __all__ = ["Conv2d"]
 
-_ROWS = 4  # outputs of a register tile
+_WIDEST = 5  # outputs of a register tile
+_PLANE_CHANNELS = 6  # that the kernel for pictures with one channel takes at a time
 _FEW_CHANNELS = 16  # up to two register tiles: packed windows are used too seldom
 
 
@@ -63,14 +64,17 @@ class Conv2d:
             raise InvalidArgument(f"{self}: the groups must divide the channels")
 
     @property
-    def algorithm(self) -> Literal["gemm", "winograd", "depthwise", "direct"]:
+    def algorithm(self) -> Literal["gemm", "winograd", "depthwise", "direct", "plane"]:
         """The cheapest way to compute this shape."""
         if self.groups > 1 and self.groups == self.in_c == self.out_c:
             return "depthwise"
         if self._tile():
             return "winograd"
-        whole_rows = self.groups == self.dilation_w == 1
-        return "direct" if whole_rows and self.out_c <= _FEW_CHANNELS and self.out_w >= _ROWS else "gemm"
+        if self.groups > 1 or self.dilation_w > 1 or self.out_c > _FEW_CHANNELS:
+            return "gemm"
+        if self._has_idle_lanes():
+            return "plane"
+        return "direct" if self.out_w >= _WIDEST else "gemm"
 
     @property
     def symbol(self) -> str:
@@ -80,7 +84,7 @@ class Conv2d:
     def descriptor(self) -> Descriptor:
         """Return the fields of `struct Conv2d` in guests/graph_runtime/kernels/conv2d.hpp."""
         blocking = self._blocking()
-        rows = int(self._is_padded()) if self.algorithm == "direct" else blocking.rows
+        rows = int(self._is_padded()) if self.algorithm in {"direct", "plane"} else blocking.rows
         tail = [blocking.depth, rows, self._tile()]
         flags = [self.groups, int(self.has_residual), *self.activation.fields()]
         fields = [*(self._flat() if self._pointwise() else self)._geometry(), *flags, *tail]
@@ -97,6 +101,13 @@ class Conv2d:
             return taps
         if self.algorithm == "winograd":
             return pack_columns(_winograd.transform_weights(weights, self._tile()), self.lanes)
+        if self.algorithm == "plane":
+            starts = range(0, self.out_c, _PLANE_CHANNELS)
+            parts = [
+                weights[start : start + _PLANE_CHANNELS].reshape(-1, self.kernel_h * self.kernel_w)
+                for start in starts
+            ]
+            return np.concatenate([part.T.reshape(-1) for part in parts])
         columns = weights.reshape(self.groups, self.out_c // self.groups, -1).swapaxes(1, 2)
         return pack_columns(columns, self.lanes)
 
@@ -112,7 +123,7 @@ class Conv2d:
         if self.algorithm == "depthwise":
             return 0
         blocking = self._blocking()
-        if self.algorithm == "direct":
+        if self.algorithm in {"direct", "plane"}:
             height, width = self._reach()
             return 4 * height * width * self.in_c if self._is_padded() else 0
         if not self._tile():
@@ -149,6 +160,11 @@ class Conv2d:
         """Height and width of what all windows together cover."""
         height = (self.out_h - 1) * self.stride_h + (self.kernel_h - 1) * self.dilation_h + 1
         return height, (self.out_w - 1) * self.stride_w + (self.kernel_w - 1) * self.dilation_w + 1
+
+    def _has_idle_lanes(self) -> bool:
+        """Whether lanes along a row of the picture do more than lanes along the channels would."""
+        one_channel = self.in_c == self.stride_w == 1 and not self.has_residual
+        return one_channel and self.out_w >= 2 * self.lanes and self.out_c % (2 * self.lanes) > 0
 
     def _is_padded(self) -> bool:
         height, width = self._reach()

@@ -204,5 +204,10 @@ def lrn(node: Node) -> Any:
 
     data = widened(node, 0)
     squares = relax.op.multiply(node.emit_te(compute, data), scalar(alpha / size, work))
-    root = relax.op.power(relax.op.add(squares, scalar(bias, work)), scalar(beta, work))
-    return cast(relax.op.divide(data, root), work, dtype)
+    base = node.emit(relax.op.add(squares, scalar(bias, work)))
+    if beta == 0.75:  # that of all networks that have it: roots are vector instructions, powers are not
+        root = node.emit(relax.op.sqrt(base))
+        power = relax.op.multiply(root, relax.op.sqrt(root))
+    else:
+        power = relax.op.power(base, scalar(beta, work))
+    return cast(relax.op.divide(data, power), work, dtype)
