@@ -208,6 +208,13 @@ Expected<std::vector<std::byte>> read_file(const std::filesystem::path& path, st
   return read_all(fd.get(), in_quotes(path.native()), max_bytes);
 }
 
+Status check_can_write(const std::filesystem::path& path) {
+  const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  if (::access(parent.c_str(), W_OK | X_OK) == 0) return {};
+  return Error{Errc::kRuntimeError,
+               "cannot write '" + path.string() + "': its directory is missing or not writable"};
+}
+
 Status write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> contents) {
   const std::filesystem::path parent =
       path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");

@@ -25,6 +25,10 @@ Expected<std::vector<std::byte>> read_file(const std::filesystem::path& path, st
 /// kRuntimeError with the system's reason (disk full, ...).
 Status write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> contents);
 
+/// For a file that a long run will write at its end: finds out now that it could not be. Errors:
+/// kRuntimeError when its directory is missing or not writable.
+Status check_can_write(const std::filesystem::path& path);
+
 /// A host directory that a guest sees under `guest_path`.
 struct Preopen {
   std::filesystem::path host_path;

@@ -1,8 +1,10 @@
-// wasmgrad._core.Dataset: samples and targets copied from arrays.
+// wasmgrad._core.Dataset: rows copied from arrays.
 #include "wasmgrad/training/dataset.hpp"
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <new>
 
@@ -16,23 +18,30 @@ using namespace nb::literals;
 namespace wasmgrad::bindings {
 namespace {
 
-void create(training::Dataset* self, const Array& inputs, const Array& targets, const std::string& loss,
+void create(training::Dataset* self, const NamedArrays& inputs, const NamedArrays& targets,
             std::uint64_t max_bytes) {
-  const TensorView input_view = view_of(inputs, "inputs");
-  const TensorView target_view = view_of(targets, "targets");
-  const training::LossKind kind = value_of(training::parse_loss(loss));
+  const auto input_views = views_of(inputs, "inputs");
+  const auto target_views = views_of(targets, "targets");
   const nb::gil_scoped_release unlocked;
-  new (self) training::Dataset(value_of(training::Dataset::create(input_view, target_view, kind, max_bytes)));
+  new (self) training::Dataset(value_of(training::Dataset::create(input_views, target_views, max_bytes)));
+}
+
+std::vector<training::Dataset> split(const training::Dataset& self, const std::vector<double>& fractions,
+                                     std::uint64_t seed) {
+  const nb::gil_scoped_release unlocked;
+  return value_of(self.split(fractions, seed));
 }
 
 }  // namespace
 
 void bind_dataset(nb::module_& module) {
-  nb::class_<training::Dataset>(module, "Dataset",
-                                "Samples and targets, copied and checked for one kind of loss.")
-      .def("__init__", &create, "inputs"_a, "targets"_a, "loss"_a, "max_bytes"_a,
-           nb::sig("def __init__(self, inputs: numpy.typing.NDArray[typing.Any], targets: "
-                   "numpy.typing.NDArray[typing.Any], loss: str, max_bytes: int) -> None"));
+  nb::class_<training::Dataset>(module, "Dataset", "Rows of named inputs and targets, copied.")
+      .def("__init__", &create, "inputs"_a, "targets"_a, "max_bytes"_a,
+           nb::sig("def __init__(self, inputs: list[tuple[str, numpy.typing.NDArray[typing.Any]]], targets: "
+                   "list[tuple[str, numpy.typing.NDArray[typing.Any]]], max_bytes: int) -> None"))
+      .def("split", &split, "fractions"_a, "seed"_a,
+           nb::sig("def split(self, fractions: list[float], seed: int) -> list[Dataset]"))
+      .def("__len__", &training::Dataset::size);
 }
 
 }  // namespace wasmgrad::bindings

@@ -4,7 +4,9 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -30,13 +32,33 @@ std::span<const std::byte> bytes_of(const nb::bytes& bytes) {
   return {static_cast<const std::byte*>(bytes.data()), bytes.size()};
 }
 
+/// f32, one after the other.
+using Values = nb::ndarray<const float, nb::ndim<1>, nb::device::cpu, nb::c_contig>;
+
+std::span<const std::byte> bytes_of(const Values& values) {
+  return std::as_bytes(std::span(values.data(), values.size()));
+}
+
 nb::bytes to_bytes(const std::vector<std::byte>& bytes) { return nb::bytes(bytes.data(), bytes.size()); }
 
-/// Options in the JSON form of a run configuration's `training` object.
-training::TrainerOptions options_from(const std::string& json) {
-  const auto training = nlohmann::json::parse(json, nullptr, false);
+/// Options in the JSON form of a run configuration's `training` object, and those of the model that no owner
+/// overrides: `losses` ("model", or {output: [name, weight]}), `freeze` and `keep_integers`.
+training::TrainerOptions options_from(const std::string& training_json, const std::string& model_json) {
+  const auto training = nlohmann::json::parse(training_json, nullptr, false);
   const nlohmann::json config{{"guest", "trainer"}, {"training", training}};
-  return value_of(runner::RunConfig::from_json(config.dump())).training.apply({});
+  auto options = value_of(runner::RunConfig::from_json(config.dump())).training.apply({});
+  const auto model = nlohmann::json::parse(model_json);
+  const auto& losses = model.at("losses");
+  options.model_loss = losses == "model";
+  if (!options.model_loss) {
+    for (const auto& [output, loss] : losses.items()) {
+      const auto kind = value_of(training::parse_loss(loss.at(0).get<std::string>()));
+      options.losses.push_back({output, kind, loss.at(1).get<double>()});
+    }
+  }
+  options.freeze = model.at("freeze").get<std::vector<std::string>>();
+  options.keep_integers = model.at("keep_integers").get<bool>();
+  return options;
 }
 
 class PyTrainer {
@@ -56,40 +78,72 @@ class PyTrainer {
     return result;
   }
 
+  /// `exclusive(work)` that may call on_event; what that raised is raised here.
+  template <class Work>
+  auto observed(Work work) {
+    auto result = exclusive([&] {
+      stop_.reset();
+      return work();
+    });
+    observer_.rethrow();
+    return result;
+  }
+
  public:
   PyTrainer(const nb::bytes& archive, const std::string& name, const std::string& options,
-            nb::object on_event)
-      : observer_(std::move(on_event), stop_), trainer_(create(archive, name, options)) {}
+            const std::string& model_options, nb::object on_event)
+      : observer_(std::move(on_event), stop_),
+        trainer_(create(archive, name, options_from(options, model_options))) {}
 
   nb::dict fit(const training::Dataset& train, const std::optional<training::Dataset>& validation,
                const std::optional<training::Dataset>& test) {
-    const auto report = exclusive([&] {
-      stop_.reset();
-      return trainer_.fit(train, validation, test);
-    });
-    observer_.rethrow();
-    return report_dict(value_of(report));
+    return report_dict(value_of(observed([&] { return trainer_.fit(train, validation, test); })));
   }
 
   nb::dict evaluate(const training::Dataset& data) {
-    return metrics_dict(value_of(exclusive([&] { return trainer_.evaluate(data); })));
+    return metrics_dict(value_of(observed([&] { return trainer_.evaluate(data); })));
   }
 
-  nb::dict step(const Array& inputs, const Array& targets) {
-    const TensorView input_view = view_of(inputs, "inputs");
-    const TensorView target_view = view_of(targets, "targets");
-    return metrics_dict(value_of(exclusive([&] { return trainer_.step(input_view, target_view); })));
+  nb::dict train_epoch(const training::Dataset& train) {
+    return epoch_dict(value_of(observed([&] { return trainer_.train_epoch(train); })));
   }
 
-  nb::ndarray<nb::numpy, float> predict(const Array& inputs) {
-    const TensorView view = view_of(inputs, "inputs");
-    auto result =
-        std::make_unique<training::Prediction>(value_of(exclusive([&] { return trainer_.predict(view); })));
-    const std::vector<std::size_t> shape(result->shape.begin(), result->shape.end());
-    float* values = result->values.data();
-    const nb::capsule owner(
-        result.release(), [](void* pointer) noexcept { delete static_cast<training::Prediction*>(pointer); });
-    return {values, shape.size(), shape.data(), owner};
+  nb::dict step(const NamedArrays& inputs, const NamedArrays& targets) {
+    const auto input_views = views_of(inputs, "inputs");
+    const auto target_views = views_of(targets, "targets");
+    return metrics_dict(value_of(observed([&] { return trainer_.step(input_views, target_views); })));
+  }
+
+  nb::dict backward(const NamedArrays& inputs, const NamedArrays& targets) {
+    const auto input_views = views_of(inputs, "inputs");
+    const auto target_views = views_of(targets, "targets");
+    return metrics_dict(value_of(exclusive([&] { return trainer_.backward(input_views, target_views); })));
+  }
+
+  void apply() {
+    check(observed([&] { return trainer_.apply(); }));
+  }
+
+  nb::dict predict(const NamedArrays& inputs) {
+    const auto views = views_of(inputs, "inputs");
+    return arrays_of(value_of(exclusive([&] { return trainer_.predict(views); })));
+  }
+
+  void set(const std::string& key, double value) {
+    check(exclusive([&] { return trainer_.set(key, value); }));
+  }
+
+  nb::ndarray<nb::numpy, float> get_parameters() {
+    return values([&](std::span<std::byte> to) { return trainer_.parameters(to); });
+  }
+  nb::ndarray<nb::numpy, float> get_gradients() {
+    return values([&](std::span<std::byte> to) { return trainer_.gradients(to); });
+  }
+  void set_parameters(const Values& values) {
+    check(exclusive([&] { return trainer_.set_parameters(bytes_of(values)); }));
+  }
+  void set_gradients(const Values& values) {
+    check(exclusive([&] { return trainer_.set_gradients(bytes_of(values)); }));
   }
 
   nb::bytes checkpoint() {
@@ -105,8 +159,8 @@ class PyTrainer {
   }
 
   [[nodiscard]] std::int64_t epoch() const { return trainer_.epoch(); }
-  [[nodiscard]] std::int64_t parameters() const { return trainer_.model().parameter_count(); }
-  [[nodiscard]] std::string loss() const { return std::string(training::name_of(trainer_.options().loss)); }
+  [[nodiscard]] std::int64_t steps() const { return trainer_.steps(); }
+  [[nodiscard]] std::uint64_t parameters() const { return trainer_.parameter_bytes() / sizeof(float); }
 
   static int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
@@ -120,11 +174,23 @@ class PyTrainer {
   }
 
  private:
-  training::Trainer create(const nb::bytes& archive, const std::string& name, const std::string& options) {
-    const training::TrainerOptions chosen = options_from(options);
+  training::Trainer create(const nb::bytes& archive, const std::string& name,
+                           const training::TrainerOptions& options) {
     const nb::gil_scoped_release unlocked;
     auto model = value_of(training::Model::load(bytes_of(archive), name, kMaxModelBytes));
-    return value_of(training::Trainer::create(std::move(model), chosen, &observer_, &stop_));
+    return value_of(training::Trainer::create(std::move(model), options, &observer_, &stop_));
+  }
+
+  /// f32 values as one array, written by `write(bytes)`.
+  template <class Write>
+  nb::ndarray<nb::numpy, float> values(Write write) {
+    auto kept = std::make_unique<std::vector<float>>(trainer_.parameter_bytes() / sizeof(float));
+    check(exclusive([&] { return write(std::as_writable_bytes(std::span(*kept))); }));
+    const std::size_t shape[] = {kept->size()};
+    float* data = kept->data();
+    const nb::capsule owner(kept.release(),
+                            [](void* pointer) noexcept { delete static_cast<std::vector<float>*>(pointer); });
+    return {data, 1, shape, owner};
   }
 
   StopToken stop_;
@@ -142,27 +208,43 @@ PyType_Slot kTrainerSlots[] = {{Py_tp_traverse, reinterpret_cast<void*>(PyTraine
 void bind_trainer(nb::module_& module) {
   nb::class_<PyTrainer>(module, "Trainer", "A model, an optimizer and their whole state.",
                         nb::type_slots(kTrainerSlots))
-      .def(nb::init<const nb::bytes&, const std::string&, const std::string&, nb::object>(), "model"_a,
-           "name"_a, "options"_a, "on_event"_a.none(),
-           nb::sig("def __init__(self, model: bytes, name: str, options: str, on_event: "
+      .def(nb::init<const nb::bytes&, const std::string&, const std::string&, const std::string&,
+                    nb::object>(),
+           "model"_a, "name"_a, "options"_a, "model_options"_a, "on_event"_a.none(),
+           nb::sig("def __init__(self, model: bytes, name: str, options: str, model_options: str, on_event: "
                    "collections.abc.Callable[[dict[str, typing.Any]], object] | None) -> None"))
       .def("fit", &PyTrainer::fit, "train"_a, "validation"_a.none(), "test"_a.none(),
            nb::sig("def fit(self, train: Dataset, validation: Dataset | None, test: Dataset | None) -> "
                    "dict[str, typing.Any]"))
+      .def("train_epoch", &PyTrainer::train_epoch, "train"_a,
+           nb::sig("def train_epoch(self, train: Dataset) -> dict[str, typing.Any]"))
       .def("evaluate", &PyTrainer::evaluate, "data"_a,
            nb::sig("def evaluate(self, data: Dataset) -> dict[str, typing.Any]"))
       .def("step", &PyTrainer::step, "inputs"_a, "targets"_a,
-           nb::sig("def step(self, inputs: numpy.typing.NDArray[typing.Any], targets: "
-                   "numpy.typing.NDArray[typing.Any]) -> dict[str, typing.Any]"))
+           nb::sig("def step(self, inputs: list[tuple[str, numpy.typing.NDArray[typing.Any]]], targets: "
+                   "list[tuple[str, numpy.typing.NDArray[typing.Any]]]) -> dict[str, typing.Any]"))
+      .def("backward", &PyTrainer::backward, "inputs"_a, "targets"_a,
+           nb::sig("def backward(self, inputs: list[tuple[str, numpy.typing.NDArray[typing.Any]]], targets: "
+                   "list[tuple[str, numpy.typing.NDArray[typing.Any]]]) -> dict[str, typing.Any]"))
+      .def("apply", &PyTrainer::apply)
       .def("predict", &PyTrainer::predict, "inputs"_a,
-           nb::sig("def predict(self, inputs: numpy.typing.NDArray[typing.Any]) -> "
-                   "numpy.typing.NDArray[numpy.float32]"))
+           nb::sig("def predict(self, inputs: list[tuple[str, numpy.typing.NDArray[typing.Any]]]) -> "
+                   "dict[str, numpy.typing.NDArray[typing.Any]]"))
+      .def("set", &PyTrainer::set, "key"_a, "value"_a)
+      .def("get_parameters", &PyTrainer::get_parameters,
+           nb::sig("def get_parameters(self) -> numpy.typing.NDArray[numpy.float32]"))
+      .def("set_parameters", &PyTrainer::set_parameters, "values"_a,
+           nb::sig("def set_parameters(self, values: numpy.typing.NDArray[numpy.float32]) -> None"))
+      .def("get_gradients", &PyTrainer::get_gradients,
+           nb::sig("def get_gradients(self) -> numpy.typing.NDArray[numpy.float32]"))
+      .def("set_gradients", &PyTrainer::set_gradients, "values"_a,
+           nb::sig("def set_gradients(self, values: numpy.typing.NDArray[numpy.float32]) -> None"))
       .def("checkpoint", &PyTrainer::checkpoint)
       .def("restore", &PyTrainer::restore, "checkpoint"_a)
       .def("model", &PyTrainer::model)
       .def_prop_ro("epoch", &PyTrainer::epoch)
-      .def_prop_ro("parameters", &PyTrainer::parameters)
-      .def_prop_ro("loss", &PyTrainer::loss);
+      .def_prop_ro("steps", &PyTrainer::steps)
+      .def_prop_ro("parameters", &PyTrainer::parameters);
 }
 
 }  // namespace wasmgrad::bindings

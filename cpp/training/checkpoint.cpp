@@ -22,8 +22,9 @@ namespace {
 using Metadata = std::map<std::string, std::string>;
 
 constexpr std::string_view kFormatKey = "wasmgrad_checkpoint";
-constexpr std::string_view kFormatVersion = "1";
+constexpr std::string_view kFormatVersion = "2";
 constexpr std::string_view kChecksumKey = "checksum";
+constexpr std::string_view kSettingPrefix = "set.";
 
 /// Exact text of a double, and back.
 std::string exact(double value) {
@@ -66,13 +67,32 @@ class Checksum {
 };
 
 /// Options on which the meaning of the counters or the tensors depends.
+std::string described_loss(const TrainerOptions& options) {
+  if (options.model_loss) return "model";
+  if (options.losses.empty()) return std::string(name_of(options.loss));
+  std::string text;
+  for (const OutputLoss& loss : options.losses) {
+    text += (text.empty() ? "" : ", ") + loss.output + ": " + std::string(name_of(loss.kind)) + " * " +
+            exact(loss.weight);
+  }
+  return text;
+}
+
+std::string described_freeze(const TrainerOptions& options) {
+  std::string text;
+  for (const std::string& pattern : options.freeze) text += (text.empty() ? "" : ", ") + pattern;
+  return text.empty() ? "nothing" : text;
+}
+
 Metadata shared_options(const TrainerOptions& options, int threads) {
   return {
       {"optimizer", std::string(name_of(options.optimizer.kind))},
-      {"loss", std::string(name_of(options.loss))},
+      {"loss", described_loss(options)},
+      {"freeze", described_freeze(options)},
       {"seed", std::to_string(options.seed)},
       {"threads", std::to_string(threads)},
       {"batch_size", std::to_string(options.batch_size)},
+      {"accumulate", std::to_string(options.accumulate)},
       {"batches_per_epoch", options.batches_per_epoch ? std::to_string(*options.batches_per_epoch) : "all"},
       {"shuffle", options.shuffle ? "on" : "off"}};
 }
@@ -81,6 +101,7 @@ Metadata shared_options(const TrainerOptions& options, int threads) {
 template <class Counters, class Visitor>
 void for_each_counter(Counters& counters, Visitor&& visit) {
   visit("step", counters.step);
+  visit("passes", counters.passes);
   visit("epoch", counters.epoch);
   visit("batch", counters.batch);
   visit("train_samples", counters.train_samples);
@@ -139,6 +160,19 @@ Expected<Counters> read_counters(const Metadata& metadata) {
   return counters;
 }
 
+Expected<Settings> read_settings(const Metadata& metadata) {
+  Settings settings;
+  for (const std::string_view key : kSettings) {
+    const auto found = metadata.find(std::string(kSettingPrefix) + std::string(key));
+    if (found == metadata.end()) continue;
+    const auto value = parse_exact(found->second);
+    if (!value)
+      return Error{Errc::kInvalidEncoding, "checkpoint: the setting '" + std::string(key) + "' is damaged"};
+    settings.emplace(key, *value);
+  }
+  return settings;
+}
+
 Status check_metadata(const Metadata& metadata, const Metadata& wanted) {
   const auto format = metadata.find(std::string(kFormatKey));
   if (format == metadata.end() || format->second != kFormatVersion) {
@@ -158,10 +192,11 @@ Status check_metadata(const Metadata& metadata, const Metadata& wanted) {
 }  // namespace
 
 Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options, int threads,
-                                                  const Counters& counters,
+                                                  const Settings& settings, const Counters& counters,
                                                   const std::vector<NamedTensor>& tensors) {
   Metadata metadata = shared_options(options, threads);
   metadata[std::string(kFormatKey)] = kFormatVersion;
+  for (const auto& [key, value] : settings) metadata[std::string(kSettingPrefix) + key] = exact(value);
   for_each_counter(counters, [&](const char* key, const auto& field) { metadata[key] = to_text(field); });
 
   std::vector<at::Tensor> kept;
@@ -177,15 +212,21 @@ Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options,
   return write_safetensors(views, metadata);
 }
 
-Expected<Counters> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
-                                   int threads, const std::vector<NamedTensor>& tensors) {
+Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
+                                     int threads) {
   auto parsed = read_safetensors(file);
   if (!parsed) return parsed.error().within("checkpoint");
   WASMGRAD_CHECK(check_metadata(parsed->metadata, shared_options(options, threads)));
-  WASMGRAD_ASSIGN(const Counters counters, read_counters(parsed->metadata));
+  Checkpoint checkpoint;
+  WASMGRAD_ASSIGN(checkpoint.counters, read_counters(parsed->metadata));
+  WASMGRAD_ASSIGN(checkpoint.settings, read_settings(parsed->metadata));
+  checkpoint.file = std::move(parsed).value();
+  return checkpoint;
+}
 
+Status load_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors) {
   std::map<std::string_view, const TensorView*> found;
-  for (const TensorView& view : parsed->tensors) found.emplace(view.name(), &view);
+  for (const TensorView& view : checkpoint.file.tensors) found.emplace(view.name(), &view);
   Checksum checksum;
   for (const NamedTensor& entry : tensors) {
     const at::Tensor ours = stored_form(entry.tensor);
@@ -207,7 +248,8 @@ Expected<Counters> read_checkpoint(std::span<const std::byte> file, const Traine
   if (found.size() != tensors.size()) {
     return differs("the number of tensors", std::to_string(found.size()), std::to_string(tensors.size()));
   }
-  if (checksum.text() != parsed->metadata[std::string(kChecksumKey)]) {
+  const auto stored = checkpoint.file.metadata.find(std::string(kChecksumKey));
+  if (stored == checkpoint.file.metadata.end() || checksum.text() != stored->second) {
     return Error{Errc::kInvalidEncoding,
                  "checkpoint: the tensors do not match their checksum; the file is damaged"};
   }
@@ -220,7 +262,7 @@ Expected<Counters> read_checkpoint(std::span<const std::byte> file, const Traine
     if (!view.data().empty()) std::memcpy(dense.mutable_data_ptr(), view.data().data(), view.data().size());
     if (!target.is_contiguous()) target.copy_(dense);
   }
-  return counters;
+  return {};
 }
 
 }  // namespace wasmgrad::training

@@ -6,13 +6,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "wasmgrad/training/metrics.hpp"
 #include "wasmgrad/training/model_storage.hpp"
 #include "wasmgrad/training/options.hpp"
+#include "wasmgrad/training/safetensors.hpp"
 
 namespace wasmgrad::training {
 
@@ -20,23 +24,37 @@ namespace wasmgrad::training {
 /// kept of them.
 struct Counters {
   std::int64_t step = 0;           ///< optimizer steps done
+  std::int64_t passes = 0;         ///< batches whose gradients were computed; numbers the random draws
   std::int64_t epoch = 0;          ///< whole epochs done
-  std::int64_t batch = 0;          ///< steps done in the epoch under way
+  std::int64_t batch = 0;          ///< batches done in the epoch under way
   std::int64_t train_samples = 0;  ///< of the data set last trained on; 0 before the first fit
   MetricSum sum;                   ///< of the epoch under way
   double best_loss = std::numeric_limits<double>::infinity();  ///< lowest monitored loss
   std::int64_t stale_epochs = 0;                               ///< since best_loss improved
 };
 
+/// Hyper-parameters that were set during the run, by their names in kSettings.
+using Settings = std::map<std::string, double, std::less<>>;
+
 /// Errors: kUnsupportedOperation when a tensor's type has no place in the format.
 Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options, int threads,
-                                                  const Counters& counters,
+                                                  const Settings& settings, const Counters& counters,
                                                   const std::vector<NamedTensor>& tensors);
 
-/// Checks the whole file against the run, then copies into `tensors`; they are untouched on error. Errors:
-/// kInvalidEncoding when it is not a checkpoint or is damaged; kInvalidArgument, naming what differs from
-/// this run.
-Expected<Counters> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
-                                   int threads, const std::vector<NamedTensor>& tensors);
+/// A file that was read; its tensors point into the file's bytes.
+struct Checkpoint {
+  Counters counters;
+  Settings settings;
+  Safetensors file;
+};
+
+/// Errors: kInvalidEncoding when it is not a checkpoint or is damaged; kInvalidArgument, naming which option
+/// differs from this run.
+Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
+                                     int threads);
+
+/// Checks all tensors, then copies into `tensors`; they are untouched on error. Errors: as
+/// read_checkpoint().
+Status load_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors);
 
 }  // namespace wasmgrad::training

@@ -1,13 +1,15 @@
 #include "wasmgrad/training/dataset.hpp"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <string>
-#include <utility>
 
+#include "wasmgrad/training/class_labels.hpp"
+#include "wasmgrad/training/data_order.hpp"
 #include "wasmgrad/training/dataset_storage.hpp"
 #include "wasmgrad/training/dtype_map.hpp"
 #include "wasmgrad/training/torch_error.hpp"
@@ -16,99 +18,100 @@ namespace wasmgrad::training {
 
 namespace {
 
-std::string quoted(const TensorView& view, std::string_view fallback) {
-  return view.name().empty() ? std::string(fallback) : "'" + view.name() + "'";
-}
+/// Sets the order of a split apart from those of epochs, which count from 0.
+constexpr std::int64_t kSplitOrder = -1;
+/// By how much the fractions' sum may miss 1.
+constexpr double kSumTolerance = 1e-9;
 
-/// Class indices are stored as int64 but bounded far below, so that counting them cannot overflow.
-constexpr double kMostClasses = std::numeric_limits<std::int32_t>::max();
-
-Expected<at::Tensor> class_indices(const TensorView& targets) {
-  const auto& shape = targets.shape();
-  const std::string what = quoted(targets, "targets");
-  if (shape.size() > 2 || (shape.size() == 2 && shape[1] != 1)) {
-    return Error{Errc::kInvalidArgument, what + " has shape " + format_shape(shape) +
-                                             "; class targets must be one index a sample: [N] or [N, 1]"};
+Expected<double> sum_of(std::span<const double> fractions) {
+  double sum = 0;
+  for (std::size_t i = 0; i < fractions.size(); ++i) {
+    // Written so that NaN fails it.
+    if (!(fractions[i] >= 0 && fractions[i] <= 1)) {
+      return Error{Errc::kInvalidArgument, "split: fraction " + std::to_string(i) + " is " +
+                                               std::to_string(fractions[i]) + "; it must be in 0..1"};
+    }
+    sum += fractions[i];
   }
-  const at::Tensor values = copy_of(targets).reshape({-1});
-  const bool whole_type = !values.is_floating_point();
-  // f64 holds every index exactly up to kMostClasses, and larger values stay larger.
-  const at::Tensor checked = values.to(at::kDouble);
-  const double* value = checked.const_data_ptr<double>();
-  for (std::int64_t i = 0; i < checked.numel(); ++i) {
-    if (value[i] >= 0 && value[i] < kMostClasses && (whole_type || value[i] == std::floor(value[i])))
-      continue;
-    std::string shown = std::to_string(value[i]);
-    if (whole_type) shown.resize(shown.find('.'));
-    return Error{Errc::kInvalidArgument, what + ": the label at index " + std::to_string(i) + " is " + shown +
-                                             "; a class index is a whole number from 0"};
+  if (fractions.empty()) return Error{Errc::kInvalidArgument, "split: at least one fraction is needed"};
+  if (sum > 1 + kSumTolerance) {
+    return Error{Errc::kInvalidArgument,
+                 "split: the fractions' sum is " + std::to_string(sum) + "; it must be at most 1"};
   }
-  return values.to(at::kLong);
+  return sum;
 }
 
 }  // namespace
 
-at::Tensor copy_of(const TensorView& view) {
-  at::Tensor tensor = at::empty(view.shape(), to_scalar_type(view.dtype()));
-  if (!view.data().empty()) std::memcpy(tensor.mutable_data_ptr(), view.data().data(), view.data().size());
+at::Tensor tensor_over(const TensorView& view) {
+  const auto type = to_scalar_type(view.dtype());
+  const auto* data = view.data().data();
+  if (reinterpret_cast<std::uintptr_t>(data) % dtype_size(view.dtype()) == 0 && !view.data().empty())
+    return at::from_blob(const_cast<std::byte*>(data), view.shape(), type);
+  at::Tensor tensor = at::empty(view.shape(), type);
+  if (!view.data().empty()) std::memcpy(tensor.mutable_data_ptr(), data, view.data().size());
   return tensor;
 }
 
-at::Tensor model_rows(const at::Tensor& inputs, std::int64_t begin, std::int64_t count) {
-  const at::Tensor rows = inputs.narrow(0, begin, count);
-  return rows.scalar_type() == at::kFloat ? rows.clone() : rows;
+std::string quoted(const std::string& name, std::string_view fallback) {
+  return name.empty() ? std::string(fallback) : "'" + name + "'";
 }
 
-Expected<at::Tensor> targets_for(const TensorView& targets, LossKind loss) {
-  if (is_classification(loss)) return class_indices(targets);
-  return copy_of(targets).to(at::kFloat);
+Expected<std::int64_t> Dataset::Storage::highest_label(std::size_t target) const {
+  const std::scoped_lock lock(mutex_);
+  labels_.resize(targets.size());
+  auto& known = labels_[target];
+  if (!known) known = training::highest_label(targets[target].tensor, index, targets[target].name);
+  return *known;
 }
 
-Expected<Dataset> Dataset::create(const TensorView& inputs, const TensorView& targets, LossKind loss,
+Expected<Dataset> Dataset::create(std::span<const TensorView> inputs, std::span<const TensorView> targets,
                                   std::uint64_t max_bytes) {
-  return guarded("dataset", [&]() -> Expected<Dataset> {
-    const std::string inputs_name = quoted(inputs, "inputs");
-    const std::string targets_name = quoted(targets, "targets");
-    for (const auto& [view, name] : {std::pair{&inputs, &inputs_name}, std::pair{&targets, &targets_name}}) {
-      if (view->shape().empty()) {
-        return Error{Errc::kInvalidArgument, *name + " is a scalar; a dataset needs one row a sample"};
-      }
+  DatasetBuilder builder;
+  WASMGRAD_CHECK(builder.append(inputs, targets, max_bytes));
+  return builder.build();
+}
+
+Expected<std::vector<Dataset>> Dataset::split(std::span<const double> fractions, std::uint64_t seed) const {
+  return guarded("split", [&]() -> Expected<std::vector<Dataset>> {
+    WASMGRAD_ASSIGN(const double sum, sum_of(fractions));
+    at::Tensor order = at::empty({size()}, at::kLong);
+    shuffled_order({order.mutable_data_ptr<std::int64_t>(), static_cast<std::size_t>(size())}, seed,
+                   kSplitOrder);
+    if (storage_->index.defined()) order = storage_->index.index_select(0, order);
+    std::vector<Dataset> parts;
+    std::int64_t begin = 0;
+    for (std::size_t i = 0; i < fractions.size(); ++i) {
+      const std::int64_t left = size() - begin;
+      const bool takes_rest = i + 1 == fractions.size() && sum >= 1 - kSumTolerance;
+      const auto share = static_cast<std::int64_t>(std::floor(fractions[i] * static_cast<double>(size())));
+      auto part = std::make_shared<Storage>();
+      part->size = takes_rest ? left : std::min(share, left);
+      part->inputs = storage_->inputs;
+      part->targets = storage_->targets;
+      part->index = order.narrow(0, begin, part->size).clone();
+      begin += part->size;
+      parts.push_back(Dataset(std::move(part)));
     }
-    const std::int64_t samples = inputs.shape()[0];
-    if (samples != targets.shape()[0]) {
-      return Error{Errc::kInvalidArgument, inputs_name + " has " + std::to_string(samples) + " samples and " +
-                                               targets_name + " has " + std::to_string(targets.shape()[0]) +
-                                               "; both must have as many"};
-    }
-    if (inputs.numel() == 0 || targets.numel() == 0) {
-      return Error{Errc::kInvalidArgument, inputs_name + " of shape " + format_shape(inputs.shape()) +
-                                               " with " + targets_name + " of shape " +
-                                               format_shape(targets.shape()) +
-                                               " is empty; at least one sample is needed"};
-    }
-    const std::uint64_t target_size = is_classification(loss) ? sizeof(std::int64_t) : sizeof(float);
-    const std::uint64_t bytes =
-        inputs.data().size() + static_cast<std::uint64_t>(targets.numel()) * target_size;
-    if (bytes > max_bytes) {
-      return Error{Errc::kTooLarge, inputs_name + " and " + targets_name + " take " + std::to_string(bytes) +
-                                        " bytes on the host; " + std::to_string(max_bytes) + " are allowed"};
-    }
-    auto storage = std::make_shared<Storage>();
-    WASMGRAD_ASSIGN(storage->targets, targets_for(targets, loss));
-    if (is_classification(loss)) storage->classes = storage->targets.max().item<std::int64_t>() + 1;
-    storage->inputs = copy_of(inputs);
-    return Dataset(std::move(storage));
+    return parts;
   });
 }
 
-std::int64_t Dataset::size() const noexcept { return storage_->inputs.size(0); }
-
-std::vector<std::int64_t> Dataset::sample_shape() const { return storage_->inputs.sizes().slice(1).vec(); }
-
-std::uint64_t Dataset::bytes() const noexcept {
-  return storage_->inputs.nbytes() + storage_->targets.nbytes();
+Expected<std::int64_t> Dataset::highest_label(std::size_t target) const {
+  return guarded("dataset", [&] { return storage_->highest_label(target); });
 }
 
-std::int64_t Dataset::classes() const noexcept { return storage_->classes; }
+std::int64_t Dataset::size() const noexcept { return storage_->size; }
+
+std::uint64_t Dataset::bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const auto* columns : {&storage_->inputs, &storage_->targets})
+    for (const NamedTensor& column : *columns) bytes += column.tensor.nbytes();
+  return bytes;
+}
+
+std::uint64_t Dataset::index_bytes() const noexcept {
+  return storage_->index.defined() ? storage_->index.nbytes() : 0;
+}
 
 }  // namespace wasmgrad::training

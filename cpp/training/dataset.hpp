@@ -1,41 +1,83 @@
-// Samples and targets owned by the host, in the element type they arrived in.
+// Rows owned by the host: named columns of inputs and targets, in the element types they arrived in.
 //
-// Normalisation happens per batch, so that u8 images stay one byte a pixel. Public header without torch.
+// What targets mean is judged by the trainer that uses them, and normalisation happens per batch, so that u8
+// images stay one byte a pixel. Public header without torch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/tensor_view.hpp"
-#include "wasmgrad/training/options.hpp"
 
 namespace wasmgrad::training {
 
 /// Immutable and cheap to copy (shared).
 class Dataset {
  public:
-  /// Copies both tensors. `inputs` is [N, ...] of any dtype; `targets` is [N] or [N, 1] integers (or integral
-  /// floats) for classification losses, else [N, ...] of any dtype. Errors: kInvalidArgument when N differs
-  /// or is 0, a tensor has no dimensions, or a class target is negative or not a whole number (the first
-  /// offender is named by index); kTooLarge when `max_bytes` would be exceeded.
-  static Expected<Dataset> create(const TensorView& inputs, const TensorView& targets, LossKind loss,
+  /// Copies all tensors. Each is [N, ...] of any type, with the same N; a name, when it has one, says which
+  /// argument or output of a model it belongs to. Errors: kInvalidArgument when there is no input, N differs
+  /// or is 0, or a tensor has no dimensions; kTooLarge beyond `max_bytes`.
+  static Expected<Dataset> create(std::span<const TensorView> inputs, std::span<const TensorView> targets,
                                   std::uint64_t max_bytes);
 
+  /// Deals the rows into new datasets, in an order drawn from `seed`. They share the rows' memory with this
+  /// one. Part i has floor(fractions[i] * size()) rows, and the last takes what is left when the fractions'
+  /// sum is 1 (within 1e-9). A part may be empty; no trainer takes it then. Errors: kInvalidArgument when
+  /// there is no fraction, one is outside 0..1, or their sum is above 1.
+  [[nodiscard]] Expected<std::vector<Dataset>> split(std::span<const double> fractions,
+                                                     std::uint64_t seed) const;
+
+  /// Rows.
   [[nodiscard]] std::int64_t size() const noexcept;
-  /// Shape of one input sample.
-  [[nodiscard]] std::vector<std::int64_t> sample_shape() const;
+  /// The highest class index of a column of targets, as a classification loss will judge it; found once.
+  /// Errors: kInvalidArgument when the column is not [N] or [N, 1], or naming the first label that is
+  /// negative or not a whole number.
+  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target) const;
+  /// Of all rows in memory: those that the parts of a split share count for each of them.
   [[nodiscard]] std::uint64_t bytes() const noexcept;
-  /// Highest class index plus one; 0 for regression targets.
-  [[nodiscard]] std::int64_t classes() const noexcept;
+  /// Of the list that says which of the shared rows are this part's: 8 a row; 0 for what is not a part.
+  [[nodiscard]] std::uint64_t index_bytes() const noexcept;
 
   struct Storage;  // torch tensors; dataset_storage.hpp, for training/ only
   [[nodiscard]] const Storage& storage() const noexcept { return *storage_; }
 
  private:
+  friend class DatasetBuilder;
   explicit Dataset(std::shared_ptr<const Storage> storage) : storage_(std::move(storage)) {}
   std::shared_ptr<const Storage> storage_;
+};
+
+/// Collects a dataset block by block.
+class DatasetBuilder {
+ public:
+  DatasetBuilder();
+  DatasetBuilder(DatasetBuilder&&) noexcept;
+  DatasetBuilder& operator=(DatasetBuilder&&) noexcept;
+  ~DatasetBuilder();
+
+  /// Copies a block of rows behind those there are. The first block decides the columns: their names, types
+  /// and row shapes. Memory grows geometrically; what is resident at most is about twice bytes(). Errors:
+  /// those of Dataset::create, where `max_bytes` bounds the rows in all; kInvalidArgument when a column
+  /// differs from the first block's. Nothing has changed then.
+  Status append(std::span<const TensorView> inputs, std::span<const TensorView> targets,
+                std::uint64_t max_bytes);
+
+  /// Rows so far.
+  [[nodiscard]] std::int64_t size() const noexcept;
+  /// Of the rows so far.
+  [[nodiscard]] std::uint64_t bytes() const noexcept;
+
+  /// The dataset, without another copy; the builder is empty afterwards. Errors: kInvalidArgument when there
+  /// are no rows.
+  Expected<Dataset> build();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace wasmgrad::training

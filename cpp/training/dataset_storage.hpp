@@ -4,25 +4,34 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "wasmgrad/training/dataset.hpp"
+#include "wasmgrad/training/model_storage.hpp"
 
 namespace wasmgrad::training {
 
 struct Dataset::Storage {
-  at::Tensor inputs;   ///< [N, ...], in the type it arrived in, contiguous
-  at::Tensor targets;  ///< classification: int64 [N]; regression: f32 [N, ...]
-  std::int64_t classes = 0;
+  std::vector<NamedTensor> inputs;   ///< [N, ...] each, in the type it arrived in, contiguous
+  std::vector<NamedTensor> targets;  ///< alike
+  at::Tensor index;                  ///< int64: the rows that this part has of them; undefined: all
+  std::int64_t size = 0;
+
+  /// As Dataset::highest_label(), over this part's rows.
+  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target) const;
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::vector<std::optional<Expected<std::int64_t>>> labels_;
 };
 
-/// A contiguous tensor of its own with the view's contents; the view's bytes may be unaligned.
-at::Tensor copy_of(const TensorView& view);
+/// A tensor over the view's bytes, to be read while they live; a copy when they are not aligned.
+at::Tensor tensor_over(const TensorView& view);
 
-/// Rows begin..begin+count to run a model on. Its in-place operators may write to an f32 batch, so f32 rows
-/// are a copy.
-at::Tensor model_rows(const at::Tensor& inputs, std::int64_t begin, std::int64_t count);
-
-/// Targets in the form a loss of this kind takes. Errors as Dataset::create.
-Expected<at::Tensor> targets_for(const TensorView& targets, LossKind loss);
+/// The view's name in quotes for errors, or `fallback` when it has none.
+std::string quoted(const std::string& name, std::string_view fallback);
 
 }  // namespace wasmgrad::training

@@ -4,6 +4,7 @@
 #include <ATen/ops/index_select.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "wasmgrad/training/data_order.hpp"
 
@@ -11,10 +12,14 @@ namespace wasmgrad::training {
 
 namespace {
 
-at::Tensor buffer_for(const at::Tensor& source, std::int64_t rows) {
-  auto shape = source.sizes().vec();
-  shape[0] = rows;
-  return at::empty(shape, source.scalar_type());
+std::vector<at::Tensor> buffers_for(const std::vector<NamedTensor>& columns, std::int64_t rows) {
+  std::vector<at::Tensor> buffers;
+  for (const NamedTensor& column : columns) {
+    auto shape = column.tensor.sizes().vec();
+    shape[0] = rows;
+    buffers.push_back(at::empty(shape, column.tensor.scalar_type()));
+  }
+  return buffers;
 }
 
 }  // namespace
@@ -24,27 +29,51 @@ std::int64_t batches_of(const TrainerOptions& options, std::int64_t samples) {
   return std::min(all, options.batches_per_epoch.value_or(all));
 }
 
-EpochBatches::EpochBatches(const Dataset::Storage& data, const TrainerOptions& options, std::int64_t epoch)
-    : data_(data), batch_size_(options.batch_size) {
-  if (!options.shuffle) return;
-  const std::int64_t samples = data.inputs.size(0);
-  order_ = at::empty({samples}, at::kLong);
-  shuffled_order({order_.mutable_data_ptr<std::int64_t>(), static_cast<std::size_t>(samples)}, options.seed,
+at::Tensor model_rows(const at::Tensor& column, std::int64_t begin, std::int64_t count) {
+  const at::Tensor rows = column.narrow(0, begin, count);
+  const bool may_be_written = rows.scalar_type() == at::kFloat || rows.scalar_type() == at::kLong;
+  return may_be_written ? rows.clone() : rows;
+}
+
+EpochBatches::EpochBatches(const Dataset::Storage& data, std::int64_t batch_size, at::Tensor order)
+    : data_(data), batch_size_(batch_size), order_(std::move(order)) {
+  if (!order_.defined()) return;
+  inputs_ = buffers_for(data.inputs, std::min(data.size, batch_size));
+  targets_ = buffers_for(data.targets, std::min(data.size, batch_size));
+}
+
+EpochBatches EpochBatches::in_order(const Dataset::Storage& data, std::int64_t batch_size) {
+  return {data, batch_size, data.index};
+}
+
+EpochBatches EpochBatches::of_epoch(const Dataset::Storage& data, const TrainerOptions& options,
+                                    std::int64_t epoch) {
+  if (!options.shuffle) return in_order(data, options.batch_size);
+  at::Tensor order = at::empty({data.size}, at::kLong);
+  shuffled_order({order.mutable_data_ptr<std::int64_t>(), static_cast<std::size_t>(data.size)}, options.seed,
                  epoch);
-  inputs_ = buffer_for(data.inputs, std::min(samples, batch_size_));
-  targets_ = buffer_for(data.targets, std::min(samples, batch_size_));
+  if (data.index.defined()) order = data.index.index_select(0, order);
+  return {data, options.batch_size, std::move(order)};
 }
 
 Batch EpochBatches::batch(std::int64_t index) {
   const std::int64_t begin = index * batch_size_;
-  const std::int64_t count = std::min(batch_size_, data_.inputs.size(0) - begin);
-  if (!order_.defined())
-    return {model_rows(data_.inputs, begin, count), data_.targets.narrow(0, begin, count)};
-  const at::Tensor rows = order_.narrow(0, begin, count);
-  Batch batch{inputs_.narrow(0, 0, count), targets_.narrow(0, 0, count)};
-  at::index_select_out(batch.inputs, data_.inputs, 0, rows);
-  at::index_select_out(batch.targets, data_.targets, 0, rows);
-  return batch;
+  const std::int64_t count = std::min(batch_size_, data_.size - begin);
+  const at::Tensor rows = order_.defined() ? order_.narrow(0, begin, count) : at::Tensor();
+  const auto gather = [&](const std::vector<NamedTensor>& columns, const std::vector<at::Tensor>& buffers) {
+    std::vector<at::Tensor> gathered;
+    gathered.reserve(columns.size());
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (rows.defined()) {
+        gathered.push_back(buffers[i].narrow(0, 0, count));
+        at::index_select_out(gathered.back(), columns[i].tensor, 0, rows);
+      } else {
+        gathered.push_back(model_rows(columns[i].tensor, begin, count));
+      }
+    }
+    return gathered;
+  };
+  return {gather(data_.inputs, inputs_), gather(data_.targets, targets_)};
 }
 
 }  // namespace wasmgrad::training

@@ -18,6 +18,14 @@ std::int64_t rank_of(std::int64_t target, const float* row, std::int64_t classes
 
 }  // namespace
 
+void MetricSum::add(const MetricSum& other) {
+  loss += other.loss;
+  samples += other.samples;
+  correct += other.correct;
+  in_top_k += other.in_top_k;
+  classes = other.classes;
+}
+
 void MetricSum::add_loss(double mean, std::int64_t batch_samples) {
   loss += mean * static_cast<double>(batch_samples);
   samples += batch_samples;

@@ -16,6 +16,7 @@ struct MetricSum {
   std::int64_t in_top_k = 0;
   std::int64_t classes = 0;  ///< width of the model's output; 0 for regression
 
+  void add(const MetricSum& other);
   /// A batch's mean loss.
   void add_loss(double mean, std::int64_t batch_samples);
   /// Ranks each target among its row of `output` (f32 [N, C]) in one pass; of equal values the lower class

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "wasmgrad/training/exported/load.hpp"
 #include "wasmgrad/training/model_storage.hpp"
 #include "wasmgrad/training/torch_error.hpp"
 #include "wasmgrad/training/vet/vet.hpp"
@@ -52,6 +53,18 @@ class Collector {
   std::vector<NamedTensor> found_;
 };
 
+Expected<torch::jit::Module> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
+                                              std::uint64_t max_bytes) {
+  VetLimits limits;
+  limits.max_storage_bytes = max_bytes;
+  WASMGRAD_CHECK(vet_archive(archive, limits));
+  try {
+    return torch::jit::load(std::make_shared<SpanReader>(bytes), at::kCPU, /*load_debug_files=*/false);
+  } catch (const std::exception&) {
+    return Error{Errc::kInvalidEncoding, current_error("it cannot be loaded").message};
+  }
+}
+
 }  // namespace
 
 std::vector<NamedTensor> Model::Storage::trainable() const {
@@ -69,21 +82,24 @@ std::vector<NamedTensor> Model::Storage::tensors() const {
 }
 
 Expected<Model> Model::load(std::span<const std::byte> archive, const std::string& name,
-                            std::uint64_t max_bytes) {
+                            std::uint64_t max_bytes, ModelEncoding encoding) {
   const std::string where = "model '" + name + "'";
   return guarded(where, [&]() -> Expected<Model> {
-    VetLimits limits;
-    limits.max_storage_bytes = max_bytes;
-    if (const Status vetted = vet_archive(archive, limits); !vetted) return vetted.error().within(where);
+    const auto parsed = vet::Archive::parse(archive);
+    if (!parsed) return parsed.error().within(where);
+    const bool exported = exported::is_exported(*parsed);
+    if (encoding != ModelEncoding::kAutodetect && exported != (encoding == ModelEncoding::kTorchExport)) {
+      return Error{Errc::kInvalidEncoding,
+                   where + (exported ? " is a torch.export program, expected TorchScript"
+                                     : " is not a torch.export program, which was expected")};
+    }
+    auto module = exported ? exported::load_exported(*parsed, max_bytes)
+                           : load_torchscript(archive, *parsed, max_bytes);
+    if (!module) return module.error().within(where);
 
     auto storage = std::make_shared<Storage>();
     storage->name = name;
-    try {
-      storage->module =
-          torch::jit::load(std::make_shared<SpanReader>(archive), at::kCPU, /*load_debug_files=*/false);
-    } catch (const std::exception&) {
-      return Error{Errc::kInvalidEncoding, current_error(where + " cannot be loaded").message};
-    }
+    storage->module = std::move(module).value();
     if (!storage->module.find_method("forward")) {
       return Error{Errc::kInvalidArgument, where + " has no method 'forward'; a trainable model needs one"};
     }

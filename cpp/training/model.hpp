@@ -1,4 +1,4 @@
-// A vetted TorchScript model: loaded from bytes that nobody needs to trust, saved back to bytes.
+// A vetted model: loaded from bytes that nobody needs to trust, saved back to bytes.
 #pragma once
 
 #include <cstddef>
@@ -12,18 +12,32 @@
 
 namespace wasmgrad::training {
 
+/// What a model's bytes are.
+enum class ModelEncoding : std::uint8_t {
+  kAutodetect,   ///< told by the bytes
+  kTorchScript,  ///< torch.jit.save
+  kTorchExport,  ///< torch.export.save
+};
+
 class Model {
  public:
-  /// Vets (vet/vet.hpp), then loads a `torch.jit.save` archive. `name` is used in errors only.
-  /// Errors: kInvalidEncoding when it is not an archive or is damaged, kSecurity when the vetting refuses it
-  /// (the operator or construct is named), kInvalidArgument when it has no `forward`, kTooLarge beyond
-  /// `max_bytes` of parameters and buffers.
+  /// Vets and loads a `torch.jit.save` archive (vet/vet.hpp), or checks and builds a `torch.export.save` one
+  /// (exported/load.hpp). `name` is used in errors only. Errors: kInvalidEncoding when it is not an archive
+  /// of that encoding or is damaged, kSecurity when the vetting refuses it (the operator or construct is
+  /// named), kInvalidArgument when it has no `forward`, kTooLarge beyond `max_bytes` of parameters and
+  /// buffers.
   static Expected<Model> load(std::span<const std::byte> archive, const std::string& name,
-                              std::uint64_t max_bytes);
+                              std::uint64_t max_bytes, ModelEncoding encoding = ModelEncoding::kAutodetect);
 
-  /// The model in evaluation mode as a `torch.jit.save` archive that PyTorch, and load(), read back.
+  /// The model in evaluation mode as a `torch.jit.save` archive that PyTorch, and load(), read back,
+  /// whichever encoding it came in.
   [[nodiscard]] Expected<std::vector<std::byte>> save() const;
 
+  /// The parameters and buffers under their names, as a safetensors file.
+  [[nodiscard]] Expected<std::vector<std::byte>> save_safetensors() const;
+
+  /// Of all parameters and buffers.
+  [[nodiscard]] std::uint64_t bytes() const;
   /// Trainable scalars.
   [[nodiscard]] std::int64_t parameter_count() const;
 

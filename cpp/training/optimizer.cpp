@@ -54,62 +54,64 @@ void rmsprop(at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& squa
 
 }  // namespace
 
-Optimizer::Optimizer(const OptimizerOptions& options, std::vector<NamedTensor> parameters)
-    : options_(options) {
+Optimizer::Optimizer(const OptimizerOptions& options, std::vector<NamedTensor> parameters) {
+  for (NamedTensor& entry : parameters) {
+    names_.push_back(std::move(entry.name));
+    all_.parameters.push_back(std::move(entry.tensor));
+  }
+  configure(options);
+}
+
+void Optimizer::configure(const OptimizerOptions& options) {
   const c10::NoGradGuard no_grad;
+  options_ = options;
   const bool adam = is_adam(options.kind);
   const bool rms = options.kind == OptimizerKind::kRMSProp;
-  for (NamedTensor& entry : parameters) {
-    const at::Tensor& parameter = entry.tensor;
-    if (adam || rms || options.momentum != 0) all_.first.push_back(at::zeros_like(parameter));
-    if (adam || (rms && options.momentum != 0)) all_.second.push_back(at::zeros_like(parameter));
-    if (adam) all_.steps.push_back(at::zeros({}, at::kFloat));
-    names_.push_back(std::move(entry.name));
-    all_.parameters.push_back(parameter);
-  }
-  all_.gradients.resize(all_.parameters.size());
+  const auto keep = [&](std::vector<at::Tensor>& list, bool needed) {
+    if (!needed) list.clear();
+    for (std::size_t i = list.size(); needed && i < all_.parameters.size(); ++i)
+      list.push_back(at::zeros_like(all_.parameters[i]));
+  };
+  keep(all_.first, adam || rms || options.momentum != 0);
+  keep(all_.second, adam || (rms && options.momentum != 0));
+  for (std::size_t i = all_.steps.size(); adam && i < all_.parameters.size(); ++i)
+    all_.steps.push_back(at::zeros({}, at::kFloat));
 }
 
-void Optimizer::step(double learning_rate) {
+void Optimizer::step(const std::vector<at::Tensor>& gradients, double learning_rate) {
   const c10::NoGradGuard no_grad;
-  bool complete = true;
+  if (std::ranges::all_of(gradients, [](const at::Tensor& gradient) { return gradient.defined(); })) {
+    update(all_, gradients, learning_rate);
+    return;
+  }
+  Lists some;
+  std::vector<at::Tensor> given;
+  const auto pick = [](std::vector<at::Tensor>& target, const std::vector<at::Tensor>& source,
+                       std::size_t i) {
+    if (!source.empty()) target.push_back(source[i]);
+  };
   for (std::size_t i = 0; i < all_.parameters.size(); ++i) {
-    all_.gradients[i] = all_.parameters[i].grad();
-    complete = complete && all_.gradients[i].defined();
+    if (!gradients[i].defined()) continue;
+    pick(some.parameters, all_.parameters, i);
+    pick(given, gradients, i);
+    pick(some.first, all_.first, i);
+    pick(some.second, all_.second, i);
+    pick(some.steps, all_.steps, i);
   }
-  if (complete) {
-    update(all_, learning_rate);
-  } else {
-    Lists some;
-    const auto pick = [](std::vector<at::Tensor>& target, const std::vector<at::Tensor>& source,
-                         std::size_t i) {
-      if (!source.empty()) target.push_back(source[i]);
-    };
-    for (std::size_t i = 0; i < all_.parameters.size(); ++i) {
-      if (!all_.gradients[i].defined()) continue;
-      pick(some.parameters, all_.parameters, i);
-      pick(some.gradients, all_.gradients, i);
-      pick(some.first, all_.first, i);
-      pick(some.second, all_.second, i);
-      pick(some.steps, all_.steps, i);
-    }
-    if (!some.parameters.empty()) update(some, learning_rate);
-  }
-  // Only the parameters hold their gradients, so that clearing them frees the memory for the next step.
-  std::fill(all_.gradients.begin(), all_.gradients.end(), at::Tensor());
+  if (!given.empty()) update(some, given, learning_rate);
 }
 
-void Optimizer::update(Lists& lists, double learning_rate) const {
+void Optimizer::update(Lists& lists, const std::vector<at::Tensor>& gradients, double learning_rate) const {
   for (at::Tensor& step : lists.steps) *step.mutable_data_ptr<float>() += 1;
   switch (options_.kind) {
     case OptimizerKind::kAdam:
-      at::_fused_adam_(lists.parameters, lists.gradients, lists.first, lists.second, {}, lists.steps,
-                       learning_rate, options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
+      at::_fused_adam_(lists.parameters, gradients, lists.first, lists.second, {}, lists.steps, learning_rate,
+                       options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
                        /*amsgrad=*/false,
                        /*maximize=*/false);
       break;
     case OptimizerKind::kAdamW:
-      at::_fused_adamw_(lists.parameters, lists.gradients, lists.first, lists.second, {}, lists.steps,
+      at::_fused_adamw_(lists.parameters, gradients, lists.first, lists.second, {}, lists.steps,
                         learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
                         options_.epsilon, /*amsgrad=*/false,
                         /*maximize=*/false);
@@ -117,29 +119,17 @@ void Optimizer::update(Lists& lists, double learning_rate) const {
     case OptimizerKind::kSGD:
       // A momentum buffer of zeros gives exactly what PyTorch computes in a first step, so no first step is
       // special.
-      at::_fused_sgd_(lists.parameters, lists.gradients, lists.first, options_.weight_decay,
-                      options_.momentum, learning_rate, /*dampening=*/0, options_.nesterov,
+      at::_fused_sgd_(lists.parameters, gradients, lists.first, options_.weight_decay, options_.momentum,
+                      learning_rate, /*dampening=*/0, options_.nesterov,
                       /*maximize=*/false, /*is_first_step=*/false);
       break;
     case OptimizerKind::kRMSProp:
       for (std::size_t i = 0; i < lists.parameters.size(); ++i) {
-        rmsprop(lists.parameters[i], lists.gradients[i], lists.first[i],
+        rmsprop(lists.parameters[i], gradients[i], lists.first[i],
                 lists.second.empty() ? nullptr : &lists.second[i], options_, learning_rate);
       }
       break;
   }
-}
-
-std::vector<at::Tensor> Optimizer::gradients() const {
-  std::vector<at::Tensor> found;
-  for (const at::Tensor& parameter : all_.parameters) {
-    if (parameter.grad().defined()) found.push_back(parameter.grad());
-  }
-  return found;
-}
-
-void Optimizer::clear_gradients() {
-  for (at::Tensor& parameter : all_.parameters) parameter.mutable_grad().reset();
 }
 
 std::vector<NamedTensor> Optimizer::state() const {
@@ -152,6 +142,13 @@ std::vector<NamedTensor> Optimizer::state() const {
   add(second_name(options_.kind), all_.second);
   add("step", all_.steps);
   return named;
+}
+
+std::uint64_t Optimizer::state_bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const auto* list : {&all_.first, &all_.second, &all_.steps})
+    for (const at::Tensor& tensor : *list) bytes += tensor.nbytes();
+  return bytes;
 }
 
 void clip_by_norm(const std::vector<at::Tensor>& gradients, double limit) {

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "wasmgrad/training/model_storage.hpp"
@@ -15,22 +16,26 @@ class Optimizer {
   /// `parameters` must be contiguous f32; they are shared, not copied.
   Optimizer(const OptimizerOptions& options, std::vector<NamedTensor> parameters);
 
-  /// Updates every parameter that has a gradient. A parameter without one keeps its value and its state.
-  void step(double learning_rate);
+  /// Other hyper-parameters for the same kind. State that they need starts at zero; what they do not need is
+  /// dropped.
+  void configure(const OptimizerOptions& options);
 
-  /// Gradients that the last backward pass left, clipped in place by the caller when it wants to.
-  [[nodiscard]] std::vector<at::Tensor> gradients() const;
-  void clear_gradients();
+  /// Updates every parameter whose gradient is defined; `gradients` are in the parameters' order. A parameter
+  /// without one keeps its value and its state.
+  void step(const std::vector<at::Tensor>& gradients, double learning_rate);
+
+  [[nodiscard]] const std::vector<at::Tensor>& parameters() const noexcept { return all_.parameters; }
 
   /// The live state tensors, named "<kind of state>.<parameter>".
   [[nodiscard]] std::vector<NamedTensor> state() const;
+  [[nodiscard]] std::uint64_t state_bytes() const noexcept;
 
  private:
   /// Parallel lists, as torch's fused kernels take them; a list that the optimizer does not use is empty.
   struct Lists {
-    std::vector<at::Tensor> parameters, gradients, first, second, steps;
+    std::vector<at::Tensor> parameters, first, second, steps;
   };
-  void update(Lists& lists, double learning_rate) const;
+  void update(Lists& lists, const std::vector<at::Tensor>& gradients, double learning_rate) const;
 
   OptimizerOptions options_;
   std::vector<std::string> names_;

@@ -80,6 +80,40 @@ bool is_classification(LossKind kind) noexcept {
   return kind == LossKind::kCrossEntropy || kind == LossKind::kCrossEntropyLogits;
 }
 
+Status set(TrainerOptions& options, std::string_view key, double value) {
+  TrainerOptions changed = options;
+  OptimizerOptions& optimizer = changed.optimizer;
+  const std::optional<double> limit = value == 0 ? std::nullopt : std::optional(value);
+  if (key == "learning_rate") {
+    optimizer.learning_rate = value;
+  } else if (key == "weight_decay") {
+    optimizer.weight_decay = value;
+  } else if (key == "momentum") {
+    optimizer.momentum = value;
+  } else if (key == "beta1") {
+    optimizer.beta1 = value;
+  } else if (key == "beta2") {
+    optimizer.beta2 = value;
+  } else if (key == "epsilon") {
+    optimizer.epsilon = value;
+  } else if (key == "alpha") {
+    optimizer.alpha = value;
+  } else if (key == "clip_norm") {
+    changed.clip_norm = limit;
+  } else if (key == "clip_value") {
+    changed.clip_value = limit;
+  } else {
+    std::string known;
+    for (const std::string_view setting : kSettings)
+      known += (known.empty() ? "" : ", ") + std::string(setting);
+    return Error{Errc::kNotFound,
+                 "there is no hyper-parameter '" + std::string(key) + "' to set; known are " + known};
+  }
+  WASMGRAD_CHECK(validate(changed));
+  options = std::move(changed);
+  return {};
+}
+
 Status validate(const TrainerOptions& options) {
   const OptimizerOptions& optimizer = options.optimizer;
   const ScheduleOptions& schedule = options.schedule;
@@ -105,6 +139,7 @@ Status validate(const TrainerOptions& options) {
       .require(options.epochs >= 0, "epochs", options.epochs, "at least 0")
       .require(options.batch_size >= 1 && options.batch_size <= kMostBatch, "batch size", options.batch_size,
                "at least 1 and at most 2147483648")
+      .require(options.accumulate >= 1, "accumulate", options.accumulate, "at least 1")
       .require(options.batches_per_epoch.value_or(1) >= 1, "batches per epoch",
                options.batches_per_epoch.value_or(1), "at least 1")
       .require(options.threads >= 0 && options.threads <= 4096, "threads", options.threads,
@@ -121,6 +156,14 @@ Status validate(const TrainerOptions& options) {
       .require(std::isfinite(options.input_scale.value_or(1)), "input scale", options.input_scale.value_or(1),
                "a finite number")
       .require(std::isfinite(options.input_offset), "input offset", options.input_offset, "a finite number");
+  for (const OutputLoss& loss : options.losses)
+    check.require(at_least(loss.weight, 0), "loss weight of '" + loss.output + "'", loss.weight,
+                  kNotNegative);
+  for (const InputScale& own : options.inputs) {
+    check.require(std::isfinite(own.scale.value_or(1)), "scale of '" + own.input + "'", own.scale.value_or(1),
+                  "a finite number");
+    check.require(std::isfinite(own.offset), "offset of '" + own.input + "'", own.offset, "a finite number");
+  }
   return check.status();
 }
 

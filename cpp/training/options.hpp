@@ -4,10 +4,12 @@
 // structs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "wasmgrad/base/status.hpp"
 
@@ -68,12 +70,43 @@ struct ScheduleOptions {
   double minimum_factor = 0;       ///< kCosine: factor reached at the last step
 };
 
+/// How one output of a model is compared with its target.
+struct OutputLoss {
+  std::string output;  ///< its name, or its position in decimal
+  LossKind kind = LossKind::kCrossEntropyLogits;
+  double weight = 1;
+};
+
+/// What happens to one input of a model instead of TrainerOptions::input_scale and input_offset.
+struct InputScale {
+  std::string input;            ///< its name, or its position in decimal
+  std::optional<double> scale;  ///< as TrainerOptions::input_scale
+  double offset = 0;
+};
+
+/// What can be changed during a run.
+inline constexpr std::array<std::string_view, 9> kSettings = {"learning_rate", "weight_decay", "momentum",
+                                                              "beta1",         "beta2",        "epsilon",
+                                                              "alpha",         "clip_norm",    "clip_value"};
+
 struct TrainerOptions {
   OptimizerOptions optimizer;
+  /// Of every output that has a target, when neither `losses` nor `model_loss` says otherwise. The loss is
+  /// the sum over the outputs; accuracies are those of the first output with a classification loss.
   LossKind loss = LossKind::kCrossEntropyLogits;
+  std::vector<OutputLoss> losses;  ///< only these outputs have a loss; empty: see `loss`
+  /// The model computes its loss itself: forward takes the targets as arguments too, and returns a scalar or
+  /// a dict with the key "loss". Its targets are not judged; whole numbers reach it as int64, others as f32.
+  bool model_loss = false;
+  /// Parameters that stay as they are: patterns of `*` and `?` over dotted names ("features.*"). Buffers are
+  /// no parameters: batch statistics go on being updated.
+  std::vector<std::string> freeze;
   ScheduleOptions schedule;
   std::int64_t epochs = 10;  ///< of fit()
   std::int64_t batch_size = 128;
+  /// Batches whose mean gradient makes one optimizer step of fit() and train_epoch(); what is left at an
+  /// epoch's end makes a smaller last one.
+  std::int64_t accumulate = 1;
   std::optional<std::int64_t> batches_per_epoch;  ///< all of them when absent
   bool shuffle = true;                            ///< a new order each epoch, from `seed`
   std::uint64_t seed = 0;
@@ -87,7 +120,14 @@ struct TrainerOptions {
   double early_stopping_min_delta = 0;
   std::optional<double> input_scale;  ///< x * scale + offset in f32; absent: 1/255 for u8, 1 otherwise
   double input_offset = 0;
+  std::vector<InputScale> inputs;  ///< those that differ
+  bool keep_integers = false;      ///< i32 and i64 inputs without a scale reach the model as int64
+  bool by_position = false;        ///< names of tensors are for errors only
 };
+
+/// Changes one of kSettings; 0 turns a clip off. Errors: kNotFound for another key, kInvalidArgument for a
+/// value that validate() refuses. `options` is as it was then.
+Status set(TrainerOptions& options, std::string_view key, double value);
 
 /// Errors: kInvalidArgument, naming the option, its value and what is allowed (NaN learning rate, batch size
 /// 0, ...).

@@ -27,6 +27,10 @@ TrainerOptions Overrides::apply(TrainerOptions options) const {
   replace(options.optimizer.alpha, alpha);
   replace(options.optimizer.nesterov, nesterov);
   replace(options.loss, loss);
+  if (loss) {
+    options.losses.clear();
+    options.model_loss = false;
+  }
   replace(options.schedule.kind, schedule);
   replace(options.schedule.warmup_epochs, warmup_epochs);
   replace(options.schedule.step_epochs, step_epochs);
@@ -34,6 +38,7 @@ TrainerOptions Overrides::apply(TrainerOptions options) const {
   replace(options.schedule.minimum_factor, minimum_factor);
   replace(options.epochs, epochs);
   replace(options.batch_size, batch_size);
+  replace(options.accumulate, accumulate);
   replace(options.batches_per_epoch, batches_per_epoch);
   replace(options.shuffle, shuffle);
   replace(options.seed, seed);
@@ -45,6 +50,7 @@ TrainerOptions Overrides::apply(TrainerOptions options) const {
   replace(options.early_stopping_min_delta, early_stopping_min_delta);
   replace(options.input_scale, input_scale);
   replace(options.input_offset, input_offset);
+  if (input_scale || input_offset) options.inputs.clear();
   return options;
 }
 

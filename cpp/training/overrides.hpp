@@ -12,17 +12,17 @@ struct Overrides {
   std::optional<OptimizerKind> optimizer;
   std::optional<double> learning_rate, weight_decay, beta1, beta2, epsilon, momentum, alpha;
   std::optional<bool> nesterov;
-  std::optional<LossKind> loss;
+  std::optional<LossKind> loss;  ///< of every output, also instead of a model's own
   std::optional<ScheduleKind> schedule;
   std::optional<std::int64_t> warmup_epochs, step_epochs;
   std::optional<double> gamma, minimum_factor;
-  std::optional<std::int64_t> epochs, batch_size, batches_per_epoch;
+  std::optional<std::int64_t> epochs, batch_size, accumulate, batches_per_epoch;
   std::optional<bool> shuffle;
   std::optional<std::uint64_t> seed;
   std::optional<int> threads;
   std::optional<double> clip_norm, clip_value;
   std::optional<std::int64_t> top_k, early_stopping_patience;
-  std::optional<double> early_stopping_min_delta, input_scale, input_offset;
+  std::optional<double> early_stopping_min_delta, input_scale, input_offset;  ///< a scale is for every input
 
   /// `options` with every set field replaced.
   [[nodiscard]] TrainerOptions apply(TrainerOptions options) const;

@@ -8,6 +8,7 @@
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/runtime/interpreter.h>
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -40,6 +41,28 @@ void seed_generator(StepRandom random) {
   generator.set_current_seed(std::uint64_t{words[1]} << 32U | words[0]);
 }
 
+/// The names of what forward returns, or nothing for a dict, whose keys name its values. Throws when it
+/// returns something else.
+std::vector<std::string> output_names(const c10::FunctionSchema& schema) {
+  const c10::TypePtr type = schema.returns().at(0).type();
+  const auto is_tensor = [](const c10::TypePtr& element) {
+    return element->kind() == c10::TypeKind::TensorType;
+  };
+  if (is_tensor(type)) return {"0"};
+  if (const auto tuple = type->cast<c10::TupleType>();
+      tuple && !tuple->elements().empty() && std::ranges::all_of(tuple->elements(), is_tensor)) {
+    std::vector<std::string> names;
+    for (std::size_t index = 0; index < tuple->elements().size(); ++index)
+      names.push_back(tuple->schema() ? tuple->schema()->arguments()[index].name() : std::to_string(index));
+    return names;
+  }
+  const auto dict = type->cast<c10::DictType>();
+  TORCH_CHECK(
+      dict && dict->getKeyType()->kind() == c10::TypeKind::StringType && is_tensor(dict->getValueType()),
+      "forward returns ", type->str(), "; expected a Tensor, a tuple of Tensors or a Dict[str, Tensor]");
+  return {};
+}
+
 }  // namespace
 
 /// One mode's executable form.
@@ -47,38 +70,66 @@ struct Program::Mode {
   torch::jit::Code code;
   std::vector<c10::IValue> captured;
   bool needs_generator;
+  std::size_t inputs;
+  std::vector<std::string> names;  ///< of the outputs; empty when they come as a dict
 
-  static std::shared_ptr<const Mode> lower(const torch::jit::Module& module, InputTransform transform,
-                                           bool training) {
-    lowering::Specialized specialized = lowering::specialize(module, training);
+  static std::shared_ptr<const Mode> lower(const torch::jit::Module& module,
+                                           std::span<const ProgramInput> inputs, bool training) {
+    std::vector<std::string> names = output_names(module.get_method("forward").function().getSchema());
+    lowering::Specialized specialized = lowering::specialize(module, inputs, training);
     torch::jit::Graph& graph = *specialized.graph;
-    lowering::apply_passes(graph, transform.scale, transform.offset);
+    lowering::apply_passes(graph, inputs);
     torch::jit::EliminateDeadCode(specialized.graph);
     graph.lint();
-    return std::make_shared<const Mode>(Mode{torch::jit::Code(specialized.graph, "forward"),
-                                             std::move(specialized.captured),
-                                             draws_from_generator(graph.block())});
+    return std::make_shared<const Mode>(
+        Mode{torch::jit::Code(specialized.graph, "forward"), std::move(specialized.captured),
+             draws_from_generator(graph.block()), inputs.size(), std::move(names)});
   }
 
-  [[nodiscard]] at::Tensor run(const at::Tensor& batch, StepRandom random) const {
+  [[nodiscard]] std::vector<NamedTensor> run(std::span<const at::Tensor> given, StepRandom random) const {
+    TORCH_CHECK(given.size() == inputs, given.size(), " inputs are given, expected ", inputs);
     if (needs_generator) seed_generator(random);
     torch::jit::Stack stack;
-    stack.reserve(captured.size() + 3);
-    stack.emplace_back(batch);
+    stack.reserve(captured.size() + given.size() + 2);
+    stack.insert(stack.end(), given.begin(), given.end());
     stack.emplace_back(static_cast<std::int64_t>(random.seed));
     stack.emplace_back(static_cast<std::int64_t>(random.step));
     stack.insert(stack.end(), captured.begin(), captured.end());
     torch::jit::InterpreterState(code).run(stack);
-    TORCH_CHECK(stack.size() == 1 && stack[0].isTensor(), "the model's forward returned a ",
-                stack.empty() ? "nothing" : stack[0].tagKind(), ", expected one tensor");
-    return std::move(stack[0]).toTensor();
+    return outputs(std::move(stack.at(0)));
+  }
+
+ private:
+  [[nodiscard]] std::vector<NamedTensor> outputs(c10::IValue value) const {
+    std::vector<NamedTensor> found;
+    if (value.isTensor()) {
+      found.push_back({names.at(0), std::move(value).toTensor()});
+    } else if (value.isTuple()) {
+      const auto& elements = value.toTupleRef().elements();
+      for (std::size_t index = 0; index < elements.size(); ++index)
+        found.push_back({names.at(index), elements[index].toTensor()});
+    } else {
+      for (const auto& entry : value.toGenericDict())
+        found.push_back({entry.key().toStringRef(), entry.value().toTensor()});
+    }
+    return found;
   }
 };
 
-Expected<Program> Program::lower(const torch::jit::Module& module, InputTransform transform) {
+std::vector<ForwardArgument> forward_arguments(const torch::jit::Module& module) {
+  std::vector<ForwardArgument> arguments;
+  for (const c10::Argument& argument : module.get_method("forward").function().getSchema().arguments()) {
+    arguments.push_back({argument.name(), c10::TensorType::get()->isSubtypeOf(*argument.type()),
+                         argument.default_value().has_value()});
+  }
+  arguments.erase(arguments.begin());  // self
+  return arguments;
+}
+
+Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs) {
   try {
     kernels::register_operators();
-    return Program(Mode::lower(module, transform, true), Mode::lower(module, transform, false));
+    return Program(Mode::lower(module, inputs, true), Mode::lower(module, inputs, false));
   } catch (const c10::Error& error) {
     return Error{Errc::kInvalidArgument, std::string("model: ") + error.what_without_backtrace()};
   } catch (const std::exception& error) {
@@ -87,13 +138,13 @@ Expected<Program> Program::lower(const torch::jit::Module& module, InputTransfor
   }
 }
 
-at::Tensor Program::forward_train(const at::Tensor& batch, StepRandom random) {
-  return training_->run(batch, random);
+std::vector<NamedTensor> Program::forward_train(std::span<const at::Tensor> inputs, StepRandom random) {
+  return training_->run(inputs, random);
 }
 
-at::Tensor Program::forward_eval(const at::Tensor& batch) {
+std::vector<NamedTensor> Program::forward_eval(std::span<const at::Tensor> inputs) {
   const at::NoGradGuard no_grad;
-  return evaluation_->run(batch, {0, 0});
+  return evaluation_->run(inputs, {0, 0});
 }
 
 }  // namespace wasmgrad::training

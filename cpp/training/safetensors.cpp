@@ -109,12 +109,12 @@ Expected<Safetensors> read_safetensors(std::span<const std::byte> file) {
     return malformed("the file of " + std::to_string(file.size()) + " bytes is too short");
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < kLengthBytes; ++i) length |= std::to_integer<std::uint64_t>(file[i]) << (8 * i);
+  if (length > file.size() - kLengthBytes) {
+    return malformed("the header of " + std::to_string(length) + " bytes runs past the end of the file");
+  }
   if (length > kMostHeaderBytes) {
     return Error{Errc::kTooLarge, "safetensors: the header of " + std::to_string(length) +
                                       " bytes is beyond the format's " + std::to_string(kMostHeaderBytes)};
-  }
-  if (length > file.size() - kLengthBytes) {
-    return malformed("the header of " + std::to_string(length) + " bytes runs past the end of the file");
   }
   const std::string_view text(reinterpret_cast<const char*>(file.data() + kLengthBytes), length);
   if (text.empty() || text.front() != '{') return malformed("the header does not begin with '{'");

@@ -1,16 +1,23 @@
-// The training loop: a model, an optimizer and their whole state, stepped over datasets.
+// The training loop: a model, an optimizer and their whole state, stepped over datasets or batches.
 //
 // Deterministic: the same model, data, options, seed and thread count give bit-identical weights, whether or
-// not the run was stopped and resumed from a checkpoint in between. Public header without torch.
+// not the run was stopped and resumed from a checkpoint in between, and whether fit() or single steps drove
+// it over the same batches. An error leaves the trainer as it was before the step that failed; only buffers
+// of the model that forward updates (batch statistics) may have moved. Public header without torch.
+//
+// Tensors are matched with the arguments of the model's forward (inputs) and its outputs (targets) by name;
+// when no tensor of a list has a name, or with TrainerOptions::by_position, by position. Targets then belong,
+// in order, to the outputs that have a loss.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "wasmgrad/base/status.hpp"
@@ -20,53 +27,102 @@
 #include "wasmgrad/training/model.hpp"
 #include "wasmgrad/training/observer.hpp"
 #include "wasmgrad/training/options.hpp"
+#include "wasmgrad/training/output.hpp"
 
 namespace wasmgrad::training {
 
-/// A dense f32 result, row-major.
-struct Prediction {
-  std::vector<std::int64_t> shape;
-  std::vector<float> values;
-};
-
 class Trainer {
  public:
-  /// Errors: those of validate(); kInvalidArgument when the model has no trainable parameter.
-  /// `observer` and `stop` may be null and must outlive the trainer.
+  /// Errors: those of validate(); kInvalidArgument when the model has no trainable parameter, one is not f32,
+  /// a `freeze` pattern matches none, or all are frozen. `observer` and `stop` may be null and must outlive
+  /// the trainer. A model has at most one trainer at a time.
   static Expected<Trainer> create(Model model, TrainerOptions options, Observer* observer = nullptr,
                                   const StopToken* stop = nullptr);
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) noexcept;
   ~Trainer();
 
-  /// Trains up to options.epochs, counting those done before a restore. After each epoch, and once when
-  /// interrupted, `on_state` is called (to write a checkpoint); an error from it ends the run. Errors:
-  /// kInvalidArgument when the data does not fit the model (the shapes are named) or a label is outside the
-  /// model's classes; kRuntimeError when the loss is not finite.
+  // ---- Over datasets ----
+
+  /// Trains `more_epochs` epochs, or up to options().epochs in all (counting those done before a restore)
+  /// when absent, unless early stopping ends it sooner. After each epoch, and once when interrupted,
+  /// `on_state` is called (to write a checkpoint); an error from it ends the run. A request to stop is no
+  /// error: FitReport::interrupted. Errors: kInvalidArgument when the data does not fit the model (the shapes
+  /// are named), a label is not one of the model's classes, or gradients are pending; kRuntimeError when the
+  /// loss is not finite.
   Expected<FitReport> fit(const Dataset& train, const std::optional<Dataset>& validation,
                           const std::optional<Dataset>& test,
-                          const std::function<Status(std::int64_t epoch)>& on_state = {});
+                          const std::function<Status(std::int64_t epoch)>& on_state = {},
+                          std::optional<std::int64_t> more_epochs = {});
 
-  /// Loss and accuracy in evaluation mode, without touching the training state.
+  /// Trains one epoch, without evaluation; early stopping takes no notice. Errors: those of fit();
+  /// kInterrupted when the owner asked to stop: the next epoch then goes on where this one stopped.
+  Expected<EpochReport> train_epoch(const Dataset& train);
+
+  /// Loss and accuracy in evaluation mode, without touching the training state. Errors: kInvalidArgument as
+  /// fit(); kInterrupted.
   Expected<Metrics> evaluate(const Dataset& data);
 
-  /// One optimizer step on a batch given by the caller.
-  Expected<Metrics> step(const TensorView& inputs, const TensorView& targets);
+  // ---- Over batches of the caller; the views are read during the call only ----
 
-  /// The model's output in evaluation mode for [N, ...] inputs.
-  Expected<Prediction> predict(const TensorView& inputs);
+  /// backward(), then apply().
+  Expected<Metrics> step(std::span<const TensorView> inputs, std::span<const TensorView> targets);
 
-  /// The whole state as one safetensors file: parameters, buffers, optimizer, counters, random state, options
-  /// that must agree.
+  /// Adds the gradient of the batch's mean loss to the pending gradients. Errors: as fit().
+  Expected<Metrics> backward(std::span<const TensorView> inputs, std::span<const TensorView> targets);
+
+  /// One optimizer step with the mean of the pending gradients, which are none afterwards. Errors:
+  /// kInvalidArgument when none are pending, or when the schedule counts epochs and nobody said how long one
+  /// is (batches_per_epoch, or an epoch over a dataset before).
+  Status apply();
+
+  /// The model's outputs in evaluation mode for [N, ...] inputs, computed batch by batch. Errors:
+  /// kInvalidArgument when the model does not take them, or an output does not have a row a sample;
+  /// kUnsupportedOperation when an output's type has no DType.
+  Expected<std::vector<Output>> predict(std::span<const TensorView> inputs);
+
+  // ---- Hyper-parameters, parameters, gradients ----
+
+  /// Changes one of kSettings from the next step on. A learning rate replaces the base rate, which the
+  /// schedule still scales; 0 turns a clip off; a momentum of 0 drops its buffers. Checkpoints keep it.
+  /// Errors: kNotFound for another key, kInvalidArgument for a value that validate() refuses.
+  Status set(std::string_view key, double value);
+
+  /// Trainable scalars that are not frozen, times 4: the size of the four that follow, which exchange f32
+  /// values, one parameter after the other in the model's order. Their buffers need no alignment.
+  [[nodiscard]] std::uint64_t parameter_bytes() const noexcept;
+
+  /// Errors of all four: kInvalidArgument when the size is not parameter_bytes(), or a value that is set is
+  /// not finite (its index is named).
+  Status parameters(std::span<std::byte> to) const;
+  /// The optimizer's state stays.
+  Status set_parameters(std::span<const std::byte> values);
+  /// The mean of the pending gradients; 0 where there are none.
+  Status gradients(std::span<std::byte> to) const;
+  /// Replaces the pending gradients, as if one backward() had given them.
+  Status set_gradients(std::span<const std::byte> values);
+
+  // ---- State ----
+
+  /// The whole state as one safetensors file: parameters, buffers, optimizer, counters, what was set, options
+  /// that must agree. Errors: kInvalidArgument while gradients are pending: they are not part of it.
   [[nodiscard]] Expected<std::vector<std::byte>> checkpoint() const;
-  /// Errors: kInvalidEncoding when it is not such a file or is damaged; kInvalidArgument when a tensor's
-  /// name, shape or dtype, the optimizer, the seed or the thread count differ. The trainer is unchanged then.
+  /// Pending gradients are dropped. Errors: kInvalidEncoding when it is not such a file or is damaged;
+  /// kInvalidArgument when a tensor's name, shape or type, the optimizer, the losses, the frozen parameters,
+  /// the seed or the thread count differ. The trainer is unchanged then.
   Status restore(std::span<const std::byte> checkpoint);
 
   [[nodiscard]] const Model& model() const noexcept;
+  /// With what was set.
   [[nodiscard]] const TrainerOptions& options() const noexcept;
   /// Whole epochs done.
   [[nodiscard]] std::int64_t epoch() const noexcept;
+  /// Optimizer steps done.
+  [[nodiscard]] std::int64_t steps() const noexcept;
+  /// Of the last optimizer step; NaN before the first of this trainer.
+  [[nodiscard]] double learning_rate() const noexcept;
+  /// Host memory of the optimizer's state and of gradients at their most; the model's own is not in it.
+  [[nodiscard]] std::uint64_t state_bytes() const noexcept;
 
  private:
   struct State;

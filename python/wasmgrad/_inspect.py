@@ -1,4 +1,4 @@
-"""What a model file holds, before or after compilation: `.wasm`, `.onnx`, `.pt`. Nothing of it is run.
+"""What a model file holds, before or after compilation: `.wasm`, `.onnx`, `.pt`, `.pt2`. Nothing of it is run.
 
 FLOPs of an ONNX model are those of its convolutions and matrix products; a multiplication and an addition are two.
 """
@@ -41,7 +41,7 @@ def inspect(path: Path) -> Summary:
 
     Errors: `NotFound`, `InvalidEncoding` when it is not what the suffix says, `Unsupported` for another suffix.
     """
-    readers = {".wasm": _of_wasm, ".onnx": _of_onnx, ".pt": _of_torchscript}
+    readers = {".wasm": _of_wasm, ".onnx": _of_onnx, ".pt": _of_torchscript, ".pt2": _of_exported}
     if path.suffix not in readers:
         raise Unsupported(f"{path}: cannot be inspected; expected a file called {', '.join(readers)}")
     if not path.is_file():
@@ -184,6 +184,23 @@ def _of_torchscript(path: Path) -> Summary:
         None,
         None,
         {"modules": str(sum(1 for _ in module.modules()))},
+    )
+
+
+def _of_exported(path: Path) -> Summary:
+    from ._exported_file import read_exported
+
+    program = read_exported(path)
+    return Summary(
+        str(path),
+        "torch.export",
+        program.inputs,
+        program.outputs,
+        program.operators,
+        program.parameters,
+        None,
+        None,
+        {"exported by": f"torch {program.torch}"},
     )
 
 

@@ -58,8 +58,10 @@ class TrainingOptions(TypedDict, total=False):
     """Passes over the training set, counting those done before a resume [10]."""
     batch_size: int | None
     """Samples a step; the last batch of an epoch may be smaller [128]."""
+    accumulate: int | None
+    """Batches whose mean gradient makes one optimizer step [1]."""
     batches_per_epoch: int | None
-    """Steps an epoch [all of them]."""
+    """Batches an epoch [all of them]."""
     shuffle: bool | None
     """A new order each epoch, derived from the seed [True]."""
     seed: int | None

@@ -1,4 +1,4 @@
-"""A registry of small model definitions, each saved as a TorchScript archive that the training host takes.
+"""A registry of small model definitions, each saved in a format that the training host takes.
 
 torch is imported when a model is built, not before. A definition is a function that returns an untrained
 `torch.nn.Module`.
@@ -116,11 +116,11 @@ def _find(name: str) -> Definition:
     return registry[name]
 
 
-def build(name: str, seed: int = 0) -> bytes:
+def build(name: str, seed: int = 0, *, exported: bool = False) -> bytes:
     """The model `name` with weights initialised from `seed`, as a `torch.jit.save` archive.
 
-    The same name, seed and torch version give the same weights; torch's global random state is left as it
-    was.
+    With `exported`, as a `torch.export.save` archive whose batch size is open. The same name, seed and torch
+    version give the same weights; torch's global random state is left as it was.
     Errors: `NotFound` with the list of names.
     """
     definition = _find(name)
@@ -131,8 +131,14 @@ def build(name: str, seed: int = 0) -> bytes:
             "ignore", message=r".*torch\.jit\.\w+. is deprecated", category=DeprecationWarning
         )
         torch.manual_seed(seed)
+        module = definition.make()
         buffer = io.BytesIO()
-        torch.jit.save(torch.jit.script(definition.make()), buffer)
+        if exported:
+            example = torch.zeros(2, *definition.input_shape)
+            batch = ({0: torch.export.Dim("batch")},)
+            torch.export.save(torch.export.export(module, (example,), dynamic_shapes=batch), buffer)
+        else:
+            torch.jit.save(torch.jit.script(module), buffer)
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-// The batch arrives in its dataset's type; the program wants f32.
+// A batch arrives in its dataset's type; the program wants f32, or i64 for indices.
 #include "wasmgrad/training/lowering/graph_edit.hpp"
 #include "wasmgrad/training/lowering/passes.hpp"
 
@@ -12,13 +12,21 @@ bool asks_shape_only(const Node* node) {
 
 }  // namespace
 
-void lower_input_transform(Graph& graph, double scale, double offset) {
-  Value* batch = graph.inputs()[0];
+void lower_input_transform(Graph& graph, Value* input, InputTransform transform) {
+  if (transform.kind == InputTransform::Kind::kUntouched) return;
   Node* first = *graph.nodes().begin();
-  Value* scale_value = insert_constant_before(first, scale);
-  Value* offset_value = insert_constant_before(first, offset);
-  Value* x = insert_tensor_node(first, "wasmgrad::to_float", {batch, scale_value, offset_value});
-  const auto uses = batch->uses();  // a copy: the list changes below
+  Value* x = nullptr;
+  if (transform.kind == InputTransform::Kind::kInteger) {
+    Value* type = insert_constant_before(first, static_cast<std::int64_t>(at::kLong));
+    Value* no = insert_constant_before(first, false);
+    Value* none = insert_constant_before(first, c10::IValue());
+    x = insert_tensor_node(first, "aten::to", {input, type, no, no, none});
+  } else {
+    Value* scale = insert_constant_before(first, transform.scale);
+    Value* offset = insert_constant_before(first, transform.offset);
+    x = insert_tensor_node(first, "wasmgrad::to_float", {input, scale, offset});
+  }
+  const auto uses = input->uses();  // a copy: the list changes below
   for (const auto& use : uses)
     if (use.user != x->node() && !asks_shape_only(use.user)) use.user->replaceInput(use.offset, x);
 }

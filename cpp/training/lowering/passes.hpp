@@ -1,23 +1,27 @@
 // The rewrites of a specialised graph, in the order they are applied. Each keeps the mathematics; none
 // changes a parameter.
 //
-// Graph inputs: 0 the batch, 1 and 2 the step's random seed and number, then the module's tensors. Torch
+// Graph inputs: those of the program, the step's random seed and number, then the module's tensors. Torch
 // header.
 #pragma once
 
 #include <torch/csrc/jit/ir/ir.h>
 
+#include <span>
+
+#include "wasmgrad/training/program.hpp"
+
 namespace wasmgrad::training::lowering {
 
-/// Reads the batch as x.to(f32) * scale + offset: `wasmgrad::to_float`. Questions about its shape go to the
-/// batch itself.
-void lower_input_transform(torch::jit::Graph& graph, double scale, double offset);
+/// Reads an input as its transform says, x.to(f32) * scale + offset as `wasmgrad::to_float`. Questions about
+/// its shape go to the input itself.
+void lower_input_transform(torch::jit::Graph& graph, torch::jit::Value* input, InputTransform transform);
 
-/// aten::dropout becomes the counter-based `wasmgrad::dropout`, each with a number of its own. Returns how
-/// many.
-int lower_dropout(torch::jit::Graph& graph);
+/// aten::dropout becomes the counter-based `wasmgrad::dropout`, each with a number of its own; `seed` and
+/// `step` are graph inputs. Returns how many.
+int lower_dropout(torch::jit::Graph& graph, torch::jit::Value* seed, torch::jit::Value* step);
 
-/// Training-mode batch norm of the batch, used by one convolution only, becomes
+/// Training-mode batch norm of an input, used by one convolution only, becomes
 /// `wasmgrad::input_norm_conv2d`. Returns how many.
 int lower_input_batch_norm(torch::jit::Graph& graph);
 
@@ -32,7 +36,8 @@ int lower_layout(torch::jit::Graph& graph);
 /// flatten(1) of an image followed by dropout becomes `wasmgrad::flatten_dropout`. Returns how many.
 int lower_flatten_dropout(torch::jit::Graph& graph);
 
-/// Adds the inputs 1 and 2 to a specialised graph and applies all of the above, in the order they need.
-void apply_passes(torch::jit::Graph& graph, double scale, double offset);
+/// Adds seed and step behind the inputs of a graph specialised for them, and applies all of the above, in the
+/// order they need.
+void apply_passes(torch::jit::Graph& graph, std::span<const ProgramInput> inputs);
 
 }  // namespace wasmgrad::training::lowering

@@ -6,6 +6,7 @@
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/inliner.h>
+#include <torch/csrc/jit/passes/peephole.h>
 
 #include <map>
 #include <set>
@@ -77,26 +78,53 @@ class AttributeBinder {
   std::map<std::pair<const c10::ivalue::Object*, std::string>, Value*> inputs_;
 };
 
-void use_defaults(Graph& graph, const c10::FunctionSchema& schema) {
-  const auto& arguments = schema.arguments();  // self, the batch, then only what has a default
-  TORCH_CHECK(arguments.size() >= 2, "the model's forward takes no input, expected one tensor");
-  for (std::size_t index = arguments.size(); index-- > 2;) {
-    const auto& value = arguments[index].default_value();
-    TORCH_CHECK(value.has_value(), "the model's forward needs the argument '", arguments[index].name(),
-                "' besides its first, expected one input tensor only");
-    Value* constant = insert_constant_before(*graph.nodes().begin(), *value);
-    graph.inputs()[index]->replaceAllUsesWith(constant);
-    graph.eraseInput(index);
+std::size_t find_argument(const std::vector<ForwardArgument>& arguments, const std::string& name) {
+  std::string known;
+  for (std::size_t index = 0; index < arguments.size(); ++index) {
+    if (arguments[index].name == name) return index;
+    known += (index == 0 ? "'" : ", '") + arguments[index].name + "'";
   }
+  TORCH_CHECK(false, "forward has no argument '", name, "'; it takes ", known.empty() ? "nothing" : known);
+}
+
+/// Replaces the arguments of `forward` after self: those given by inputs in their order, the others by their
+/// defaults. Returns whether one that may be None is given.
+bool bind_arguments(Graph& graph, const torch::jit::Module& module, std::span<const ProgramInput> inputs) {
+  const std::vector<ForwardArgument> arguments = forward_arguments(module);
+  const c10::FunctionSchema& schema = module.get_method("forward").function().getSchema();
+  std::vector<bool> given(arguments.size());
+  bool optional = false;
+  for (const ProgramInput& input : inputs) {
+    const std::size_t index = find_argument(arguments, input.name);
+    TORCH_CHECK(!given[index], "the argument '", input.name, "' of forward is given twice");
+    const c10::TypePtr& type = schema.arguments()[index + 1].type();
+    TORCH_CHECK(arguments[index].takes_tensor, "the argument '", input.name, "' of forward is of type ",
+                type->str(), ", expected Tensor or Optional[Tensor]");
+    given[index] = true;
+    optional |= type->kind() != c10::TypeKind::TensorType;
+    Value* old = graph.inputs()[index + 1];
+    old->replaceAllUsesWith(graph.addInput(input.name)->setType(c10::TensorType::get()));
+  }
+  for (std::size_t index = arguments.size(); index-- > 0;) {
+    if (!given[index]) {
+      TORCH_CHECK(arguments[index].has_default, "the argument '", arguments[index].name,
+                  "' of forward is not given and has no default");
+      graph.inputs()[index + 1]->replaceAllUsesWith(
+          insert_constant_before(*graph.nodes().begin(), *schema.arguments()[index + 1].default_value()));
+    }
+    graph.eraseInput(index + 1);
+  }
+  return optional;
 }
 
 }  // namespace
 
-Specialized specialize(const torch::jit::Module& module, bool training) {
+Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
+                       bool training) {
   const torch::jit::Method forward = module.get_method("forward");
   Specialized result{forward.graph()->copy(), {}};
   Graph& graph = *result.graph;
-  use_defaults(graph, forward.function().getSchema());
+  const bool optional = bind_arguments(graph, module, inputs);
   torch::jit::Inline(graph);
   AttributeBinder(graph, training, result.captured).bind(graph.inputs()[0], module._ivalue());
 
@@ -107,6 +135,8 @@ Specialized specialize(const torch::jit::Module& module, bool training) {
     result.captured.emplace_back(module._ivalue());
   }
   graph.eraseInput(0);
+  if (optional)  // "x is None" is answered, so that only what the model does with x is left
+    torch::jit::PeepholeOptimize(result.graph, /*disable_shape_peepholes=*/true);
   torch::jit::ConstantPropagation(result.graph);
   torch::jit::EliminateDeadCode(result.graph);
   torch::jit::ConstantPooling(result.graph);

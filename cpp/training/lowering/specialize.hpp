@@ -6,18 +6,22 @@
 #include <torch/csrc/jit/ir/ir.h>
 
 #include <memory>
+#include <span>
 #include <vector>
+
+#include "wasmgrad/training/program.hpp"
 
 namespace wasmgrad::training::lowering {
 
 struct Specialized {
   std::shared_ptr<torch::jit::Graph> graph;
-  /// Values of the graph's inputs after the first (the batch): the module's own tensors, shared, not copied.
+  /// Values of the graph's inputs after the program's own: the module's tensors, shared, not copied.
   std::vector<c10::IValue> captured;
 };
 
+/// `inputs` become the graph's first inputs, in their order; the other arguments of `forward` their defaults.
 /// `training` is what every submodule's flag reads as. The module stays as it is. Throws c10::Error when
-/// `forward` does not take exactly one argument without a default.
-Specialized specialize(const torch::jit::Module& module, bool training);
+/// inputs and arguments do not fit.
+Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs, bool training);
 
 }  // namespace wasmgrad::training::lowering

@@ -239,10 +239,12 @@ Status check_layout(const Bytes& bytes, std::vector<Entry>& entries, std::uint64
   return {};
 }
 
-/// The name below the top folder, or nothing when it is not a plain relative path.
+/// The name below the top folder, or nothing when it is not a plain relative path of moderate length.
 std::optional<std::string_view> strip_folder(std::string_view name, std::string_view folder) {
   if (name.size() <= folder.size() || !name.starts_with(folder)) return std::nullopt;
   const std::string_view rest = name.substr(folder.size());
+  constexpr std::size_t kMaxName = 511;  // torch's reader cuts longer ones short
+  if (name.size() > kMaxName) return std::nullopt;
   if (std::ranges::any_of(rest, [](char c) { return c <= 0x20 || c >= 0x7F || c == '\\' || c == ':'; })) {
     return std::nullopt;
   }

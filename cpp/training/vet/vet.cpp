@@ -172,11 +172,25 @@ class Vetting {
 }  // namespace
 }  // namespace vet
 
+namespace {
+
+Error failed(const std::exception& error) {
+  return {Errc::kRuntimeError, std::string("vetting failed: ") + error.what()};
+}
+
+}  // namespace
+
 Status vet_archive(std::span<const std::byte> archive, const VetLimits& limits) try {
   WASMGRAD_ASSIGN(const vet::Archive parsed, vet::Archive::parse(archive));
-  return vet::Vetting(parsed, limits).run();
+  return vet_archive(parsed, limits);
 } catch (const std::exception& error) {
-  return Error{Errc::kRuntimeError, std::string("vetting failed: ") + error.what()};
+  return failed(error);
+}
+
+Status vet_archive(const vet::Archive& archive, const VetLimits& limits) try {
+  return vet::Vetting(archive, limits).run();
+} catch (const std::exception& error) {
+  return failed(error);
 }
 
 }  // namespace wasmgrad::training

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "wasmgrad/base/status.hpp"
+#include "wasmgrad/training/vet/archive.hpp"
 
 namespace wasmgrad::training {
 
@@ -22,5 +23,7 @@ struct VetLimits {
 /// record, malformed pickle), kSecurity (an operator, class, hook or pickle global that is not on the
 /// allow-list, named with where it stands), kTooLarge (a bound above), kInvalidArgument (no `forward`).
 Status vet_archive(std::span<const std::byte> archive, const VetLimits& limits = {});
+/// The same for an archive whose container is read already.
+Status vet_archive(const vet::Archive& archive, const VetLimits& limits = {});
 
 }  // namespace wasmgrad::training

@@ -1,6 +1,7 @@
 #include "fixtures.hpp"
 
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -58,8 +59,10 @@ Tensor class_targets(std::int64_t rows) {
   return {DType::kI64, {rows}, values};
 }
 
-Dataset dataset(const Tensor& inputs, const Tensor& targets, LossKind loss) {
-  return unwrap(Dataset::create(inputs.view(), targets.view(), loss, kPlenty));
+Dataset dataset(const Tensor& inputs, const Tensor& targets) {
+  const TensorView x = inputs.view();
+  const TensorView y = targets.view();
+  return unwrap(Dataset::create({&x, 1}, {&y, 1}, kPlenty));
 }
 
 Dataset linear_dataset(std::int64_t rows) { return dataset(linear_inputs(rows), class_targets(rows)); }
@@ -79,6 +82,36 @@ TrainerOptions small_options() {
 Trainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer,
                 const StopToken* stop) {
   return unwrap(Trainer::create(load_model(model), options, observer, stop));
+}
+
+Expected<Metrics> step(Trainer& trainer, const Tensor& inputs, const Tensor& targets) {
+  const TensorView x = inputs.view();
+  const TensorView y = targets.view();
+  return trainer.step({&x, 1}, {&y, 1});
+}
+
+Expected<Metrics> backward(Trainer& trainer, const Tensor& inputs, const Tensor& targets) {
+  const TensorView x = inputs.view();
+  const TensorView y = targets.view();
+  return trainer.backward({&x, 1}, {&y, 1});
+}
+
+Expected<Prediction> predict(Trainer& trainer, const Tensor& inputs) {
+  const TensorView x = inputs.view();
+  auto outputs = trainer.predict({&x, 1});
+  if (!outputs) return outputs.error();
+  Output& first = outputs->at(0);
+  if (first.dtype != DType::kF32) throw std::runtime_error("the output is not f32");
+  Prediction prediction{first.shape, std::vector<float>(first.bytes.size() / sizeof(float))};
+  std::memcpy(prediction.values.data(), first.bytes.data(), first.bytes.size());
+  return prediction;
+}
+
+std::vector<float> parameters_of(const Trainer& trainer) {
+  std::vector<float> values(trainer.parameter_bytes() / sizeof(float));
+  const Status status = trainer.parameters(std::as_writable_bytes(std::span(values)));
+  if (!status) throw std::runtime_error(status.error().message);
+  return values;
 }
 
 std::vector<std::byte> state_of(const Trainer& trainer) { return unwrap(trainer.checkpoint()); }

@@ -43,7 +43,7 @@ Tensor image_inputs(std::int64_t rows);
 /// i64 [rows], 0, 1, 2, 0, ...
 Tensor class_targets(std::int64_t rows);
 
-Dataset dataset(const Tensor& inputs, const Tensor& targets, LossKind loss = LossKind::kCrossEntropyLogits);
+Dataset dataset(const Tensor& inputs, const Tensor& targets);
 Dataset linear_dataset(std::int64_t rows);
 Dataset image_dataset(std::int64_t rows);
 
@@ -51,6 +51,18 @@ Dataset image_dataset(std::int64_t rows);
 TrainerOptions small_options();
 Trainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer = nullptr,
                 const StopToken* stop = nullptr);
+
+Expected<Metrics> step(Trainer& trainer, const Tensor& inputs, const Tensor& targets);
+Expected<Metrics> backward(Trainer& trainer, const Tensor& inputs, const Tensor& targets);
+
+/// A model's first output, which is f32.
+struct Prediction {
+  std::vector<std::int64_t> shape;
+  std::vector<float> values;
+};
+Expected<Prediction> predict(Trainer& trainer, const Tensor& inputs);
+
+std::vector<float> parameters_of(const Trainer& trainer);
 
 /// Requests a stop as soon as the run is at this epoch's (1-based) end.
 class StopAfterEpoch final : public Observer {

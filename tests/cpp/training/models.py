@@ -52,7 +52,7 @@ class Probabilities(nn.Module):
 
 
 class Pair(nn.Module):
-    """Returns two tensors, which no loss takes."""
+    """Returns two tensors; classes are the first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,6 +83,81 @@ class Unused(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(x)
+
+
+class TwoInputs(nn.Module):
+    """Two tensors in, one out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Linear(4, 3)
+        self.right = nn.Linear(2, 3)
+
+    def forward(self, wide: Tensor, narrow: Tensor) -> Tensor:
+        return self.left(wide) + self.right(narrow)
+
+
+class Heads(nn.Module):
+    """A dict of outputs: logits and a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(4, 4)
+        self.label = nn.Linear(4, 3)
+        self.value = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        hidden = torch.tanh(self.body(x))
+        return {"label": self.label(hidden), "value": self.value(hidden)}
+
+
+class OwnLoss(nn.Module):
+    """Computes cross-entropy itself when it gets the targets, which a prediction leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        logits = self.fc(x)
+        result = {"logits": logits}
+        if labels is not None:
+            result["loss"] = nn.functional.cross_entropy(logits, labels)
+        return result
+
+
+class ScalarLoss(nn.Module):
+    """Returns nothing but its loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return ((self.fc(x) - y) ** 2).mean()
+
+
+class Words(nn.Module):
+    """Takes indices, which must stay whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.embedding(x).mean(1)
+
+
+class Types(nn.Module):
+    """Outputs of several element types."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self.fc(x)
+        return logits.double(), logits.argmax(1), logits > 0
 
 
 class Fixed(nn.Module):
@@ -151,6 +226,13 @@ def main(directory: Path) -> None:
         "pair": Pair(),
         "images": Images(),
         "unused": Unused(),
+        "two_inputs": TwoInputs(),
+        "heads": Heads(),
+        "own_loss": OwnLoss(),
+        "scalar_loss": ScalarLoss(),
+        "words": Words(),
+        "types": Types(),
+        "deep": nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)),
         "fixed": Fixed(),
     }.items():
         torch.jit.script(seeded(module)).save(str(directory / f"{name}.pt"))

@@ -11,7 +11,7 @@ with safe_open(sys.argv[1], framework="pt") as file:
     metadata = file.metadata()
     tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
 
-assert metadata["wasmgrad_checkpoint"] == "1", metadata
+assert metadata["wasmgrad_checkpoint"] == "2", metadata
 assert metadata["optimizer"] == "adam", metadata
 assert int(metadata["step"]) > 0, metadata
 assert tensors["model.fc.weight"].shape == (3, 144)

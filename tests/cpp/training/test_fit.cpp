@@ -92,7 +92,7 @@ TEST_CASE("evaluating does not touch the training state") {
   REQUIRE(fit_images(run));
   const auto before = state_of(run);
   REQUIRE(run.evaluate(image_dataset(9)));
-  REQUIRE(run.predict(image_inputs(9).view()));
+  REQUIRE(predict(run, image_inputs(9)));
   CHECK(state_of(run) == before);
 }
 
@@ -125,8 +125,8 @@ TEST_CASE("without shuffling the data comes in its order, and is not changed") {
   const Dataset data = linear_dataset(4);
   REQUIRE(fitted.fit(data, {}, {}));
   Trainer stepped = testing::trainer("linear", options);
-  REQUIRE(stepped.step(linear_inputs(4).view(), class_targets(4).view()));
-  CHECK(fitted.predict(linear_inputs(4).view())->values == stepped.predict(linear_inputs(4).view())->values);
+  REQUIRE(step(stepped, linear_inputs(4), class_targets(4)));
+  CHECK(predict(fitted, linear_inputs(4))->values == predict(stepped, linear_inputs(4))->values);
   CHECK(fitted.evaluate(data)->loss == fitted.evaluate(linear_dataset(4))->loss);
 }
 

@@ -33,7 +33,7 @@ TEST_CASE("a saved model is read back and predicts the same") {
   auto second = Trainer::create(*reloaded, small_options());
   REQUIRE(second);
   const Tensor inputs = image_inputs(5);
-  CHECK(first.predict(inputs.view())->values == second->predict(inputs.view())->values);
+  CHECK(predict(first, inputs)->values == predict(*second, inputs)->values);
 }
 
 TEST_CASE("saving in the middle of a run does not disturb it") {

@@ -77,6 +77,10 @@ TEST_CASE("an option out of range is named with its value") {
       {"epochs is -1", [](auto& o) { o.epochs = -1; }},
       {"batch size is 0", [](auto& o) { o.batch_size = 0; }},
       {"batch size is -5", [](auto& o) { o.batch_size = -5; }},
+      {"accumulate is 0", [](auto& o) { o.accumulate = 0; }},
+      {"loss weight of 'a' is -1", [](auto& o) { o.losses = {{"a", LossKind::kMSE, -1}}; }},
+      {"scale of 'a' is inf", [=](auto& o) { o.inputs = {{"a", infinity, 0}}; }},
+      {"offset of 'a' is nan", [=](auto& o) { o.inputs = {{"a", {}, nan}}; }},
       {"batches per epoch is 0", [](auto& o) { o.batches_per_epoch = 0; }},
       {"threads is -1", [](auto& o) { o.threads = -1; }},
       {"gradient norm limit is 0", [](auto& o) { o.clip_norm = 0; }},
@@ -112,4 +116,51 @@ TEST_CASE("overrides replace what they set and nothing else") {
   CHECK(result.clip_norm == 1.5);
   CHECK(result.batch_size == 77);
   CHECK_FALSE(result.batches_per_epoch);
+}
+
+TEST_CASE("an owner's loss and scale hold for the whole model") {
+  Overrides overrides;
+  overrides.loss = LossKind::kMSE;
+  overrides.input_scale = 2;
+  TrainerOptions guest;
+  guest.losses = {{"a", LossKind::kL1, 1}};
+  guest.model_loss = true;
+  guest.inputs = {{"x", 3, 0}};
+  const TrainerOptions result = overrides.apply(guest);
+  CHECK(result.loss == LossKind::kMSE);
+  CHECK(result.losses.empty());
+  CHECK_FALSE(result.model_loss);
+  CHECK(result.inputs.empty());
+}
+
+TEST_CASE("every setting can be set") {
+  TrainerOptions options;
+  for (const std::string_view key : kSettings) CHECK(set(options, key, 0.25));
+  CHECK(options.optimizer.learning_rate == 0.25);
+  CHECK(options.optimizer.weight_decay == 0.25);
+  CHECK(options.optimizer.momentum == 0.25);
+  CHECK(options.optimizer.beta1 == 0.25);
+  CHECK(options.optimizer.beta2 == 0.25);
+  CHECK(options.optimizer.epsilon == 0.25);
+  CHECK(options.optimizer.alpha == 0.25);
+  CHECK(options.clip_norm == 0.25);
+  CHECK(options.clip_value == 0.25);
+}
+
+TEST_CASE("a clip set to 0 is off") {
+  TrainerOptions options;
+  options.clip_norm = 1;
+  REQUIRE(set(options, "clip_norm", 0));
+  CHECK_FALSE(options.clip_norm);
+}
+
+TEST_CASE("a setting that is refused leaves the options as they are") {
+  TrainerOptions options;
+  const Status unknown = set(options, "speed", 1);
+  REQUIRE_FALSE(unknown);
+  CHECK(unknown.error().code == Errc::kNotFound);
+  const Status out_of_range = set(options, "beta1", 1);
+  REQUIRE_FALSE(out_of_range);
+  CHECK(out_of_range.error().message.find("beta1 is 1; it must be ") == 0);
+  CHECK(options.optimizer.beta1 == TrainerOptions().optimizer.beta1);
 }

@@ -82,10 +82,11 @@ at::Tensor normals(std::initializer_list<std::int64_t> sizes) {
   return at::randn(sizes);
 }
 
-Program lower(const torch::jit::Module& module, InputTransform transform) {
-  auto program = Program::lower(module, transform);
+SingleProgram lower(const torch::jit::Module& module, InputTransform transform) {
+  const ProgramInput input{forward_arguments(module).at(0).name, transform};
+  auto program = Program::lower(module, {&input, 1});
   REQUIRE_MESSAGE(program.has_value(), (program ? "" : program.error().message));
-  return std::move(program).value();
+  return SingleProgram{std::move(program).value()};
 }
 
 torch::jit::Module copy_of(const torch::jit::Module& module) {
@@ -98,7 +99,7 @@ torch::jit::Module copy_of(const torch::jit::Module& module) {
 double difference(const torch::jit::Module& module, const at::Tensor& batch, InputTransform transform) {
   torch::jit::getExecutorMode() = false;
   torch::jit::Module original = copy_of(module);
-  Program program = lower(module, transform);
+  SingleProgram program = lower(module, transform);
   const at::Tensor x = batch.to(at::kFloat) * transform.scale + transform.offset;
 
   const Results expected = step(original, original.forward({x}).toTensor());
@@ -120,10 +121,11 @@ double difference(const torch::jit::Module& module, const at::Tensor& batch, Inp
 }
 
 bool has_operator(const torch::jit::Module& module, const std::string& name) {
-  Specialized specialized = specialize(module, true);
+  const ProgramInput input{forward_arguments(module).at(0).name, {}};
+  Specialized specialized = specialize(module, {&input, 1}, true);
   torch::jit::Graph& graph = *specialized.graph;
   lower(module);  // registers the operators
-  apply_passes(graph, 1, 0);
+  apply_passes(graph, {&input, 1});
   return graph.toString(false).find(name + "(") != std::string::npos;
 }
 

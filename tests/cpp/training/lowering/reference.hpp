@@ -34,12 +34,21 @@ at::Tensor normals(std::initializer_list<std::int64_t> sizes);
 /// The same module with parameters and buffers of its own.
 torch::jit::Module copy_of(const torch::jit::Module& module);
 
-Program lower(const torch::jit::Module& module, InputTransform transform = {1, 0});
+/// A program of one input and one output.
+struct SingleProgram {
+  Program program;
+
+  at::Tensor forward_train(const at::Tensor& batch, StepRandom random) {
+    return program.forward_train({&batch, 1}, random).at(0).tensor;
+  }
+  at::Tensor forward_eval(const at::Tensor& batch) { return program.forward_eval({&batch, 1}).at(0).tensor; }
+};
+
+SingleProgram lower(const torch::jit::Module& module, InputTransform transform = {});
 
 /// Largest difference of any output, gradient, buffer and evaluation output from TorchScript's, each relative
 /// to the largest element of what it is compared with. The module must not draw random numbers.
-double difference(const torch::jit::Module& module, const at::Tensor& batch,
-                  InputTransform transform = {1, 0});
+double difference(const torch::jit::Module& module, const at::Tensor& batch, InputTransform transform = {});
 
 /// The training graph after all passes has an operator of that name.
 bool has_operator(const torch::jit::Module& module, const std::string& name);

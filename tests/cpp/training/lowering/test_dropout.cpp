@@ -25,7 +25,7 @@ def forward(self, x):
 
 TEST_CASE("elements are dropped or scaled, and the gradient follows the same mask") {
   const auto module = scaled_dropout("0.25");
-  Program program = lower(module);
+  SingleProgram program = lower(module);
   const at::Tensor w = module.attr("w").toTensor();
   const at::Tensor x = normals({37, 11});
   const at::Tensor y = program.forward_train(x, {3, 4});
@@ -50,7 +50,7 @@ TEST_CASE("a rate of 1 leaves nothing") {
 }
 
 TEST_CASE("equal seed and step give equal bits for any thread count; another step does not") {
-  Program program = lower(scaled_dropout("0.5"));
+  SingleProgram program = lower(scaled_dropout("0.5"));
   const at::Tensor x = at::ones({64, 1000});
   at::set_num_threads(1);
   const at::Tensor one = program.forward_train(x, {7, 9}).detach();
@@ -72,7 +72,7 @@ TEST_CASE("random operators that are left repeat with seed and step") {
 def forward(self, x):
     return torch.alpha_dropout(x, 0.5, self.training)
 )");
-  Program program = lower(module);
+  SingleProgram program = lower(module);
   const at::Tensor x = normals({100});
   const at::Tensor first = program.forward_train(x, {1, 2});
   program.forward_train(x, {1, 3});
@@ -86,7 +86,7 @@ TEST_CASE("dropout that flattens a channels-last image keeps values, order and g
     CAPTURE(n);
     const at::Tensor w = module.attr("w").toTensor();
     const at::Tensor x = normals({n, 1, 9, 8});
-    Program program = lower(module);
+    SingleProgram program = lower(module);
     const at::Tensor plain = program.forward_eval(x);
     const at::Tensor y = program.forward_train(x, {3, 4});
     const at::Tensor factor = at::where(y.detach().ne(0), 1 / 0.75, 0.0).to(at::kFloat);

@@ -29,6 +29,15 @@ def forward(self, x):
   }
 }
 
+TEST_CASE("a strided 1x1 convolution of eight channels trains on odd batches") {
+  const auto module = ModuleBuilder().parameter("w1", {8, 3, 3, 3}).parameter("w2", {16, 8, 1, 1}).define(R"(
+def forward(self, x):
+    x = torch.relu(torch.conv2d(x, self.w1, None, [1, 1], [1, 1]))
+    return torch.conv2d(x, self.w2, None, [2, 2])
+)");
+  CHECK(difference(module, normals({5, 3, 32, 32})) < 2e-5);
+}
+
 TEST_CASE("operators that depend on strides see row-major tensors") {
   const auto module = two_convolutions().define(R"(
 def forward(self, x):

@@ -15,7 +15,7 @@ def forward(self, x):
     return x - 100.0
 )");
   module.eval();
-  Program program = lower(module);
+  SingleProgram program = lower(module);
   const at::Tensor x = at::ones({2});
   CHECK(program.forward_eval(x)[0].item<float>() == -99);
   CHECK(program.forward_train(x, {0, 0})[0].item<float>() == module.attr("w").toTensor()[0].item<float>());
@@ -36,7 +36,7 @@ TEST_CASE("a parameter written in place is seen by the next run") {
 def forward(self, x):
     return x + self.b
 )");
-  Program program = lower(module);
+  SingleProgram program = lower(module);
   module.attr("b").toTensor().fill_(5);
   CHECK(program.forward_eval(at::ones({1})).item<float>() == 6);
 }
@@ -50,7 +50,7 @@ def forward(self, x):
     self.calls = self.calls + 1
     return x * self.calls
 )");
-  Program program = lower(module);
+  SingleProgram program = lower(module);
   program.forward_eval(at::ones({1}));
   CHECK(program.forward_eval(at::ones({1})).item<float>() == 2);
 }
@@ -68,7 +68,8 @@ TEST_CASE("an argument without a default is refused by name") {
 def forward(self, x, other):
     return x * other
 )");
-  const auto program = Program::lower(module, {1, 0});
+  const ProgramInput input{"x", {}};
+  const auto program = Program::lower(module, {&input, 1});
   REQUIRE_FALSE(program.has_value());
   CHECK(program.error().code == Errc::kInvalidArgument);
   CHECK(program.error().message.find("'other'") != std::string::npos);

@@ -1,0 +1,155 @@
+// What goes in and out of a trainer besides data: parameters, gradients, hyper-parameters, checkpoints.
+#include <ATen/ops/empty_like.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "wasmgrad/training/torch_error.hpp"
+#include "wasmgrad/training/trainer_state.hpp"
+
+namespace wasmgrad::training {
+
+namespace {
+
+/// What a checkpoint keeps, under its names there.
+std::vector<NamedTensor> kept_tensors(const Learner& learner, const Optimizer& optimizer) {
+  std::vector<NamedTensor> named = learner.model_tensors();
+  for (NamedTensor& entry : optimizer.state()) named.push_back({"optimizer." + entry.name, entry.tensor});
+  return named;
+}
+
+Status check_size(std::uint64_t given, std::uint64_t expected, const char* what) {
+  if (given == expected) return {};
+  return Error{Errc::kInvalidArgument, std::string(what) + " take " + std::to_string(expected) +
+                                           " bytes; the buffer has " + std::to_string(given)};
+}
+
+Status check_finite(std::span<const std::byte> values, const char* what) {
+  for (std::size_t i = 0; i < values.size() / sizeof(float); ++i) {
+    float value = 0;
+    std::memcpy(&value, values.data() + i * sizeof(float), sizeof(float));
+    if (std::isfinite(value)) continue;
+    return Error{Errc::kInvalidArgument, std::string(what) + ": the value at index " + std::to_string(i) +
+                                             " is " + std::to_string(value) + "; all must be finite"};
+  }
+  return {};
+}
+
+}  // namespace
+
+Status Trainer::set(std::string_view key, double value) {
+  State& state = *state_;
+  return guarded("setting", [&]() -> Status {
+    TrainerOptions options = state.options;
+    WASMGRAD_CHECK(training::set(options, key, value));
+    state.learner.configure(options);
+    state.options = std::move(options);
+    state.settings.insert_or_assign(std::string(key), value);
+    return {};
+  });
+}
+
+std::uint64_t Trainer::parameter_bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const at::Tensor& parameter : state_->learner.parameters()) bytes += parameter.nbytes();
+  return bytes;
+}
+
+Status Trainer::parameters(std::span<std::byte> to) const {
+  WASMGRAD_CHECK(check_size(to.size(), parameter_bytes(), "the parameters"));
+  for (const at::Tensor& parameter : state_->learner.parameters()) {
+    std::memcpy(to.data(), parameter.const_data_ptr(), parameter.nbytes());
+    to = to.subspan(parameter.nbytes());
+  }
+  return {};
+}
+
+Status Trainer::set_parameters(std::span<const std::byte> values) {
+  WASMGRAD_CHECK(check_size(values.size(), parameter_bytes(), "the parameters"));
+  WASMGRAD_CHECK(check_finite(values, "the parameters"));
+  for (const at::Tensor& parameter : state_->learner.parameters()) {
+    std::memcpy(parameter.mutable_data_ptr(), values.data(), parameter.nbytes());
+    values = values.subspan(parameter.nbytes());
+  }
+  return {};
+}
+
+Status Trainer::gradients(std::span<std::byte> to) const {
+  WASMGRAD_CHECK(check_size(to.size(), parameter_bytes(), "the gradients"));
+  const Learner& learner = state_->learner;
+  return guarded("gradients", [&]() -> Status {
+    const c10::NoGradGuard no_grad;
+    for (std::size_t i = 0; i < learner.parameters().size(); ++i) {
+      const std::size_t bytes = learner.parameters()[i].nbytes();
+      at::Tensor gradient = learner.gradient_sums()[i];
+      if (gradient.defined() && learner.pending() > 1)
+        gradient = gradient.div(static_cast<double>(learner.pending()));
+      if (gradient.defined()) {
+        gradient = gradient.contiguous();
+        std::memcpy(to.data(), gradient.const_data_ptr(), bytes);
+      } else {
+        std::memset(to.data(), 0, bytes);
+      }
+      to = to.subspan(bytes);
+    }
+    return {};
+  });
+}
+
+Status Trainer::set_gradients(std::span<const std::byte> values) {
+  WASMGRAD_CHECK(check_size(values.size(), parameter_bytes(), "the gradients"));
+  WASMGRAD_CHECK(check_finite(values, "the gradients"));
+  return guarded("gradients", [&]() -> Status {
+    const c10::NoGradGuard no_grad;
+    std::vector<at::Tensor> gradients;
+    for (const at::Tensor& parameter : state_->learner.parameters()) {
+      gradients.push_back(at::empty_like(parameter));
+      std::memcpy(gradients.back().mutable_data_ptr(), values.data(), parameter.nbytes());
+      values = values.subspan(parameter.nbytes());
+    }
+    state_->learner.set_gradients(std::move(gradients));
+    return {};
+  });
+}
+
+Expected<std::vector<std::byte>> Trainer::checkpoint() const {
+  const State& state = *state_;
+  return guarded("checkpoint", [&]() -> Expected<std::vector<std::byte>> {
+    if (const Status clear = state.check_nothing_pending(); !clear) return clear.error().within("checkpoint");
+    return write_checkpoint(state.options, state.threads, state.settings, state.counters,
+                            kept_tensors(state.learner, state.learner.optimizer()));
+  });
+}
+
+Status Trainer::restore(std::span<const std::byte> checkpoint) {
+  State& state = *state_;
+  return guarded("checkpoint", [&]() -> Status {
+    WASMGRAD_ASSIGN(Checkpoint read, read_checkpoint(checkpoint, state.created_options, state.threads));
+    TrainerOptions options = state.created_options;
+    for (const auto& [key, value] : read.settings) {
+      if (const Status set = training::set(options, key, value); !set)
+        return Error{Errc::kInvalidEncoding, set.error().within("checkpoint").message};
+    }
+    // A copy shares the state tensors, and has those that the settings need besides.
+    Optimizer optimizer = state.learner.optimizer();
+    optimizer.configure(options.optimizer);
+    WASMGRAD_CHECK(load_tensors(read, kept_tensors(state.learner, optimizer)));
+    state.learner.set_optimizer(std::move(optimizer));
+    state.learner.configure(options);
+    state.learner.drop_gradients();
+    state.options = std::move(options);
+    state.settings = std::move(read.settings);
+    state.counters = read.counters;
+    state.steps = {};
+    return {};
+  });
+}
+
+std::uint64_t Trainer::state_bytes() const noexcept {
+  return parameter_bytes() + state_->learner.optimizer().state_bytes();
+}
+
+}  // namespace wasmgrad::training

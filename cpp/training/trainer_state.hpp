@@ -1,0 +1,75 @@
+// What a Trainer holds. Torch header, private to training/.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "wasmgrad/training/checkpoint.hpp"
+#include "wasmgrad/training/learner.hpp"
+#include "wasmgrad/training/trainer.hpp"
+
+namespace wasmgrad::training {
+
+using Clock = std::chrono::steady_clock;
+
+/// Least time between two reports of progress to the owner.
+constexpr auto kProgressInterval = std::chrono::milliseconds(100);
+
+inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Trainer::State {
+  State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
+        const StopToken* run_stop);
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { report_steps(); }
+
+  [[nodiscard]] bool stop_requested() const { return stop != nullptr && stop->requested(); }
+  [[nodiscard]] bool out_of_patience() const {
+    return options.early_stopping_patience > 0 && counters.stale_epochs >= options.early_stopping_patience;
+  }
+  [[nodiscard]] double scheduled_rate(std::int64_t steps_per_epoch) const;
+  /// The rate of a step that the caller drives. Errors: kInvalidArgument when nobody said how long an epoch
+  /// is.
+  [[nodiscard]] Expected<double> rate_of_single_step() const;
+  [[nodiscard]] Status check_nothing_pending() const;
+
+  // Over datasets: trainer.cpp.
+  Expected<Plan*> plan(const Dataset& data, const std::string& what);
+  Expected<Plan*> plan_epochs(const Dataset& train);
+  Status train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate);
+  Expected<bool> train_batches(const Dataset& train, Plan& plan, EpochReport& report);
+  void count_epoch();
+  Status finish_epoch(const std::optional<Dataset>& validation, const std::optional<Dataset>& test,
+                      EpochReport& report);
+  Status run(const Dataset& train, const std::optional<Dataset>& validation,
+             const std::optional<Dataset>& test, const std::function<Status(std::int64_t)>& on_state,
+             std::int64_t until_epoch, FitReport& report);
+
+  // Over single batches: trainer_step.cpp.
+  Expected<Metrics> backward(std::span<const TensorView> inputs, std::span<const TensorView> targets);
+  void apply(double rate);
+  /// Tells the owner of the steps since the last report.
+  void report_steps();
+
+  Observer silent;
+  Learner learner;
+  const TrainerOptions created_options;
+  TrainerOptions options;  ///< with `settings`
+  Settings settings;
+  int threads;
+  Observer* observer;
+  const StopToken* stop;
+  Counters counters;
+  double last_rate = std::numeric_limits<double>::quiet_NaN();
+  MetricSum steps;  ///< not yet reported
+  Clock::time_point last_report = Clock::now();
+};
+
+}  // namespace wasmgrad::training
