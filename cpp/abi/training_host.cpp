@@ -1,14 +1,13 @@
 #include "wasmgrad/abi/training_host.hpp"
 
-#include <unistd.h>
-
 #include <chrono>
-#include <exception>
 #include <string>
 #include <utility>
 
 #include "wasmgrad/abi/compat.hpp"
+#include "wasmgrad/abi/guest_context.hpp"
 #include "wasmgrad/abi/layout.hpp"
+#include "wasmgrad/abi/v1/session.hpp"
 #include "wasmgrad/training/dataset.hpp"
 #include "wasmgrad/training/model.hpp"
 #include "wasmgrad/training/trainer.hpp"
@@ -21,14 +20,6 @@ Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(m
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-// A file that a long run will write at its end: found out now that it could not be.
-Status check_host_target(const std::filesystem::path& path) {
-  const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  if (::access(parent.c_str(), W_OK | X_OK) == 0) return {};
-  return Error{Errc::kRuntimeError,
-               "cannot write '" + path.string() + "': its directory is missing or not writable"};
 }
 
 // `a/b/model.pt` becomes `a/b/trained_model.pt`.
@@ -51,7 +42,7 @@ struct ModelSource {
 class TrainCall {
  public:
   TrainCall(TrainingHost& host, GuestMemory memory, const TrainArguments& arguments)
-      : host_(host), config_(host.config_), memory_(memory), arguments_(arguments) {}
+      : host_(host), config_(host.context_->config), memory_(memory), arguments_(arguments) {}
 
   Status run() {
     const StopToken::Polling polling(config_.stop);
@@ -61,10 +52,15 @@ class TrainCall {
     WASMGRAD_CHECK(check_targets(source));
     WASMGRAD_CHECK(copy_tensors(tensors, options.loss));
     if (config_.observer != nullptr) config_.observer->on_classes(arguments_.labels);
+    const Budget& budget = host_.context_->budget;
     WASMGRAD_ASSIGN(training::Model model,
-                    training::Model::load(source.archive, source.name, config_.max_tensor_bytes));
+                    training::Model::load(source.archive, source.name, budget.available()));
+    WASMGRAD_ASSIGN(Budget::Charge model_charge, budget.charge(model.bytes(), "the model"));
+    charge_.add(std::move(model_charge));
     WASMGRAD_ASSIGN(training::Trainer trainer,
                     training::Trainer::create(std::move(model), options, config_.observer, config_.stop));
+    WASMGRAD_ASSIGN(Budget::Charge state_charge, budget.charge(trainer.state_bytes(), "the trainer's state"));
+    charge_.add(std::move(state_charge));
     if (config_.resume) {
       WASMGRAD_ASSIGN(const auto checkpoint, read_file(*config_.resume, config_.max_model_file_bytes * 4));
       if (const Status status = trainer.restore(checkpoint); !status) {
@@ -91,6 +87,7 @@ class TrainCall {
     if (!config_.overrides.loss) {
       WASMGRAD_ASSIGN(options.loss, training::loss_from_abi(arguments_.loss));
     }
+    options.by_position = true;  // the records' names say what a tensor is, not which argument it is for
     options.optimizer.learning_rate = arguments_.learning_rate;
     options.epochs = arguments_.epochs;
     options.batch_size = arguments_.batch_size;
@@ -134,14 +131,13 @@ class TrainCall {
   }
 
   [[nodiscard]] Status check_targets(const ModelSource& source) const {
-    if (config_.checkpoint) WASMGRAD_CHECK(check_host_target(*config_.checkpoint));
-    if (config_.output) return check_host_target(*config_.output);
+    if (config_.checkpoint) WASMGRAD_CHECK(check_can_write(*config_.checkpoint));
+    if (config_.output) return check_can_write(*config_.output);
     if (source.guest_output) return config_.grants.check_writable(*source.guest_output);
     return {};
   }
 
   Status copy_tensors(const std::vector<TensorView>& tensors, training::LossKind loss) {
-    std::uint64_t budget = config_.max_tensor_bytes;
     for (std::size_t i = 0; i < tensors.size(); i += 2) {
       const auto at = [&](std::size_t index) {
         return "tensor " + std::to_string(index) + " (" + std::string(tensor_role(index)) + ")";
@@ -152,10 +148,16 @@ class TrainCall {
           return status.error().within(at(i + 1));
         }
       }
-      auto data = training::Dataset::create(tensors[i], tensors[i + 1], loss, budget);
-      if (!data) {
-        return data.error().within("tensors " + std::to_string(i) + " and " + std::to_string(i + 1) + " (" +
-                                   std::string(tensor_role(i)) + " and labels)");
+      const Budget& budget = host_.context_->budget;
+      const std::span pair = std::span(tensors).subspan(i, 2);
+      auto data = training::Dataset::create(pair.first(1), pair.last(1), budget.available());
+      const auto where = [&] {
+        return "tensors " + std::to_string(i) + " and " + std::to_string(i + 1) + " (" +
+               std::string(tensor_role(i)) + " and labels)";
+      };
+      if (!data) return data.error().within(where());
+      if (training::is_classification(loss)) {
+        if (const auto judged = data->highest_label(0); !judged) return judged.error().within(where());
       }
       // Both tensors are copied in one go: the time is shared out by size.
       const double seconds = seconds_since(start);
@@ -164,7 +166,8 @@ class TrainCall {
         const double share = total > 0 ? static_cast<double>(tensors[j].data().size()) / total : 0;
         config_.observer->on_tensor(tensor_role(j), tensors[j], seconds * share);
       }
-      budget -= std::min(budget, data->bytes());
+      WASMGRAD_ASSIGN(Budget::Charge charge, budget.charge(data->bytes(), tensor_role(i)));
+      charge_.add(std::move(charge));
       datasets_.push_back(std::move(data).value());
     }
     return {};
@@ -181,8 +184,10 @@ class TrainCall {
       if (config_.observer != nullptr) config_.observer->on_checkpoint(config_.checkpoint->native(), epoch);
       return {};
     };
+    const std::int64_t steps_before = trainer.steps();
     WASMGRAD_ASSIGN(training::FitReport report,
                     trainer.fit(datasets_[0], dataset(2), dataset(1), save_state));
+    host_.context_->steps += trainer.steps() - steps_before;
     WASMGRAD_ASSIGN(std::vector<std::byte> archive, trainer.model().save());
     const bool interrupted = report.interrupted;
     host_.outcome_ = TrainingOutcome{std::move(report), std::move(archive)};
@@ -214,9 +219,14 @@ class TrainCall {
   GuestMemory memory_;
   TrainArguments arguments_;
   std::vector<training::Dataset> datasets_;
+  Budget::Charge charge_;  // of all that the call makes the host hold
 };
 
-TrainingHost::TrainingHost(HostConfig config) : config_(std::move(config)) {}
+TrainingHost::TrainingHost(HostConfig config)
+    : context_(std::make_unique<GuestContext>(std::move(config))),
+      session_(std::make_unique<v1::Session>(*context_)) {}
+
+TrainingHost::~TrainingHost() = default;
 
 std::vector<HostFunction> TrainingHost::functions() {
   const auto train = [this](const char* module, bool has_model_path) {
@@ -226,18 +236,43 @@ std::vector<HostFunction> TrainingHost::functions() {
     function.parameters = train_parameters(has_model_path);
     function.call = [this, has_model_path](GuestMemory memory, std::span<const Value> values,
                                            std::span<Value>) -> Status {
-      try {
-        const Status status = TrainCall(*this, memory, train_arguments(values, has_model_path)).run();
-        return status ? status : Status(status.error().within(layout::kTrain));
-      } catch (const std::bad_alloc&) {
-        return Error{Errc::kTooLarge, "train: the host ran out of memory"};
-      } catch (const std::exception& error) {
-        return Error{Errc::kUnknown, std::string("train: ") + error.what()};
-      }
+      const Status status = context_->gate.run(
+          [&] { return TrainCall(*this, memory, train_arguments(values, has_model_path)).run(); });
+      return status ? status : Status(status.error().within(layout::kTrain));
     };
     return function;
   };
-  return {train(layout::kModule, true), train(layout::kPathlessModule, false)};
+  std::vector<HostFunction> functions = session_->functions();
+  functions.push_back(train(layout::kModule, true));
+  functions.push_back(train(layout::kPathlessModule, false));
+  return functions;
+}
+
+Status TrainingHost::finish() {
+  const auto finish = [&]() -> Status {
+    const auto run = session_->finish();
+    if (run == nullptr) return {};
+    WASMGRAD_ASSIGN(std::vector<std::byte> archive, run->model.save());
+    outcome_ = TrainingOutcome{std::move(run->report), std::move(archive)};
+    const auto& output = context_->config.output;
+    const bool interrupted = context_->config.stop != nullptr && context_->config.stop->requested();
+    if (!output || interrupted) return {};
+    WASMGRAD_CHECK(write_file_atomic(*output, outcome_->model));
+    training::Observer* observer = context_->config.observer;
+    if (observer != nullptr) observer->on_model_saved(output->native(), outcome_->model.size());
+    return {};
+  };
+  const Status finished = context_->gate.run(finish);
+  return context_->owner_status ? finished : context_->owner_status;
+}
+
+training::Usage TrainingHost::usage() const {
+  training::Usage usage;
+  usage.host_bytes = context_->budget.peak();
+  usage.host_calls = context_->gate.calls();
+  usage.host_seconds = context_->gate.seconds();
+  usage.steps = context_->steps;
+  return usage;
 }
 
 }  // namespace wasmgrad::abi

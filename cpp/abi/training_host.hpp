@@ -5,62 +5,50 @@
 // any engine.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <filesystem>
-#include <map>
+#include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
-#include "wasmgrad/base/file.hpp"
+#include "wasmgrad/abi/host_config.hpp"
 #include "wasmgrad/base/host_function.hpp"
 #include "wasmgrad/base/status.hpp"
-#include "wasmgrad/base/stop.hpp"
 #include "wasmgrad/training/observer.hpp"
-#include "wasmgrad/training/overrides.hpp"
 
 namespace wasmgrad::abi {
 
-struct HostConfig {
-  Grants grants{{}};
-  /// Models a guest may use by name; a name is looked up before the preopens.
-  std::map<std::string, std::filesystem::path> models;
-  /// The model of guests whose import has no model argument.
-  std::optional<std::filesystem::path> default_model;
-  training::Overrides overrides;
-  std::uint64_t max_tensor_bytes = std::uint64_t{4}
-                                   << 30;  ///< host copies of guest tensors, and model storages
-  std::uint64_t max_model_file_bytes = std::uint64_t{2} << 30;
-  /// Where the trained model goes on the host. Absent: `trained_<name>` beside the model, when it came from a
-  /// preopen.
-  std::optional<std::filesystem::path> output;
-  std::optional<std::filesystem::path> checkpoint;  ///< written after every epoch and when interrupted
-  std::optional<std::filesystem::path> resume;      ///< restored before the first step
-  training::Observer* observer = nullptr;           ///< may be null; outlives the host
-  const StopToken* stop = nullptr;                  ///< may be null; outlives the host
-};
-
-/// What the guest's training calls left behind.
-struct TrainingOutcome {
-  training::FitReport report;
-  std::vector<std::byte> model;  ///< torch.jit.save archive
-};
+struct GuestContext;
+namespace v1 {
+class Session;
+}
 
 class TrainingHost {
  public:
   explicit TrainingHost(HostConfig config);
+  ~TrainingHost();
 
-  /// `wasmedge-nn-training.train` (11 arguments) and `naive-math.train` (9). They refer to this host, which
-  /// must outlive them.
+  /// `wasmedge-nn-training.train` (11 arguments), `naive-math.train` (9), and those of
+  /// `wasmgrad:training@0.1`. They refer to this host, which must outlive them.
   [[nodiscard]] std::vector<HostFunction> functions();
 
-  /// The last completed training, if the guest trained.
+  /// To be called when the guest has ended, however it did: writes what the owner asked for and a guest that
+  /// drives its own training could not have said was due (the model, a checkpoint of single steps). Errors:
+  /// what went wrong on the owner's side during the run or now (a checkpoint that could not be written, ...).
+  Status finish();
+
+  /// The last completed training, if the guest trained: of the compatibility imports, or, after finish(), of
+  /// the trainer that trained last.
   [[nodiscard]] const std::optional<TrainingOutcome>& outcome() const noexcept { return outcome_; }
+
+  /// For other interfaces of the same guest: one gate, one budget, one count of handles.
+  [[nodiscard]] GuestContext& context() noexcept { return *context_; }
+
+  /// What the guest used so far, as far as the host knows: all but its own memory and time.
+  [[nodiscard]] training::Usage usage() const;
 
  private:
   friend class TrainCall;
-  HostConfig config_;
+  std::unique_ptr<GuestContext> context_;
+  std::unique_ptr<v1::Session> session_;
   std::optional<TrainingOutcome> outcome_;
 };
 

@@ -39,6 +39,9 @@ class Executor {
 
   [[nodiscard]] const Metadata& metadata() const noexcept { return metadata_; }
 
+  /// Of the module's memory as it is now.
+  [[nodiscard]] std::uint64_t memory_bytes() const { return sandbox_.memory().size(); }
+
   /// Replaces input `index`, which keeps its contents until the next call. Errors: kInvalidArgument for an
   /// index out of range or another length than the tensor's.
   [[nodiscard]] Status write_input(std::size_t index, std::span<const std::byte> data);

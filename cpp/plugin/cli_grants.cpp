@@ -1,7 +1,9 @@
 #include "wasmgrad/plugin/cli_grants.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <optional>
 #include <string_view>
@@ -30,10 +32,9 @@ std::optional<Preopen> parse_directory(std::string_view text) {
   return preopen;
 }
 
-}  // namespace
-
-std::vector<Preopen> parse_cli_grants(std::span<const std::string> arguments) {
-  std::vector<Preopen> grants;
+// The values of one option, as far as they belong to the program.
+std::vector<std::string_view> values_of(std::span<const std::string> arguments, std::string_view wanted) {
+  std::vector<std::string_view> values;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string_view argument = arguments[i];
     if (i == 1 && argument == "run") continue;
@@ -48,10 +49,47 @@ std::vector<Preopen> parse_cli_grants(std::span<const std::string> arguments) {
     } else if (++i < arguments.size()) {
       value = arguments[i];
     }
-    if (option != "--dir") continue;
+    if (option == wanted) values.push_back(value);
+  }
+  return values;
+}
+
+// The text up to the next colon, which is taken away with it.
+std::string_view take_part(std::string_view& text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view part = text.substr(0, colon);
+  text = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  return part;
+}
+
+// `choices` are in lower case.
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> choices) {
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  return std::ranges::find(choices, lower) != choices.end();
+}
+
+}  // namespace
+
+std::vector<Preopen> parse_cli_grants(std::span<const std::string> arguments) {
+  std::vector<Preopen> grants;
+  for (const std::string_view value : values_of(arguments, "--dir")) {
     if (auto preopen = parse_directory(value)) grants.push_back(std::move(*preopen));
   }
   return grants;
+}
+
+std::map<std::string, std::filesystem::path> parse_cli_models(std::span<const std::string> arguments) {
+  std::map<std::string, std::filesystem::path> models;
+  for (std::string_view value : values_of(arguments, "--nn-preload")) {
+    const std::string_view name = take_part(value), encoding = take_part(value), target = take_part(value);
+    if (name.empty() || value.empty() || !is_one_of(encoding, {"pytorch", "autodetect"}) ||
+        !is_one_of(target, {"cpu", "auto"})) {
+      continue;
+    }
+    models.insert_or_assign(std::string(name), std::filesystem::path(value));
+  }
+  return models;
 }
 
 std::vector<std::string> own_arguments() {

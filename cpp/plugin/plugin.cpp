@@ -1,8 +1,9 @@
 // The training imports as a plugin of the stock `wasmedge` program: WASMEDGE_PLUGIN_PATH=... wasmedge --dir
 // .:. guest.wasm model.pt
 //
-// The guest's directories are those of the program's own `--dir` options. The owner may set WASMGRAD_EPOCHS,
-// WASMGRAD_BATCHES_PER_EPOCH and, for guests whose import names no model, WASMGRAD_DEFAULT_MODEL.
+// The guest's directories and models by name are those of the program's own `--dir` and `--nn-preload`
+// options. The owner may set WASMGRAD_EPOCHS, WASMGRAD_BATCHES_PER_EPOCH and, for guests whose import names
+// no model, WASMGRAD_DEFAULT_MODEL.
 #include <wasmedge/wasmedge.h>
 
 #include <charconv>
@@ -14,6 +15,7 @@
 
 #include "wasmgrad/abi/layout.hpp"
 #include "wasmgrad/abi/training_host.hpp"
+#include "wasmgrad/abi/v1/layout.hpp"
 #include "wasmgrad/plugin/cli_grants.hpp"
 #include "wasmgrad/runner/classic_observer.hpp"
 #include "wasmgrad/sandbox/host_module.hpp"
@@ -40,6 +42,7 @@ abi::TrainingHost& training_host() {
   static abi::TrainingHost host([] {
     abi::HostConfig config;
     config.grants = Grants(plugin::parse_cli_grants(plugin::own_arguments()));
+    config.models = plugin::parse_cli_models(plugin::own_arguments());
     if (const char* model = std::getenv("WASMGRAD_DEFAULT_MODEL"); model != nullptr)
       config.default_model = model;
     config.overrides.epochs = integer_from_environment("WASMGRAD_EPOCHS");
@@ -65,6 +68,7 @@ WasmEdge_ModuleInstanceContext* create_module(const WasmEdge_ModuleDescriptor* d
 WasmEdge_ModuleDescriptor modules[] = {
     {abi::layout::kModule, "training with a model path", create_module},
     {abi::layout::kPathlessModule, "training of the default model", create_module},
+    {abi::v1::layout::kModule, "models, datasets and trainers that guests drive", create_module},
 };
 
 const WasmEdge_PluginDescriptor descriptor = {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "wasmgrad/runner/guest_host.hpp"
 #include "wasmgrad/sandbox/sandbox.hpp"
 
 namespace wasmgrad::runner {
@@ -11,27 +12,18 @@ namespace {
 
 constexpr std::uint64_t kMaxGuestBytes = std::uint64_t{256} << 20;
 
-abi::HostConfig host_config(const RunConfig& config, training::Observer* observer, const StopToken* stop) {
-  abi::HostConfig host;
-  host.grants = Grants(config.dirs);
-  host.models = config.models;
-  host.default_model = config.default_model;
-  host.overrides = config.training;
-  host.max_tensor_bytes = config.limits.tensor_bytes;
-  host.output = config.output;
-  host.checkpoint = config.checkpoint;
-  host.resume = config.resume;
-  host.observer = observer;
-  host.stop = stop;
-  return host;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
 
 Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop,
                         Process process) {
-  const auto start = std::chrono::steady_clock::now();
-  abi::TrainingHost host(host_config(config, observer, stop));
+  const auto start = Clock::now();
+  GuestHost host(config, observer, stop);
 
   sandbox::SandboxConfig guest;
   auto module = read_file(config.guest, kMaxGuestBytes);
@@ -49,9 +41,17 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   WASMGRAD_ASSIGN(sandbox::Sandbox sandbox, sandbox::Sandbox::create(std::move(guest)));
 
   RunReport report;
-  WASMGRAD_ASSIGN(report.exit_code, sandbox.run());
-  report.outcome = host.outcome();
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const auto guest_start = Clock::now();
+  const auto exit_code = sandbox.run();
+  training::Usage usage = host.training().usage();
+  usage.guest_seconds = seconds_since(guest_start) - usage.host_seconds;
+  usage.guest_memory_bytes = sandbox.memory().size();
+  const Status finished = host.training().finish();
+  if (observer != nullptr) observer->on_usage(usage);
+  WASMGRAD_ASSIGN(report.exit_code, exit_code);
+  if (!finished) return finished.error();
+  report.outcome = host.training().outcome();
+  report.seconds = seconds_since(start);
   return report;
 }
 

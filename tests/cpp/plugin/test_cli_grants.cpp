@@ -1,4 +1,4 @@
-// The directories that a plugin takes from the command line of the program that loaded it.
+// The directories and models that a plugin takes from the command line of the program that loaded it.
 #include <doctest/doctest.h>
 
 #include "wasmgrad/plugin/cli_grants.hpp"
@@ -11,6 +11,11 @@ namespace {
 std::vector<Preopen> grants_of(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "wasmedge");
   return parse_cli_grants(arguments);
+}
+
+std::map<std::string, std::filesystem::path> models_of(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "wasmedge");
+  return parse_cli_models(arguments);
 }
 
 }  // namespace
@@ -47,6 +52,21 @@ TEST_CASE("what does not parse grants nothing") {
   CHECK(grants_of({"--dir", ":", "guest.wasm"}).empty());
   CHECK(grants_of({"--dir"}).empty());
   CHECK(grants_of({}).empty());
+}
+
+TEST_CASE("models are preloaded by name") {
+  const auto models = models_of({"--nn-preload", "a:PyTorch:CPU:/m/a.pt", "--dir", ".:.",
+                                 "--nn-preload=b:autodetect:auto:c:\\b.wasm", "guest.wasm", "--nn-preload",
+                                 "c:PyTorch:CPU:/m/c.pt"});
+  REQUIRE(models.size() == 2);
+  CHECK(models.at("a") == "/m/a.pt");
+  CHECK(models.at("b") == "c:\\b.wasm");
+}
+
+TEST_CASE("a model in another format, for another device or without a file is not preloaded") {
+  for (const char* value :
+       {"a:GGML:CPU:f", "a:PyTorch:GPU:f", "a:PyTorch:CPU:", "a:PyTorch:CPU", ":PyTorch:CPU:f", ""})
+    CHECK(models_of({"--nn-preload", value, "guest.wasm"}).empty());
 }
 
 TEST_CASE("the running program's own arguments are known") { CHECK_FALSE(own_arguments().empty()); }

@@ -167,9 +167,11 @@ TEST_CASE("a guest's own exit code is told by an event of its own") {
   run.config.view = runner::View::kJson;
   CHECK(run.supervise() == 1);  // not 300 % 256
   const auto events = run.events();
-  CHECK(events.at(0).at("kind") == "guest_exit");
-  CHECK(events.at(0).at("exit_code") == 300);
-  CHECK(events.at(1).at("status") == "error");
+  REQUIRE(events.size() == 3);
+  CHECK(events.at(0).at("event") == "usage");
+  CHECK(events.at(1).at("kind") == "guest_exit");
+  CHECK(events.at(1).at("exit_code") == 300);
+  CHECK(events.at(2).at("status") == "error");
 }
 
 TEST_CASE("each way to go wrong has its exit code and sentence") {

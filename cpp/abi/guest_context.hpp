@@ -1,0 +1,35 @@
+// What all interfaces of one guest share: its owner's configuration, the gate, the quotas.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "wasmgrad/abi/budget.hpp"
+#include "wasmgrad/abi/handle_table.hpp"
+#include "wasmgrad/abi/host_calls.hpp"
+#include "wasmgrad/abi/host_config.hpp"
+#include "wasmgrad/base/status.hpp"
+
+namespace wasmgrad::abi {
+
+struct GuestContext {
+  explicit GuestContext(HostConfig host_config)
+      : config(std::move(host_config)), budget(config.max_tensor_bytes), handles(config.max_handles) {}
+
+  /// `error` is about a file of the owner's: he learns of it at the end of the run, the first one of several,
+  /// while the guest gets `for_guest`, without a path of the host.
+  Error owner_error(Error error, std::string for_guest) {
+    const Errc code = error.code;
+    if (owner_status) owner_status = std::move(error);
+    return {code, std::move(for_guest)};
+  }
+
+  const HostConfig config;
+  CallGate gate;
+  Budget budget;
+  HandleNumbers handles;
+  std::int64_t steps = 0;  ///< optimizer steps of all trainers
+  Status owner_status;
+};
+
+}  // namespace wasmgrad::abi

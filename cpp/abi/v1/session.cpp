@@ -1,0 +1,59 @@
+#include "wasmgrad/abi/v1/session.hpp"
+
+#include <span>
+#include <string>
+#include <utility>
+
+#include "wasmgrad/abi/guest_results.hpp"
+#include "wasmgrad/abi/imports.hpp"
+#include "wasmgrad/abi/v1/layout.hpp"
+
+namespace wasmgrad::abi::v1 {
+
+Session::Session(GuestContext& context)
+    : context_(context), models_(context), datasets_(context), trainers_(context, models_, datasets_) {}
+
+std::vector<HostFunction> Session::functions() {
+  std::vector<HostFunction> functions;
+  const auto add = [&](const char* name, auto& object, auto method) {
+    functions.push_back(errno_import(layout::kModule, name, context_.gate, last_error_, object, method));
+  };
+  add("model_load", models_, &Models::load);
+  add("model_load_by_name", models_, &Models::load_by_name);
+  add("model_export", models_, &Models::export_bytes);
+  add("model_close", models_, &Models::close);
+  add("dataset_create", datasets_, &Datasets::create);
+  add("dataset_append", datasets_, &Datasets::append);
+  add("dataset_split", datasets_, &Datasets::split);
+  add("dataset_size", datasets_, &Datasets::size);
+  add("dataset_close", datasets_, &Datasets::close);
+  add("trainer_create", trainers_, &Trainers::create);
+  add("trainer_fit", trainers_, &Trainers::fit);
+  add("trainer_epoch", trainers_, &Trainers::epoch);
+  add("trainer_step", trainers_, &Trainers::step);
+  add("trainer_backward", trainers_, &Trainers::backward);
+  add("trainer_apply", trainers_, &Trainers::apply);
+  add("trainer_evaluate", trainers_, &Trainers::evaluate);
+  add("trainer_predict", trainers_, &Trainers::predict);
+  add("trainer_output", trainers_, &Trainers::output);
+  add("trainer_set", trainers_, &Trainers::set);
+  add("trainer_parameters", trainers_, &Trainers::parameters);
+  add("trainer_set_parameters", trainers_, &Trainers::set_parameters);
+  add("trainer_gradients", trainers_, &Trainers::gradients);
+  add("trainer_set_gradients", trainers_, &Trainers::set_gradients);
+  add("trainer_checkpoint", trainers_, &Trainers::checkpoint);
+  add("trainer_restore", trainers_, &Trainers::restore);
+  add("trainer_close", trainers_, &Trainers::close);
+  functions.push_back(errno_import(layout::kModule, "last_error", context_.gate, unread_error_, *this,
+                                   &Session::copy_last_error));
+  return functions;
+}
+
+Status Session::copy_last_error(const GuestMemory& memory, std::uint32_t buffer, std::uint32_t buffer_bytes,
+                                std::uint32_t written) {
+  WASMGRAD_ASSIGN(const auto result, BytesResult::at(memory, buffer, buffer_bytes, written));
+  const std::string text = last_error_.get();
+  return result.write(std::as_bytes(std::span(text)));
+}
+
+}  // namespace wasmgrad::abi::v1

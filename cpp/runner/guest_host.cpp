@@ -1,0 +1,58 @@
+#include "wasmgrad/runner/guest_host.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <iterator>
+#include <string_view>
+#include <utility>
+
+#include "wasmgrad/abi/nn/inference_host.hpp"
+#include "wasmgrad/abi/nn/torch_backend.hpp"
+#include "wasmgrad/runner/graph_backend.hpp"
+
+namespace wasmgrad::runner {
+
+namespace {
+
+abi::HostConfig host_config(const RunConfig& config, training::Observer* observer, const StopToken* stop) {
+  abi::HostConfig host;
+  host.grants = Grants(config.dirs);
+  host.models = config.models;
+  host.default_model = config.default_model;
+  host.overrides = config.training;
+  host.max_tensor_bytes = config.limits.tensor_bytes;
+  host.output = config.output;
+  host.checkpoint = config.checkpoint;
+  host.resume = config.resume;
+  host.observer = observer;
+  host.stop = stop;
+  return host;
+}
+
+std::vector<std::unique_ptr<abi::nn::Backend>> inference_backends(const RunConfig& config) {
+  std::vector<std::unique_ptr<abi::nn::Backend>> backends;
+  backends.push_back(std::make_unique<abi::nn::TorchBackend>());
+  backends.push_back(std::make_unique<GraphBackend>(config.cache_dir));
+  return backends;
+}
+
+void report_inference_error(std::string_view sentence) {
+  std::fprintf(stderr, "[wasmgrad] %.*s\n", static_cast<int>(sentence.size()), sentence.data());
+}
+
+}  // namespace
+
+GuestHost::GuestHost(const RunConfig& config, training::Observer* observer, const StopToken* stop)
+    : training_(host_config(config, observer, stop)),
+      inference_(std::make_unique<abi::nn::InferenceHost>(training_.context(), inference_backends(config),
+                                                          report_inference_error)) {}
+
+GuestHost::~GuestHost() = default;
+
+std::vector<HostFunction> GuestHost::functions() {
+  std::vector<HostFunction> functions = training_.functions();
+  std::ranges::move(inference_->functions(), std::back_inserter(functions));
+  return functions;
+}
+
+}  // namespace wasmgrad::runner

@@ -1,0 +1,39 @@
+// All imports that one guest may have, made from the configuration of its run: what an engine registers.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "wasmgrad/abi/training_host.hpp"
+#include "wasmgrad/base/host_function.hpp"
+#include "wasmgrad/base/status.hpp"
+#include "wasmgrad/base/stop.hpp"
+#include "wasmgrad/runner/run_config.hpp"
+#include "wasmgrad/training/observer.hpp"
+
+namespace wasmgrad::abi::nn {
+class InferenceHost;
+}
+
+namespace wasmgrad::runner {
+
+/// Training and inference, with handles and quotas of their own for each guest.
+class GuestHost {
+ public:
+  /// `observer` and `stop` may be null; they outlive the host.
+  GuestHost(const RunConfig& config, training::Observer* observer, const StopToken* stop);
+  GuestHost(const GuestHost&) = delete;
+  GuestHost& operator=(const GuestHost&) = delete;
+  ~GuestHost();
+
+  /// They refer to this host, which must outlive them.
+  [[nodiscard]] std::vector<HostFunction> functions();
+
+  [[nodiscard]] abi::TrainingHost& training() noexcept { return training_; }
+
+ private:
+  abi::TrainingHost training_;
+  std::unique_ptr<abi::nn::InferenceHost> inference_;
+};
+
+}  // namespace wasmgrad::runner
