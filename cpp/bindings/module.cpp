@@ -9,6 +9,7 @@ NB_MODULE(_core, module) {
   wasmgrad::bindings::bind_dataset(module);
   wasmgrad::bindings::bind_trainer(module);
   wasmgrad::bindings::bind_graph(module);
+  wasmgrad::bindings::bind_host(module);
   wasmgrad::bindings::bind_run(module);
   wasmgrad::bindings::bind_vet(module);
 }

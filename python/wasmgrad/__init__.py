@@ -2,7 +2,8 @@
 
 `train` runs a guest in a child process and returns what it trained; `Sandbox` runs any guest; `Trainer` and
 `Dataset` use the training host from NumPy arrays, without WebAssembly. `compile` makes one WebAssembly module of a
-model, and `load` runs such a module. Every failure is an `Error`.
+model, and `load` runs such a module. `add_to_linker` gives a guest in wasmtime the same imports. Every failure is an
+`Error`.
 
 Importing the package is cheap: the native core, NumPy, torch and TVM are loaded when first needed.
 """
@@ -37,6 +38,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import models
+    from ._engines._wasmtime_host import add_to_linker
     from ._graph import GraphModule, load
     from ._tensorboard import TensorBoardLog
     from ._toolchain import build_guest, new_guest
@@ -71,6 +73,7 @@ __all__ = [
     "Unsupported",
     "Usage",
     "__version__",
+    "add_to_linker",
     "build_guest",
     "compile",
     "load",
@@ -85,6 +88,7 @@ _LAZY = {
     "GraphModule": "._graph",
     "TensorBoardLog": "._tensorboard",
     "Trainer": "._trainer",
+    "add_to_linker": "._engines._wasmtime_host",
     "build_guest": "._toolchain",
     "compile": ".compiler",
     "load": "._graph",

@@ -54,7 +54,7 @@ def model(
     seed: Annotated[int, typer.Option(help="Of the initial weights.")] = 0,
     list_all: Annotated[bool, typer.Option("--list", help="List the registry.")] = False,
 ) -> None:
-    """Write a model of the registry as a TorchScript file."""
+    """Write a model of the registry as a TorchScript file, or as a torch.export program if FILE ends in .pt2."""
     from . import models
     from ._files import write_atomic
 
@@ -67,24 +67,29 @@ def model(
     if name is None:
         raise InvalidArgument(f"model: a NAME is needed; the registry holds {', '.join(models.names())}")
     path = Path(f"{name}.pt") if output is None else output
-    archive = models.build(name, seed)
+    archive = models.build(name, seed, exported=path.suffix == ".pt2")
     write_atomic(path, archive)
     print(f"{path}: {len(archive):,} bytes")
 
 
 @guest_app.command("new")
-def guest_new(folder: Annotated[Path, typer.Argument(metavar="NAME", help="Directory to make.")]) -> None:
+def guest_new(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Directory to make.")],
+    language: Annotated[
+        str, typer.Option(metavar="NAME", help="Of its source: c, cpp, rust or assemblyscript.")
+    ] = "cpp",
+) -> None:
     """Make a directory with a small guest to start from."""
     from ._toolchain import new_guest
 
-    for file in new_guest(folder):
+    for file in new_guest(folder, language):
         print(file)
     print(f"build it with: wasmgrad guest build {folder}")
 
 
 @guest_app.command("build")
 def guest_build(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory with C or C++ sources.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory with its sources.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="The wasm file.  [default: DIR/<its name>.wasm]"),
@@ -107,6 +112,7 @@ def guest_run(
     model_file: ModelOption = None,
     env: EnvOption = None,
     time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="End the guest after this time.")] = 0,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="wasmedge or wasmtime.")] = "wasmedge",
 ) -> None:
     """Run any guest in the sandbox. Its exit code becomes this command's."""
     from ._options import Limits
@@ -119,6 +125,7 @@ def guest_run(
         models=pairs("--model", model_file),
         env=pairs("--env", env),
         limits=Limits(wall_seconds=time_limit),
+        engine=engine,
     )
 
     def show(event: object) -> None:

@@ -21,6 +21,8 @@ __all__ = ["Collector", "Sandbox", "configure", "execute", "train"]
 
 StrPath = str | os.PathLike[str]
 
+_GUEST_ENGINES = ("wasmedge", "wasmtime")
+
 
 def configure(
     guest: StrPath,
@@ -89,6 +91,7 @@ class Collector:
             case "initial":
                 self.initial = Metrics.from_event(event)
             case "epoch":
+                self.trained = True
                 self.epochs.append(EpochMetrics.from_event(event))
             case "steps":
                 self.trained = True
@@ -167,8 +170,8 @@ def train(
         and `mnist-cnn` where `models` names no other. `args` follow the guest's name, `env` is its whole
         environment.
     dirs: directories the guest may use, each "HOST:GUEST" or "HOST:GUEST:ro".
-    models: name -> TorchScript file, for guests that ask by name; `default_model` is for guests whose import
-        has no name.
+    models: name -> model file (TorchScript or torch.export), for guests that ask by name; `default_model` is
+        for guests whose import has no name.
     output: where the trained model is saved. The result holds its bytes either way.
     checkpoint: written after every epoch and when interrupted; `resume` restores one before the first step.
     isolate: run in a child process, where a crash or a limit cannot touch this one. Without it the guest's
@@ -238,7 +241,7 @@ def train(
 class Sandbox:
     """Any guest, with what it may use. Nothing runs before `run`, and every run starts afresh.
 
-    The arguments are those of `train`.
+    engine: "wasmedge", or "wasmtime", which always runs in this process. The other arguments are those of `train`.
     """
 
     def __init__(
@@ -253,8 +256,12 @@ class Sandbox:
         limits: Limits | None = None,
         interpret: bool = False,
         isolate: bool = True,
+        engine: str = "wasmedge",
     ) -> None:
+        if engine not in _GUEST_ENGINES:
+            raise InvalidArgument(f"engine {engine!r}: expected one of {', '.join(_GUEST_ENGINES)}")
         self._isolate = isolate
+        self._engine = engine
         self._config = configure(
             guest,
             args=args,
@@ -273,7 +280,12 @@ class Sandbox:
         module. A non-zero exit code is a result. `Interrupted` after Ctrl-C.
         """
         collector = Collector(on_event)
-        code = execute(self._config, collector, isolate=self._isolate)
+        if self._engine == "wasmtime":
+            from ._engines._wasmtime_host import run
+
+            code = run(self._config, collector)
+        else:
+            code = execute(self._config, collector, isolate=self._isolate)
         return GuestResult(
             exit_code=code,
             stdout=collector.text("stdout"),
