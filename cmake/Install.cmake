@@ -11,7 +11,7 @@ if(SKBUILD)
   set(_plugin wasmgrad/lib/wasmedge)
   set(_guests wasmgrad/guests)
   set(_graph_runtime wasmgrad/graph_runtime)
-  set(_sdk wasmgrad/sdk/include)
+  set(_sdk wasmgrad/sdk)
 else()
   set(_bin "${CMAKE_INSTALL_BINDIR}")
   # Not in the library directory itself: these libraries must not hide the system's.
@@ -19,7 +19,7 @@ else()
   set(_plugin "${CMAKE_INSTALL_LIBDIR}/wasmedge")
   set(_guests "${CMAKE_INSTALL_DATADIR}/wasmgrad/guests")
   set(_graph_runtime "${CMAKE_INSTALL_DATADIR}/wasmgrad/graph_runtime")
-  set(_sdk "${CMAKE_INSTALL_DATADIR}/wasmgrad/sdk/include")
+  set(_sdk "${CMAKE_INSTALL_DATADIR}/wasmgrad/sdk")
 endif()
 
 # Installs a program, plugin or Python extension, with run-time paths to WasmEdge and libtorch.
@@ -49,6 +49,10 @@ _wasmgrad_install_runtime(wasmgrad-train "${_bin}")
 _wasmgrad_install_runtime(wasmgrad-worker "${_bin}")
 _wasmgrad_install_runtime(wasm-graphruntime "${_bin}")
 _wasmgrad_install_runtime(wasmgradPlugin "${_plugin}")
+_wasmgrad_install_runtime(wasmgradPluginWasiNN "${_plugin}")
+if(TARGET wasmgradPluginWasiNN)
+  set_property(TARGET wasmgradPluginWasiNN APPEND PROPERTY INSTALL_RPATH "$ORIGIN")
+endif()
 
 if(WASMGRAD_WASMEDGE_PREFIX)
   # A wheel cannot hold the symbolic link libwasmedge.so, and nothing links against a wheel.
@@ -65,10 +69,11 @@ if(WASMGRAD_BUILD_GUESTS)
   install(DIRECTORY "${PROJECT_BINARY_DIR}/graph_runtime/" DESTINATION "${_graph_runtime}" FILES_MATCHING PATTERN "*.a")
 endif()
 install(DIRECTORY guests/js guests/web DESTINATION "${_guests}")
-install(DIRECTORY guests/sdk/include/ DESTINATION "${_sdk}")
+install(DIRECTORY guests/sdk/include guests/sdk/rust guests/sdk/assemblyscript DESTINATION "${_sdk}"
+        PATTERN target EXCLUDE PATTERN Cargo.lock EXCLUDE PATTERN node_modules EXCLUDE)
 
 if(SKBUILD)
-  # What the command `wasmgrad` works with: the template of new guests, and the data of the default run.
+  # What the command `wasmgrad` works with: the templates of new guests, and the data of the default run.
   install(DIRECTORY guests/template DESTINATION wasmgrad/guests)
   install(DIRECTORY data/mnist DESTINATION wasmgrad/data)
   install(DIRECTORY data/imagenet DESTINATION wasmgrad/data)

@@ -6,6 +6,13 @@
 # makes ${PROJECT_BINARY_DIR}/guests/<NAME>.wasm and the target wasmgrad_guest_<NAME>, part of the default build. The property
 # WASMGRAD_GUEST_FILE of the target is the path of the .wasm file.
 #
+#   wasmgrad_add_rust_guest(NAME DIRECTORY <dir>)
+#   wasmgrad_add_assemblyscript_guest(NAME DIRECTORY <dir> SOURCES <file>...)
+#
+# do the same with the Cargo package of that name in a directory, and with AssemblyScript files there, the first of which starts.
+# They are left out where there is no tool chain for the language, unless WASMGRAD_REQUIRE_GUEST_LANGUAGES is on: then that is an
+# error.
+#
 #   wasmgrad_add_wasm_library(NAME OUTPUT <file> SOURCES <file>... [OPTIONS <compiler option>...])
 #
 # makes the static library <file> and the target wasmgrad_wasm_<NAME>, part of the default build.
@@ -111,6 +118,105 @@ function(wasmgrad_add_guest name)
     VERBATIM)
   add_custom_target(wasmgrad_guest_${name} ALL DEPENDS "${output}")
   set_target_properties(wasmgrad_guest_${name} PROPERTIES WASMGRAD_GUEST_FILE "${output}")
+endfunction()
+
+# Says that guests in `language` cannot be built, and what to install.
+function(_wasmgrad_no_tool_chain language advice)
+  if(WASMGRAD_REQUIRE_GUEST_LANGUAGES)
+    message(FATAL_ERROR "No tool chain compiles ${language} guests: ${advice}, or turn WASMGRAD_REQUIRE_GUEST_LANGUAGES off.")
+  endif()
+  message(STATUS "${language} guests are left out: ${advice}")
+endfunction()
+
+# Sets the cache variables WASMGRAD_RUSTC (which has its cargo beside it), WASMGRAD_RUST_TARGET and WASMGRAD_RUST_LINKER to the
+# first rustc on the path that has the standard library for WASI.
+function(_wasmgrad_find_rust)
+  if(WASMGRAD_RUSTC)
+    return()
+  endif()
+  find_program(WASMGRAD_RUST_LINKER NAMES rust-lld wasm-ld)
+  string(REPLACE ":" ";" directories "$ENV{PATH}")
+  foreach(directory IN LISTS directories)
+    if(NOT WASMGRAD_RUST_LINKER OR NOT EXISTS "${directory}/rustc" OR NOT EXISTS "${directory}/cargo")
+      continue()
+    endif()
+    foreach(target wasm32-wasip1 wasm32-wasi)
+      execute_process(
+        COMMAND "${directory}/rustc" --print target-libdir --target ${target}
+        OUTPUT_VARIABLE library
+        OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+      if(library AND EXISTS "${library}")
+        message(STATUS "Rust tool chain: ${directory}/rustc --target ${target}")
+        set(WASMGRAD_RUSTC "${directory}/rustc" CACHE FILEPATH "Rust compiler with the standard library for WASI")
+        set(WASMGRAD_RUST_TARGET "${target}" CACHE STRING "Its name for WASI")
+        return()
+      endif()
+    endforeach()
+  endforeach()
+endfunction()
+
+# The target of a guest that was compiled to `file`.
+function(_wasmgrad_add_guest_target name file)
+  set(output "${PROJECT_BINARY_DIR}/guests/${name}.wasm")
+  add_custom_command(
+    OUTPUT "${output}"
+    COMMAND "${CMAKE_COMMAND}" -E copy "${file}" "${output}"
+    DEPENDS "${file}"
+    VERBATIM)
+  add_custom_target(wasmgrad_guest_${name} ALL DEPENDS "${output}")
+  set_target_properties(wasmgrad_guest_${name} PROPERTIES WASMGRAD_GUEST_FILE "${output}")
+endfunction()
+
+function(wasmgrad_add_rust_guest name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "DIRECTORY" "")
+  _wasmgrad_find_rust()
+  if(NOT WASMGRAD_RUSTC)
+    _wasmgrad_no_tool_chain(Rust "install cargo and rustc with the standard library for wasm32-wasi, and lld (on Debian: cargo, "
+                            "rustc, libstd-rust-dev-wasm32 and lld)")
+    return()
+  endif()
+  cmake_path(ABSOLUTE_PATH arg_DIRECTORY)
+  cmake_path(GET WASMGRAD_RUSTC PARENT_PATH rust_directory)
+  string(TOUPPER "CARGO_TARGET_${WASMGRAD_RUST_TARGET}_LINKER" linker)
+  string(REPLACE "-" "_" linker "${linker}")
+  set(target_directory "${CMAKE_CURRENT_BINARY_DIR}/cargo")
+  set(built "${target_directory}/${WASMGRAD_RUST_TARGET}/release/${name}")
+  add_custom_command(
+    OUTPUT "${built}.wasm"
+    COMMAND "${CMAKE_COMMAND}" -E env "RUSTC=${WASMGRAD_RUSTC}" "${linker}=${WASMGRAD_RUST_LINKER}" "${rust_directory}/cargo"
+            build --quiet --release --offline --locked --target ${WASMGRAD_RUST_TARGET} --target-dir "${target_directory}"
+            --manifest-path "${arg_DIRECTORY}/Cargo.toml"
+    DEPENDS "${arg_DIRECTORY}/Cargo.toml"
+    DEPFILE "${built}.d"
+    COMMENT "Compiling guest ${name}.wasm with cargo"
+    VERBATIM)
+  _wasmgrad_add_guest_target(${name} "${built}.wasm")
+endfunction()
+
+function(wasmgrad_add_assemblyscript_guest name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "DIRECTORY" "SOURCES")
+  find_program(WASMGRAD_ASC NAMES asc)
+  if(NOT WASMGRAD_ASC)
+    _wasmgrad_no_tool_chain(AssemblyScript "install Node.js and its package assemblyscript, so that asc is on the path")
+    return()
+  endif()
+  cmake_path(ABSOLUTE_PATH arg_DIRECTORY)
+  set(sdk "${PROJECT_SOURCE_DIR}/guests/sdk/assemblyscript")
+  set(output "${CMAKE_CURRENT_BINARY_DIR}/${name}.dir/main.wasm")
+  list(GET arg_SOURCES 0 main)
+  list(TRANSFORM arg_SOURCES PREPEND "${arg_DIRECTORY}/")
+  foreach(module IN ITEMS dataset index model options result sys tensor trainer wasi)
+    list(APPEND arg_SOURCES "${sdk}/wasmgrad/${module}.ts")
+  endforeach()
+  add_custom_command(
+    OUTPUT "${output}"
+    COMMAND "${WASMGRAD_ASC}" ${main} -O3 --path "${sdk}" --exportStart _start --use abort=~lib/wasmgrad/wasi/abort
+            --outFile "${output}"
+    DEPENDS ${arg_SOURCES}
+    WORKING_DIRECTORY "${arg_DIRECTORY}"
+    COMMENT "Compiling guest ${name}.wasm with asc"
+    VERBATIM)
+  _wasmgrad_add_guest_target(${name} "${output}")
 endfunction()
 
 function(wasmgrad_add_wasm_library name)

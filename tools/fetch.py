@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetches one thing that the native build needs and prints where it is: `fetch.py DEPENDENCY`.
+"""Fetches one thing that the build needs and prints where it is: `fetch.py DEPENDENCY`.
 
 Standard library only, so that it runs before anything is installed. It must not know what the build does with it.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from deps import headers, wasmedge
+from deps import headers, npm, wasmedge
 from deps.report import FetchError
 
 PREFIXES = {
@@ -17,6 +17,7 @@ PREFIXES = {
     "headers": headers.cxx_prefix,
     "picture-decoders": headers.decoder_prefix,
     "python-headers": headers.python_prefix,
+    "assemblyscript": npm.assemblyscript_prefix,
 }
 
 

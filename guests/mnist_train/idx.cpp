@@ -45,7 +45,8 @@ IdxFile::IdxFile(std::string path, const char* what, std::span<const std::uint32
   const auto file_bytes = static_cast<std::uint64_t>(status.st_size);
 
   const std::size_t rank = 1 + sample_shape.size();
-  std::vector<std::uint8_t> header(4 * (1 + rank));
+  header_bytes_ = static_cast<std::uint32_t>(4 * (1 + rank));
+  std::vector<std::uint8_t> header(header_bytes_);
   if (file_bytes < header.size()) {
     fail("%s: truncated: expected an IDX header of %zu bytes, found a file of %llu bytes", path_.c_str(),
          header.size(), static_cast<unsigned long long>(file_bytes));
@@ -89,6 +90,13 @@ void IdxFile::read(std::span<std::uint8_t> destination) {
   if (got == destination.size()) return;
   fail("%s: cannot be read: expected %zu more bytes, found %zu%s%s", path_.c_str(), destination.size(), got,
        std::ferror(file_.get()) ? ": " : "", std::ferror(file_.get()) ? std::strerror(errno) : "");
+}
+
+void IdxFile::seek(std::uint32_t sample) {
+  const long long offset = header_bytes_ + static_cast<long long>(sample) * sample_bytes_;
+  if (fseeko(file_.get(), offset, SEEK_SET) != 0) {
+    fail("%s: cannot be read from byte %lld on: %s", path_.c_str(), offset, std::strerror(errno));
+  }
 }
 
 }  // namespace mnist

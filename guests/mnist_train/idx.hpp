@@ -27,6 +27,8 @@ class IdxFile {
 
   /// Fills `destination` with the next bytes of the file.
   void read(std::span<std::uint8_t> destination);
+  /// Makes `sample`, counted from 0, the next one.
+  void seek(std::uint32_t sample);
 
  private:
   struct Close {
@@ -39,6 +41,7 @@ class IdxFile {
   std::unique_ptr<std::FILE, Close> file_;
   std::uint32_t samples_ = 0;
   std::uint32_t sample_bytes_ = 1;
+  std::uint32_t header_bytes_;
 };
 
 }  // namespace mnist

@@ -130,7 +130,7 @@ def run(
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .wasm, .onnx or .pt file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .wasm, .onnx, .pt or .pt2 file.")],
     json: JsonOption = False,
 ) -> None:
     """Say what a model file holds: inputs, outputs, operators, parameters, FLOPs, memory."""

@@ -34,7 +34,7 @@ def test_compiler_s_words_are_passed_on(tmp_path: Path) -> None:
 
 
 def test_directory_without_sources_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(wasmgrad.InvalidArgument, match="holds no C or C"):
+    with pytest.raises(wasmgrad.InvalidArgument, match="holds no source of a guest"):
         wasmgrad.build_guest(tmp_path)
 
 

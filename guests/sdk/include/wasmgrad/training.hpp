@@ -8,12 +8,10 @@
 #include <cstdint>
 #include <initializer_list>
 #include <ranges>
-#include <span>
-#include <string>
 #include <string_view>
 #include <type_traits>
 
-#include "wasmgrad/fail.hpp"
+#include "wasmgrad/tensor_view.hpp"
 #include "wasmgrad/training.h"
 
 namespace wasmgrad {
@@ -44,11 +42,6 @@ enum class Loss : std::uint32_t {
   bce_with_logits = WASMGRAD_BCE_WITH_LOGITS,
 };
 
-/// An IEEE half-precision number, as its bits.
-struct Half {
-  std::uint16_t bits;
-};
-
 /// The element types that cross to the host, by C++ type.
 template <class T>
 inline constexpr bool is_element =
@@ -67,62 +60,32 @@ consteval DType dtype_of() {
 
 /// A shaped view of elements that the guest owns: they must outlive the tensor. A tensor that exists is
 /// consistent.
-class Tensor {
+class Tensor : public TensorView {
  public:
-  static constexpr std::size_t kMaxRank = 16;
-
   /// `data` holds the elements in row-major order; the first dimension of `shape` counts samples. Containers
   /// that are about to be destroyed do not compile. Ends the guest with a sentence when the shape does not
   /// describe exactly `data`.
-  template <std::ranges::contiguous_range Range>
-    requires(std::ranges::sized_range<Range> && std::ranges::borrowed_range<Range> &&
-             is_element<std::ranges::range_value_t<Range>>)
+  template <element_range Range>
+    requires is_element<std::ranges::range_value_t<Range>>
   Tensor(Range&& data, std::initializer_list<std::uint32_t> shape, std::string_view name = {})
-      : name_(name),
-        data_(std::ranges::data(data)),
-        bytes_(std::ranges::size(data) * sizeof(std::ranges::range_value_t<Range>)),
-        dtype_(dtype_of<std::ranges::range_value_t<Range>>()),
-        rank_(shape.size()) {
-    if (rank_ == 0 || rank_ > kMaxRank)
-      fail("tensor '%s': a shape has 1 to %zu dimensions, not %zu", name_.c_str(), kMaxRank, rank_);
-    std::uint64_t elements = 1;
-    bool overflow = false;
-    std::size_t axis = 0;
-    for (std::uint32_t dim : shape) {
-      dims_[axis++] = dim;
-      overflow = overflow || __builtin_mul_overflow(elements, std::uint64_t{dim}, &elements);
-    }
-    const std::size_t given = std::ranges::size(data);
-    if (overflow) fail("tensor '%s': the number of elements its shape describes overflows", name_.c_str());
-    if (elements != given) {
-      fail("tensor '%s': its shape describes %llu elements, but %zu were given", name_.c_str(),
-           static_cast<unsigned long long>(elements), given);
-    }
-  }
+      : TensorView(data, {shape.begin(), shape.size()}, name),
+        dtype_(dtype_of<std::ranges::range_value_t<Range>>()) {}
 
-  [[nodiscard]] std::uint32_t samples() const noexcept { return dims_[0]; }
-  [[nodiscard]] std::span<const std::uint32_t> shape() const noexcept { return {dims_.data(), rank_}; }
   [[nodiscard]] DType dtype() const noexcept { return dtype_; }
-  [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
   /// The record the host reads. It points into this tensor.
   [[nodiscard]] wasmgrad_tensor record() const noexcept {
-    return {data_,
-            static_cast<std::uint32_t>(bytes_),
-            dims_.data(),
-            static_cast<std::uint32_t>(rank_ * sizeof(std::uint32_t)),
+    return {data(),
+            static_cast<std::uint32_t>(bytes()),
+            shape().data(),
+            static_cast<std::uint32_t>(shape().size_bytes()),
             static_cast<std::uint8_t>(dtype_),
-            name_.data(),
-            static_cast<std::uint32_t>(name_.size())};
+            name().data(),
+            static_cast<std::uint32_t>(name().size())};
   }
 
  private:
-  std::string name_;
-  const void* data_;
-  std::size_t bytes_;
   DType dtype_;
-  std::size_t rank_;
-  std::array<std::uint32_t, kMaxRank> dims_{};
 };
 
 /// Inputs [N, ...] and what the model should make of them: classes [N] for the cross-entropies, else the

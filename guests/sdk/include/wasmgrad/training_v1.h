@@ -79,7 +79,8 @@ typedef struct wasmgrad_tensor_record {
 } wasmgrad_tensor_record;
 
 /* A tensor with a name. A list of tensors is matched with a model's arguments or outputs by name; when no
- * tensor of the list has a name, by position. Names are UTF-8, not terminated, of at most 1024 bytes. */
+ * tensor of the list has a name, by position: all have one, or none. Names are UTF-8, not terminated, of at
+ * most 1024 bytes; a list of more than 1024 tensors is WASMGRAD_TOO_LARGE. */
 typedef struct wasmgrad_named_tensor {
   const char* name;
   uint32_t name_bytes;
@@ -189,7 +190,8 @@ uint32_t wasmgrad_trainer_backward(wasmgrad_trainer trainer, const wasmgrad_name
                                    uint32_t n_inputs, const wasmgrad_named_tensor* targets,
                                    uint32_t n_targets, wasmgrad_metrics* metrics);
 
-/* One optimizer step with the mean of the gradients that backward() added since the last one; clears them. */
+/* One optimizer step with the mean of the gradients that backward() added since the last one; clears them.
+ * Without any it is WASMGRAD_INVALID_ARGUMENT. */
 WASMGRAD_IMPORT("trainer_apply") uint32_t wasmgrad_trainer_apply(wasmgrad_trainer trainer);
 
 /* Loss and accuracy in evaluation mode. */
@@ -210,7 +212,8 @@ uint32_t wasmgrad_trainer_output(wasmgrad_trainer trainer, uint32_t index, wasmg
 
 /* Changes a hyper-parameter from the next step on: "learning_rate", "weight_decay", "momentum", "beta1",
  * "beta2", "epsilon", "alpha", "clip_norm", "clip_value" (the last two: 0 turns them off). A learning rate
- * that was set replaces the base rate, which the schedule still scales. What the owner decided stays. */
+ * that was set replaces the base rate, which the schedule still scales. An unknown key is WASMGRAD_NOT_FOUND;
+ * one that the owner decided is WASMGRAD_UNSUPPORTED_OPERATION, and stays. */
 WASMGRAD_IMPORT("trainer_set")
 uint32_t wasmgrad_trainer_set(wasmgrad_trainer trainer, const char* key, uint32_t key_bytes, double value);
 
@@ -234,7 +237,9 @@ uint32_t wasmgrad_trainer_gradients(wasmgrad_trainer trainer, float* buffer, uin
 WASMGRAD_IMPORT("trainer_set_gradients")
 uint32_t wasmgrad_trainer_set_gradients(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
 
-/* The trainer's whole state (parameters, buffers, optimizer, counters) as a safetensors file. */
+/* The trainer's whole state (parameters, buffers, optimizer, counters) as a safetensors file. Gradients that
+ * were not applied are no part of it: while there are any it is WASMGRAD_INVALID_ARGUMENT, as are fit and
+ * epoch. */
 WASMGRAD_IMPORT("trainer_checkpoint")
 uint32_t wasmgrad_trainer_checkpoint(wasmgrad_trainer trainer, void* buffer, uint32_t buffer_bytes,
                                      uint32_t* written);

@@ -1,0 +1,8 @@
+// Train neural networks from inside a WebAssembly sandbox: models, datasets and trainers that live on the host, and the
+// guest's own training loop.
+export { Errno, Result, Status, lastError } from "./result";
+export { Tensor, Type } from "./tensor";
+export { EarlyStopping, Input, Loss, Optimizer, Schedule, TrainerOptions } from "./options";
+export { Encoding, Model } from "./model";
+export { Dataset } from "./dataset";
+export { FitReport, Metrics, Output, Trainer } from "./trainer";

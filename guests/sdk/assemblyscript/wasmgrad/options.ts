@@ -1,0 +1,235 @@
+// The options of a trainer, and the JSON text that the host reads. What is not set is left out: the host has the defaults
+// (docs/training-abi.md#options) and judges the values.
+
+function quoted(text: string): string {
+  let json = '"';
+  for (let i = 0; i < text.length; ++i) {
+    const unit = text.charCodeAt(i);
+    if (unit == 0x22 || unit == 0x5c) {
+      json += "\\" + text.charAt(i);
+    } else if (unit < 0x20) {
+      json += "\\u00" + (unit < 0x10 ? "0" : "") + unit.toString(16);
+    } else {
+      json += text.charAt(i);
+    }
+  }
+  return json + '"';
+}
+
+/** An object that is written member by member. */
+class JsonObject {
+  private members: string = "";
+
+  protected put(key: string, json: string): void {
+    this.members += (this.members.length == 0 ? "{" : ",") + quoted(key) + ":" + json;
+  }
+
+  toJson(): string {
+    return this.members.length == 0 ? "{}" : this.members + "}";
+  }
+}
+
+/** How parameters are updated: "adam", "adamw", "rmsprop" or "sgd". Every method returns the object itself. */
+export class Optimizer extends JsonObject {
+  constructor(name: string) {
+    super();
+    this.put("name", quoted(name));
+  }
+
+  learningRate(value: f64): this {
+    this.put("learning_rate", value.toString());
+    return this;
+  }
+  weightDecay(value: f64): this {
+    this.put("weight_decay", value.toString());
+    return this;
+  }
+  /** Of adam and adamw. */
+  betas(first: f64, second: f64): this {
+    this.put("beta1", first.toString());
+    this.put("beta2", second.toString());
+    return this;
+  }
+  /** Of adam, adamw and rmsprop. */
+  epsilon(value: f64): this {
+    this.put("epsilon", value.toString());
+    return this;
+  }
+  /** Of sgd and rmsprop. */
+  momentum(value: f64): this {
+    this.put("momentum", value.toString());
+    return this;
+  }
+  /** Of sgd with momentum. */
+  nesterov(value: bool): this {
+    this.put("nesterov", value.toString());
+    return this;
+  }
+  /** Smoothing of rmsprop. */
+  alpha(value: f64): this {
+    this.put("alpha", value.toString());
+    return this;
+  }
+}
+
+/** The loss of an output: "cross_entropy", "mse", ... */
+export class Loss extends JsonObject {
+  constructor(name: string) {
+    super();
+    this.put("name", quoted(name));
+  }
+
+  weight(value: f64): this {
+    this.put("weight", value.toString());
+    return this;
+  }
+}
+
+/** The learning rate over time: "constant", "step" or "cosine". */
+export class Schedule extends JsonObject {
+  constructor(name: string) {
+    super();
+    this.put("name", quoted(name));
+  }
+
+  warmupEpochs(value: u32): this {
+    this.put("warmup_epochs", value.toString());
+    return this;
+  }
+  /** step: epochs between two steps, and the factor of each. */
+  steps(epochs: u32, gamma: f64): this {
+    this.put("step_epochs", epochs.toString());
+    this.put("gamma", gamma.toString());
+    return this;
+  }
+  /** cosine: the factor reached at the end. */
+  minimumFactor(value: f64): this {
+    this.put("minimum_factor", value.toString());
+    return this;
+  }
+}
+
+/** When Trainer.fit ends before its last epoch: after `patience` epochs without an improvement by `minDelta`. */
+export class EarlyStopping extends JsonObject {
+  constructor(patience: u32, minDelta: f64 = 0) {
+    super();
+    this.put("patience", patience.toString());
+    this.put("min_delta", minDelta.toString());
+  }
+}
+
+/** An input becomes x * scale + offset. */
+export class Input extends JsonObject {
+  constructor(scale: f64, offset: f64 = 0) {
+    super();
+    this.put("scale", scale.toString());
+    this.put("offset", offset.toString());
+  }
+}
+
+class Members extends JsonObject {
+  set(key: string, json: string): void {
+    this.put(key, json);
+  }
+}
+
+/** Everything that a trainer can be told. Every method returns the object itself; call each at most once. */
+export class TrainerOptions extends JsonObject {
+  private losses: Members | null = null;
+  private inputs: Members | null = null;
+
+  optimizer(value: Optimizer): this {
+    this.put("optimizer", value.toJson());
+    return this;
+  }
+  /** The loss of a model with one output; "model" when it returns its loss itself. */
+  loss(name: string): this {
+    this.put("loss", quoted(name));
+    return this;
+  }
+  /** The loss of one output, by its name or position; once for each output that counts. */
+  lossOf(output: string, loss: Loss): this {
+    let losses = this.losses;
+    if (losses === null) losses = this.losses = new Members();
+    losses.set(output, loss.toJson());
+    return this;
+  }
+  /** What happens to an input, by its name or position, before the model sees it. */
+  input(name: string, value: Input): this {
+    let inputs = this.inputs;
+    if (inputs === null) inputs = this.inputs = new Members();
+    inputs.set(name, value.toJson());
+    return this;
+  }
+  schedule(value: Schedule): this {
+    this.put("schedule", value.toJson());
+    return this;
+  }
+  /** What schedules count with. */
+  epochs(value: u32): this {
+    this.put("epochs", value.toString());
+    return this;
+  }
+  batchSize(value: u32): this {
+    this.put("batch_size", value.toString());
+    return this;
+  }
+  /** Batches in an epoch, in place of all. */
+  batchesPerEpoch(value: u32): this {
+    this.put("batches_per_epoch", value.toString());
+    return this;
+  }
+  /** Whether each epoch has a new order. */
+  shuffle(value: bool): this {
+    this.put("shuffle", value.toString());
+    return this;
+  }
+  /** Of order and dropout. */
+  seed(value: u64): this {
+    this.put("seed", value.toString());
+    return this;
+  }
+  /** Threads on the host; 0: all. */
+  threads(value: u32): this {
+    this.put("threads", value.toString());
+    return this;
+  }
+  /** Batches in an optimizer step. */
+  accumulate(value: u32): this {
+    this.put("accumulate", value.toString());
+    return this;
+  }
+  /** Largest L2 norm of all gradients together. */
+  clipNorm(value: f64): this {
+    this.put("clip_norm", value.toString());
+    return this;
+  }
+  /** Largest absolute gradient element. */
+  clipValue(value: f64): this {
+    this.put("clip_value", value.toString());
+    return this;
+  }
+  /** k of the second accuracy. */
+  topK(value: u32): this {
+    this.put("top_k", value.toString());
+    return this;
+  }
+  earlyStopping(value: EarlyStopping): this {
+    this.put("early_stopping", value.toJson());
+    return this;
+  }
+  /** Patterns of the names of parameters that are not trained, such as "features.*". */
+  freeze(patterns: string[]): this {
+    this.put("freeze", "[" + patterns.map<string>((pattern) => quoted(pattern)).join(",") + "]");
+    return this;
+  }
+
+  toJson(): string {
+    const losses = this.losses;
+    const inputs = this.inputs;
+    if (losses !== null) this.put("loss", losses.toJson());
+    if (inputs !== null) this.put("inputs", inputs.toJson());
+    this.losses = this.inputs = null;
+    return super.toJson();
+  }
+}

@@ -1,0 +1,87 @@
+//! Why a call failed.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::sys;
+
+pub(crate) const SUCCESS: u32 = 0;
+
+/// The kinds of failure; the numbers are those of wasi-nn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Errno {
+    /// Out of range, contradicts another argument, or no such handle.
+    InvalidArgument = 1,
+    /// Bytes are not in the format they should be in.
+    InvalidEncoding = 2,
+    /// A time limit was reached.
+    Timeout = 3,
+    /// The operation itself failed: the loss is not finite, out of memory, ...
+    RuntimeError = 4,
+    /// Well formed, but this host cannot do it.
+    UnsupportedOperation = 5,
+    /// A limit of the owner would be exceeded.
+    TooLarge = 6,
+    /// A named thing does not exist.
+    NotFound = 7,
+    /// The model is not one that may run here.
+    Security = 8,
+    /// Anything else.
+    Unknown = 9,
+    /// The owner asked to stop: save what matters and return from main.
+    Interrupted = 10,
+}
+
+impl Errno {
+    fn of(code: u32) -> Self {
+        match code {
+            1 => Self::InvalidArgument,
+            2 => Self::InvalidEncoding,
+            3 => Self::Timeout,
+            4 => Self::RuntimeError,
+            5 => Self::UnsupportedOperation,
+            6 => Self::TooLarge,
+            7 => Self::NotFound,
+            8 => Self::Security,
+            10 => Self::Interrupted,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A failure: its kind, and the host's sentence about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// The kind.
+    pub errno: Errno,
+    /// What was wrong, where, and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::error::Error for Error {}
+
+/// A value, or why there is none.
+pub type Result<T> = core::result::Result<T, Error>;
+
+/// The sentence behind the last call that failed; empty before the first.
+#[must_use]
+pub fn last_error() -> String {
+    let sentence = sys::last_error().unwrap_or_default();
+    String::from_utf8_lossy(&sentence).into_owned()
+}
+
+/// What an import returned, as a result.
+pub(crate) fn check(code: u32) -> Result<()> {
+    if code == SUCCESS {
+        return Ok(());
+    }
+    Err(Error { errno: Errno::of(code), message: last_error() })
+}

@@ -1,0 +1,47 @@
+// A complete training guest. It learns the mean of eight numbers: replace `makePoints` by your own data.
+//
+// The model it trains maps inputs [N, 8] to outputs [N, 1]: `wasmgrad model linear-regression -o model.pt`.
+import { Dataset, Model, Optimizer, Tensor, Trainer, TrainerOptions } from "wasmgrad";
+import { fixed, print } from "wasmgrad/wasi";
+
+const FEATURES: u32 = 8;
+
+let state: u64 = 1;
+
+/** Uniform in [0, 1). */
+function uniform(): f64 {
+  state += 0x9e3779b97f4a7c15;
+  let z = state;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return <f64>((z ^ (z >> 31)) >> 11) / <f64>(<u64>1 << 53);
+}
+
+/** Targets are the mean of the features plus a little noise. */
+function makePoints(count: u32): Dataset {
+  const inputs = new Float32Array(count * FEATURES);
+  const targets = new Float32Array(count);
+  for (let i: u32 = 0; i < count; ++i) {
+    let sum: f64 = 0;
+    for (let feature: u32 = 0; feature < FEATURES; ++feature) {
+      const x = 2 * uniform() - 1;
+      inputs[i * FEATURES + feature] = <f32>x;
+      sum += x;
+    }
+    targets[i] = <f32>(sum / FEATURES + 0.1 * uniform() - 0.05);
+  }
+  const points = Dataset.create().unwrap(); // as many append() calls as the data needs
+  points.append([Tensor.of(inputs, [count, FEATURES])], [Tensor.of(targets, [count, 1])]).expect();
+  return points;
+}
+
+const training = makePoints(2048);
+const test = makePoints(512);
+
+const model = Model.loadByName("model.pt").unwrap();
+const options = new TrainerOptions().optimizer(new Optimizer("adamw").learningRate(0.01)).loss("mse").batchSize(64);
+const trainer = Trainer.create(model, options).unwrap();
+for (let epoch = 1; epoch <= 10; ++epoch) {
+  const loss = trainer.epoch(training).unwrap().loss;
+  print(`epoch ${epoch}: training loss ${fixed(loss, 4)}, test loss ${fixed(trainer.evaluate(test).unwrap().loss, 4)}`);
+}

@@ -1,0 +1,78 @@
+/* A complete training guest. It learns the mean of eight numbers: replace `make_points` by your own data.
+ *
+ * The model it trains maps inputs [N, 8] to outputs [N, 1]: `wasmgrad model linear-regression -o model.pt`.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wasmgrad/training_v1.h"
+
+enum { FEATURES = 8, BLOCK = 256 };
+
+/* Ends the guest with the host's sentence unless the call succeeded. */
+static void check(uint32_t code) {
+  if (code == WASMGRAD_SUCCESS) return;
+  char sentence[1024];
+  uint32_t bytes = 0;
+  if (wasmgrad_last_error(sentence, sizeof sentence, &bytes) != WASMGRAD_SUCCESS) bytes = 0;
+  fprintf(stderr, "error: %.*s\n", (int)bytes, sentence);
+  exit(1);
+}
+
+/* Uniform in [0, 1). */
+static double uniform(uint64_t* state) {
+  uint64_t z = (*state += 0x9e3779b97f4a7c15);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
+}
+
+/* Targets are the mean of the features plus a little noise. Blocks of them reach the host through one small
+ * buffer; `count` is a multiple of BLOCK. */
+static wasmgrad_dataset make_points(uint32_t count, uint64_t* random) {
+  static float inputs[BLOCK][FEATURES], targets[BLOCK];
+  static const uint32_t input_dims[] = {BLOCK, FEATURES}, target_dims[] = {BLOCK, 1};
+  const wasmgrad_named_tensor input = {.tensor = {input_dims, 2, WASMGRAD_TYPE_F32, inputs, sizeof inputs}};
+  const wasmgrad_named_tensor target = {
+      .tensor = {target_dims, 2, WASMGRAD_TYPE_F32, targets, sizeof targets}};
+  wasmgrad_dataset points;
+  check(wasmgrad_dataset_create(&points));
+  for (uint32_t done = 0; done < count; done += BLOCK) {
+    for (uint32_t i = 0; i < BLOCK; ++i) {
+      double sum = 0;
+      for (uint32_t feature = 0; feature < FEATURES; ++feature) {
+        const double x = 2 * uniform(random) - 1;
+        inputs[i][feature] = (float)x;
+        sum += x;
+      }
+      targets[i] = (float)(sum / FEATURES + 0.1 * uniform(random) - 0.05);
+    }
+    check(wasmgrad_dataset_append(points, &input, 1, &target, 1));
+  }
+  return points;
+}
+
+int main(void) {
+  static const char name[] = "model.pt";
+  static const char options[] =
+      "{\"optimizer\": {\"name\": \"adamw\", \"learning_rate\": 0.01}, \"loss\": \"mse\", \"batch_size\": "
+      "64}";
+  uint64_t random = 1;
+  const wasmgrad_dataset training = make_points(2048, &random);
+  const wasmgrad_dataset test = make_points(512, &random);
+
+  wasmgrad_model model;
+  check(wasmgrad_model_load_by_name(name, strlen(name), WASMGRAD_TARGET_CPU, &model));
+  wasmgrad_trainer trainer;
+  check(wasmgrad_trainer_create(model, options, strlen(options), &trainer));
+  for (int epoch = 1; epoch <= 10; ++epoch) {
+    wasmgrad_metrics trained, judged;
+    check(wasmgrad_trainer_epoch(trainer, training, &trained));
+    check(wasmgrad_trainer_evaluate(trainer, test, &judged));
+    printf("epoch %d: training loss %.4f, test loss %.4f\n", epoch, trained.loss, judged.loss);
+    fflush(stdout);
+  }
+  return 0; /* what is still open on the host is closed */
+}

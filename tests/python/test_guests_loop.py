@@ -1,0 +1,221 @@
+"""Guests that own their training loop: one program in every language of the SDK, with one result."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import wasmgrad
+
+ROOT = Path(__file__).resolve().parents[2]
+LANGUAGES = ("cpp", "c", "rust", "assemblyscript")
+EPOCH = re.compile(
+    r"epoch (\d+): training loss [\d.]+, validation loss [\d.]+, validation accuracy [\d.]+, learning rate ([\d.]+)"
+)
+
+Build = Callable[[str], Path]
+
+
+def build(folder: Path, output: Path) -> Path:
+    """The guest in `folder`, compiled. Left out without its tool chain, but not in continuous integration."""
+    try:
+        return wasmgrad.build_guest(folder, output)
+    except wasmgrad.NotFound as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(missing.message)
+
+
+@pytest.fixture(scope="session")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """The MNIST example in a language, compiled once a session."""
+    built: dict[str, Path] = {}
+
+    def get(language: str) -> Path:
+        if language not in built:
+            folder = tmp_path_factory.mktemp(language)
+            sources = ROOT / "guests" / f"mnist_loop_{language.replace('assemblyscript', 'as')}"
+            if language == "cpp":  # the reader of IDX files is another guest's
+                shutil.copytree(ROOT / "guests/mnist_train", folder / "mnist_train")
+                sources = Path(shutil.copytree(sources, folder / "loop"))
+                (sources / "idx.cpp").write_text('#include "../mnist_train/idx.cpp"\n')
+            built[language] = build(sources, folder / "loop.wasm")
+        return built[language]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "mlp.pt"
+    path.write_bytes(wasmgrad.models.build("mlp"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures and labels that have nothing to do with each other: the validation loss soon rises."""
+    folder = tmp_path_factory.mktemp("noise")
+    source = random.Random(1)
+    for name, count in {"train": 600, "t10k": 50}.items():
+        pixels = struct.pack(">IIII", 0x803, count, 28, 28) + source.randbytes(count * 784)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(pixels)
+        labels = struct.pack(">II", 0x801, count) + bytes(source.choices(range(10), k=count))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(labels)
+    return folder
+
+
+def run(guest: Path, data: Path, model: Path, out: Path, *args: str) -> wasmgrad.GuestResult:
+    out.mkdir(exist_ok=True)
+    return wasmgrad.Sandbox(
+        guest, args=args, dirs=[f"{data}:/data:ro", f"{out}:/out"], models={"model.pt": model}
+    ).run()
+
+
+def printed(guest: Path, data: Path, model: Path, out: Path, *args: str) -> list[str]:
+    result = run(guest, data, model, out, *args)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+@pytest.fixture(scope="session")
+def reference(loop: Build, mnist: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the C++ guest prints after two epochs of 100 batches."""
+    out = tmp_path_factory.mktemp("reference")
+    return printed(loop("cpp"), mnist, model, out, "--epochs", "2", "--batches", "100")
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_every_language_reaches_the_same_numbers(
+    loop: Build, mnist: Path, model: Path, tmp_path: Path, reference: list[str], language: str
+) -> None:
+    assert printed(loop(language), mnist, model, tmp_path, "--epochs", "2", "--batches", "100") == reference
+
+
+def test_digits_are_learned(reference: list[str]) -> None:
+    assert reference[0] == "training on 54000 images, validating on 6000, testing on 10000"
+    accuracy = re.search(r"test accuracy ([\d.]+)", reference[-2])
+    assert accuracy is not None
+    assert 0.88 < float(accuracy[1]) < 0.97
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_resumed_run_ends_as_one_that_never_stopped(
+    loop: Build, mnist: Path, model: Path, tmp_path: Path, reference: list[str], language: str
+) -> None:
+    batches = ("--batches", "100")
+    first = printed(loop(language), mnist, model, tmp_path, "--epochs", "1", *batches)
+    second = printed(loop(language), mnist, model, tmp_path, "--epochs", "2", "--resume", *batches)
+    assert first[1] == reference[1]
+    assert second[1] == "resuming after epoch 1"
+    assert second[2:] == reference[2:]
+
+
+def test_checkpoint_of_one_language_is_resumed_in_another(
+    loop: Build, mnist: Path, model: Path, tmp_path: Path, reference: list[str]
+) -> None:
+    batches = ("--batches", "100")
+    printed(loop("c"), mnist, model, tmp_path, "--epochs", "1", *batches)
+    assert (
+        printed(loop("rust"), mnist, model, tmp_path, "--epochs", "2", "--resume", *batches)[2:]
+        == reference[2:]
+    )
+
+
+def test_guest_may_draw_its_own_batches(
+    loop: Build, mnist: Path, model: Path, tmp_path: Path, reference: list[str]
+) -> None:
+    lines = printed(loop("cpp"), mnist, model, tmp_path, "--epochs", "2", "--batches", "100", "--own-batches")
+    assert lines[0] == reference[0]
+    accuracy = re.search(r"test accuracy ([\d.]+)", lines[-2])
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.88
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_guest_lowers_the_learning_rate_and_stops_early(
+    loop: Build, noise: Path, model: Path, tmp_path: Path, language: str
+) -> None:
+    lines = printed(loop(language), noise, model, tmp_path, "--epochs", "40")
+    epochs = [found for line in lines if (found := EPOCH.fullmatch(line))]
+    assert 3 < len(epochs) < 40
+    assert float(epochs[-1][2]) < 0.001
+    assert "stopping: no better validation loss in 3 epochs" in lines
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_trained_model_and_checkpoint_are_whole_files(
+    loop: Build, noise: Path, model: Path, tmp_path: Path, language: str
+) -> None:
+    lines = printed(loop(language), noise, model, tmp_path, "--epochs", "1")
+    assert lines[-1] == "wrote /out/trained.pt"
+    assert {path.name for path in tmp_path.iterdir()} >= {"trained.pt", "loop.checkpoint"}
+    assert not list(tmp_path.glob("*.part"))
+    import torch
+
+    assert torch.jit.load(str(tmp_path / "trained.pt"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_failing_call_ends_the_guest_with_the_host_s_sentence(
+    loop: Build, noise: Path, model: Path, tmp_path: Path, language: str
+) -> None:
+    result = run(loop(language), noise, model, tmp_path, "--model", "absent.pt")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert "absent.pt" in result.stderr
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_wrong_data_is_refused_by_name(
+    loop: Build, noise: Path, model: Path, tmp_path: Path, language: str
+) -> None:
+    data = Path(shutil.copytree(noise, tmp_path / "data"))
+    labels = data / "train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-8])
+    result = run(loop(language), data, model, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "/data/train-labels-idx1-ubyte: truncated" in result.stderr
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_wrong_command_line_is_refused_with_exit_code_2(
+    loop: Build, noise: Path, model: Path, tmp_path: Path, language: str
+) -> None:
+    result = run(loop(language), noise, model, tmp_path, "--epochs", "ten")
+    assert result.exit_code == 2
+    assert "--epochs takes a whole number" in result.stderr
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_template_builds_and_trains(linear_model: Path, tmp_path: Path, language: str) -> None:
+    wasmgrad.new_guest(tmp_path / "hello", language)
+    guest = build(tmp_path / "hello", tmp_path / "hello.wasm")
+    result = wasmgrad.train(guest, models={"model.pt": linear_model}, threads=1)
+    losses = [float(text) for text in re.findall(r"test loss ([\d.]+)", result.stdout)]
+    assert len(losses) == 10
+    assert losses[-1] < losses[0] / 2
+
+
+def test_template_of_an_unknown_language_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(wasmgrad.InvalidArgument, match="expected one of cpp, c, rust, assemblyscript"):
+        wasmgrad.new_guest(tmp_path / "hello", "go")
+
+
+@pytest.mark.parametrize(
+    ("file", "advice"),
+    [("Cargo.toml", "libstd-rust-dev-wasm32"), ("main.ts", "npm install assemblyscript")],
+)
+def test_missing_tool_chain_is_named_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, advice: str
+) -> None:
+    (tmp_path / file).touch()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(wasmgrad.NotFound, match=advice):
+        wasmgrad.build_guest(tmp_path)
