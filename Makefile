@@ -3,7 +3,8 @@
 #
 #   make train ARGS="--epochs 3"   arguments for `wasmgrad train`
 #   make train TORCH_INDEX=URL     one more package index, for a smaller build of torch than the default one (CPU only)
-#   make test | bench | lint | asan | clean
+#   make fuzz SECONDS_EACH=600     each fuzz target for ten minutes; needs clang with libFuzzer
+#   make test | bench | lint | asan | tsan | fuzz | clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -11,12 +12,16 @@ export TORCH_INDEX
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 
+SECONDS_EACH ?= 60
+# clang 14, which Debian 12 calls clang, cannot read its own C++20 library.
+CLANG ?= $(firstword $(shell command -v clang-19 clang))
+
 SOURCES := $(shell find cpp guests python cmake tools -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
 CPP_FILES = $(shell find cpp guests tests tools benchmarks -name '*.[ch]' -o -name '*.[ch]pp')
 # Where scikit-build-core keeps the native build between installs.
 BUILD_DIR = $(firstword $(wildcard build/cp3*))
 
-.PHONY: train test bench lint asan clean
+.PHONY: train test bench lint asan tsan fuzz clean
 
 train: .venv/.wheel
 	@wasmgrad train $(ARGS)
@@ -41,6 +46,16 @@ asan: .venv/.testing
 	cmake --preset asan -G Ninja
 	cmake --build --preset asan
 	ctest --preset asan
+
+tsan: .venv/.requirements
+	cmake --preset tsan -G Ninja
+	cmake --build --preset tsan
+	ctest --preset tsan
+
+fuzz: .venv/.requirements
+	cmake --preset fuzz -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
+	cmake --build --preset fuzz
+	python tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH)
 
 clean:
 	rm -rf build dist .venv/.wheel

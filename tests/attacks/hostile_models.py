@@ -178,6 +178,168 @@ class NoForward(nn.Module):
         return x
 
 
+class SeedsGenerator(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        return x
+
+
+class TurnsGradientsOff(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.set_grad_enabled(False)
+        return x
+
+
+class EntersContext(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = x * 2
+        return x + 1
+
+
+class RunsBackward(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x.sum().backward()
+        return x
+
+
+class CallsProfiler(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.ops.profiler._record_function_enter("hidden")
+        return x
+
+
+class SwapsStorage(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.set_(torch.zeros(3))
+
+
+class BuildsSparse(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        where = torch.zeros([1, 1], dtype=torch.long)
+        return torch.sparse_coo_tensor(where, torch.ones(1), [2]).to_dense() + x
+
+
+class WritesIntoOutput(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.add(x, x, out=x)
+
+
+class ReachesPastAutograd(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.data
+
+
+class MovesToDevice(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cuda()
+
+
+class OnlyGetsState(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight.sum()
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[Tensor, bool]:
+        torch.from_file("written.bin", shared=True, size=16, dtype=torch.uint8).fill_(67)
+        return (self.weight, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[Tensor, bool]) -> None:
+        self.weight = state[0]
+        self.training = state[1]
+
+
+def hostile_pre_hook(self: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    torch.save(inputs[0], "written.bin")
+    return inputs
+
+
+def pre_hooked() -> nn.Module:
+    """A module with a hostile hook before its forward."""
+    module = HasHook()
+    module.register_forward_pre_hook(hostile_pre_hook)
+    return module
+
+
+class LoopsForEver(nn.Module):
+    """Nothing but arithmetic; [N, 8] to [N, 1], as are those below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        count = 0
+        while count >= 0:
+            count = (count + 1) % 1000
+        return self.fc(x)
+
+
+class AsksForTerabytes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) + torch.zeros([1 << 44]).sum()
+
+
+class HoardsMemory(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hoard: list[Tensor] = []
+        while len(hoard) < 1 << 20:
+            hoard.append(torch.zeros([1 << 32]))
+        return self.fc(x) + hoard[0].sum()
+
+
+class OverflowsShape(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) + x.expand([1 << 31, -1, 8]).repeat([1 << 31, 1, 1]).sum()
+
+
+class Raises(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 2:
+            raise ValueError("\x1b[2J a screen cleared\nand a second line")
+        return self.fc(x)
+
+
+class DividesByZero(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) + (x.size(0) // (x.dim() - 2))
+
+
+class LooksOutsideTable(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        far = torch.full([x.size(0)], 1 << 40, dtype=torch.long)
+        return self.fc(x) + x.reshape(-1).index_select(0, far).sum()
+
+
 class Plain(nn.Module):
     """The harmless model that the archive attacks start from: a parameter, a typed list, submodules."""
 

@@ -1,8 +1,8 @@
 """Writes hostile and honest TorchScript archives, and a manifest of what vetting has to say to each.
 
 Usage: make_attacks.py OUTDIR. OUTDIR/manifest.json then holds
-{"accept": [file, ...], "refuse": [{"file", "errc", "word"}, ...]}, where `errc` is the stable name of the error's kind
-and `word` stands in its message.
+{"accept": [file, ...], "refuse": [{"file", "errc", "word"}, ...], "contain": [{"file", "errc"}, ...]}, where `errc` is
+the stable name of the error's kind, of vetting or (contain) of the run, and `word` stands in its message.
 """
 
 from __future__ import annotations
@@ -73,6 +73,19 @@ def code_attacks(book: Book) -> None:
     book.model("resize", models.ReplacesStorage(), "aten::resize_")
     book.model("uninitialised-memory", models.ShowsFreedMemory(), "aten::empty")
     book.model("quantize", models.Quantizes(), "quantize_per_tensor")
+    book.model("seed", models.SeedsGenerator(), "aten::manual_seed")
+    book.model("gradients-off", models.TurnsGradientsOff(), "aten::set_grad_enabled")
+    book.model("context-manager", models.EntersContext(), "'with'")
+    book.model("backward-in-forward", models.RunsBackward(), "aten::autograd")
+    book.model("profiler-namespace", models.CallsProfiler(), "profiler::_record_function_enter")
+    book.model("storage-swapped", models.SwapsStorage(), "aten::set_")
+    book.model("sparse", models.BuildsSparse(), "aten::sparse_coo_tensor")
+    book.model("out-variant", models.WritesIntoOutput(), "aten::add.out")
+    book.model("past-autograd", models.ReachesPastAutograd(), "prim::data")
+    book.model("other-device", models.MovesToDevice(), "aten::cuda")
+    book.model("getstate", models.OnlyGetsState(), "state")
+    book.model("save-in-pre-hook", models.pre_hooked(), "aten::save")
+    book.model("packed-weights", torch.ao.nn.quantized.Linear(4, 3), "LinearPackedParamsBase")
     book.model("no-forward", models.NoForward(), "forward", "invalid_argument")
 
 
@@ -135,6 +148,22 @@ def text_attacks(book: Book, entries: list[Entry]) -> None:
         code + chain + "def f3000(x: Tensor) -> Tensor:\n  return __torch__.hostile_models.f0(x)\n",
         "invalid_encoding",
         "circle",
+    )
+    body("cyrillic-operator", "    y = torch.\u0430dd(x, x)", "invalid_encoding", "character 208")
+    body("fullwidth-operator", "    y = torch.\uff41dd(x, x)", "invalid_encoding", "character 239")
+    body("hidden-direction", "    # \u202e }x{ \u2066\n    y = x", "invalid_encoding", "character")
+    body("zero-byte-in-code", "    y = x\0", "invalid_encoding", "character 0")
+    body("huge-integer", "    y = " + "9" * 30, "invalid_encoding", "Integral constant")
+    body("import-statement", "    import os", "security", "'import'")
+    body("lambda", "    y = lambda: 0", "security", "'lambda'")
+    raw = code.encode()
+    book.archive(
+        "code-not-utf-8",
+        archives.with_record(
+            entries, path, swap(raw, b"    return _1\n", b"    y\xff\xfe = x\n    return _1\n")
+        ),
+        "invalid_encoding",
+        "character 255",
     )
     source("garbage-code", "class Plain(Module):\n  )\n", "invalid_encoding", "bracket")
     source(
@@ -231,6 +260,25 @@ def pickle_attacks(book: Book, entries: list[Entry], constants: list[Entry]) -> 
     pickle("two-results", b"\x80\x02NN.", "invalid_encoding", "one value")
     pickle("not-a-module", b"\x80\x02N.", "invalid_encoding", "not a module")
     pickle("integer-as-callable", b"\x80\x02K\x00)R.", "invalid_encoding", "callable")
+    pickle("eval", swap(data, b"ccollections\nOrderedDict\n", b"cbuiltins\neval\n"), "security", "eval")
+    pickle("global-by-stack", b"\x80\x04\x8c\x02os\x8c\x06system\x93.", "invalid_encoding", "protocol")
+    pickle("instance-opcode", b"\x80\x02(ios\nsystem\n.", "invalid_encoding", "opcode")
+    pickle("extension-opcode", b"\x80\x02\x82\x01.", "invalid_encoding", "opcode")
+    pickle("text-persistent-id", b"\x80\x02P0\n.", "invalid_encoding", "opcode")
+    pickle(
+        "global-look-alike",
+        swap(data, b"ctorch._utils\n", "ct\u043erch._utils\n".encode()),
+        "invalid_encoding",
+        "plain name",
+    )
+    pickle("text-longer-than-file", b"\x80\x02X\xff\xff\xff\xffabc.", "invalid_encoding", "past the end")
+    pickle("integer-of-255-bytes", b"\x80\x02\x8a\xff" + b"\xff" * 255 + b".", "invalid_encoding", "8 bytes")
+    pickle(
+        "stride-overflows",
+        swap(data, tensor, b"K\x00(K\x02K\x03t(" + huge + b"K\x01t"),
+        "invalid_encoding",
+        "out of bounds",
+    )
     # An object of another class than declared: attributes are read by position, here past the end of the smaller one.
     confused = swap(data, b"c__torch__.hostile_models\nDoubler\n", b"c__torch__.hostile_models\nPlain\n")
     pickle("class-confusion", confused, "invalid_encoding", "declared")
@@ -295,6 +343,21 @@ def container_attacks(book: Book, entries: list[Entry]) -> None:
     book.archive("path-absolute", [Entry("/etc/passwd", b"x"), *entries], "security", "top folder")
     book.archive("path-backslash", extra(f"{top}/extra\\..\\x"), "security", "plain path")
     book.archive("unknown-record", extra(f"{top}/model.json", b"{}"), "security", "model.json")
+    book.archive("path-with-zero-byte", extra(f"{top}/extra/a\0b"), "security", "plain path")
+    book.archive("path-look-alike", extra(f"{top}/d\u0430ta.pkl"), "security", "plain path")
+    book.archive("path-empty", extra(f"{top}/"), "security", "plain path")
+    book.archive(
+        "path-to-device", extra(f"{top}/code/__torch__/../../../dev/stdin.py"), "security", "plain path"
+    )
+    book.archive("path-very-long", extra(f"{top}/extra/" + "a" * 60_000), "security", "plain path")
+    book.archive("nested-archive", extra(f"{top}/code/__torch__/inner.pt", good), "security", "inner.pt")
+    book.raw("two-directories", good + good, "invalid_encoding", "central directory")
+    book.raw(
+        "end-record-in-comment",
+        good[:-2] + struct.pack("<H", len(good[-22:])) + good[-22:],
+        "invalid_encoding",
+        "central directory",
+    )
     book.archive(
         "encrypted", changed("data.pkl", lambda e: replace(e, flags=1)), "invalid_encoding", "encrypted"
     )
@@ -361,6 +424,22 @@ def container_attacks(book: Book, entries: list[Entry]) -> None:
     book.raw("empty", b"", "invalid_encoding", "zip")
 
 
+def contained_attacks(folder: Path) -> list[dict[str, str]]:
+    """Models of allowed operators only, which misbehave when they run; and how a run of each has to end."""
+    ends = {
+        "loops-for-ever": (models.LoopsForEver(), "timeout"),
+        "asks-for-terabytes": (models.AsksForTerabytes(), "invalid_argument"),
+        "hoards-memory": (models.HoardsMemory(), "invalid_argument"),
+        "overflows-shape": (models.OverflowsShape(), "invalid_argument"),
+        "raises": (models.Raises(), "invalid_argument"),
+        "divides-by-zero": (models.DividesByZero(), "invalid_argument"),
+        "looks-outside-table": (models.LooksOutsideTable(), "invalid_argument"),
+    }
+    for name, (module, _) in ends.items():
+        torch.jit.script(module).save(str(folder / f"{name}.pt"))
+    return [{"file": f"{name}.pt", "errc": errc} for name, (_, errc) in ends.items()]
+
+
 def main(folder: Path) -> None:
     """Writes everything into `folder`."""
     warnings.simplefilter("ignore")
@@ -378,7 +457,9 @@ def main(folder: Path) -> None:
     text_attacks(book, plain)
     pickle_attacks(book, plain, archives.read(folder / "constants.pt"))
     container_attacks(book, plain)
-    (folder / "manifest.json").write_text(json.dumps({"accept": accept, "refuse": book.refuse}, indent=1))
+    contain = contained_attacks(folder)
+    manifest = {"accept": accept, "refuse": book.refuse, "contain": contain}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
 if __name__ == "__main__":
