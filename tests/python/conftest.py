@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,20 @@ def build_c_guest(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
         return built[name]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def stock_wasmedge() -> Path:
+    """The program `wasmedge`: the one on PATH, else the one that the build fetched."""
+    found = shutil.which("wasmedge")
+    if found:
+        return Path(found)
+    root = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    programs = sorted(
+        Path(root, "wasmgrad/wasmedge").glob("*/bin/wasmedge"), key=lambda path: path.stat().st_mtime
+    )
+    assert programs, "no wasmedge program: neither on PATH nor in the build's cache"
+    return programs[-1]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The regression guest and the template: small generated data, named tensors, losses without classes."""
+"""The regression guest: small generated data, named tensors, losses without classes."""
 
 from __future__ import annotations
 
@@ -69,11 +69,3 @@ def test_same_seed_prints_the_same_function(guest: Path, model: Path) -> None:
 def test_each_regression_loss_falls(guest: Path, model: Path, loss: str) -> None:
     result = wasmgrad.train(guest, args=["--loss", loss], models={"linear.pt": model}, epochs=5, threads=1)
     assert result.epochs[-1].train.loss < result.epochs[0].train.loss / 2
-
-
-def test_template_builds_and_trains(tmp_path: Path, model: Path) -> None:
-    wasmgrad.new_guest(tmp_path / "hello")
-    guest = wasmgrad.build_guest(tmp_path / "hello")
-    result = wasmgrad.train(guest, models={"model.pt": model}, threads=1)
-    assert result.stdout == "2048 points to train on, 512 to test on\ntrained model.pt\n"
-    assert result.epochs[-1].train.loss < result.epochs[0].train.loss

@@ -18,7 +18,7 @@ LAYERS: dict[str, tuple[set[str], str]] = {
     "training": ({"base"}, TORCH),
     "sandbox": ({"base"}, WASMEDGE),
     "abi": ({"base", "training"}, r"(?!)"),
-    "runner": ({"base", "training", "sandbox", "abi"}, r"(?!)"),
+    "runner": ({"base", "training", "sandbox", "abi", "graph"}, r"(?!)"),
     "graph": ({"base", "sandbox"}, WASMEDGE),
     "bindings": ({"base", "training", "sandbox", "abi", "runner", "graph"}, r"nanobind/"),
     "plugin": ({"base", "training", "sandbox", "abi", "runner"}, WASMEDGE),

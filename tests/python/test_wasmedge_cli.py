@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,23 +11,12 @@ import wasmgrad
 from wasmgrad._files import find_part
 
 
-def stock_wasmedge() -> Path:
-    """The program: the one on PATH, else the one that the build fetched."""
-    found = shutil.which("wasmedge")
-    if found:
-        return Path(found)
-    root = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    programs = sorted(
-        Path(root, "wasmgrad/wasmedge").glob("*/bin/wasmedge"), key=lambda path: path.stat().st_mtime
-    )
-    assert programs, "no wasmedge program: neither on PATH nor in the build's cache"
-    return programs[-1]
-
-
-def test_stock_program_trains_with_the_plugin(mnist: Path, mnist_guest: Path, tmp_path: Path) -> None:
+def test_stock_program_trains_with_the_plugin(
+    stock_wasmedge: Path, mnist: Path, mnist_guest: Path, tmp_path: Path
+) -> None:
     (tmp_path / "model.pt").write_bytes(wasmgrad.models.build("mlp"))
     environment = {**os.environ, "WASMEDGE_PLUGIN_PATH": str(find_part("lib/wasmedge"))}
-    command = [stock_wasmedge(), "--dir", f".:{tmp_path}", "--dir", f"/data:{mnist}", mnist_guest]
+    command = [stock_wasmedge, "--dir", f".:{tmp_path}", "--dir", f"/data:{mnist}", mnist_guest]
     options = ["--limit", "256", "--epochs", "1", "model.pt"]
     done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ bool dataset_is_created() {
   auto y =
       wasmgrad::TensorView::create("y", wasmgrad::DType::kF32, {2, 1}, std::as_bytes(std::span(targets)));
   if (!expect(x && y, "tensor views are refused")) return false;
-  auto dataset = wasmgrad::training::Dataset::create(*x, *y, wasmgrad::training::LossKind::kMSE, 1 << 20);
+  auto dataset = wasmgrad::training::Dataset::create({&*x, 1}, {&*y, 1}, 1 << 20);
   return expect(dataset && dataset->size() == 2, "a dataset of two samples is refused");
 }
 
