@@ -13,7 +13,8 @@ function(wasmgrad_add_test name)
   # What is measured or tested lies in the libraries; optimising the tests themselves only takes time.
   target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(
-    ${name} PROPERTIES TIMEOUT 300 ENVIRONMENT
-            "OMP_WAIT_POLICY=PASSIVE;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/cpp/lsan.supp;${arg_ENV}")
+  set(environment "OMP_WAIT_POLICY=PASSIVE" "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/cpp/lsan.supp"
+                  # The engine gives its threads signal stacks of its own.
+                  "ASAN_OPTIONS=use_sigaltstack=0" ${arg_ENV})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT "${environment}")
 endfunction()

@@ -4,7 +4,6 @@
 // gate of the guest.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -46,9 +45,22 @@ class CallGate {
   };
 
   /// Runs `call`, which returns a Status or Expected and may throw; what it throws becomes an error. Errors:
-  /// those of `call`; kRuntimeError while another call runs.
+  /// those of `call`, whose sentences may quote a guest's or a file's bytes and are made printable;
+  /// kRuntimeError while another call runs.
   template <class Call>
   Status run(Call&& call) noexcept {
+    Status status = attempt(call);
+    if (status) return status;
+    return Error{status.error().code, printable(status.error().message)};
+  }
+
+  /// Calls that ended, and the time inside them.
+  [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
+  [[nodiscard]] double seconds() const noexcept { return std::chrono::duration<double>(time_).count(); }
+
+ private:
+  template <class Call>
+  Status attempt(Call& call) noexcept {
     try {
       const Pass pass(*this);
       if (!pass) {
@@ -65,11 +77,6 @@ class CallGate {
     }
   }
 
-  /// Calls that ended, and the time inside them.
-  [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
-  [[nodiscard]] double seconds() const noexcept { return std::chrono::duration<double>(time_).count(); }
-
- private:
   std::atomic<bool> busy_{false};
   std::uint64_t calls_ = 0;
   std::chrono::steady_clock::duration time_{0};
@@ -78,9 +85,7 @@ class CallGate {
 /// The sentence of the last call of an interface that failed.
 class LastError {
  public:
-  /// A sentence may quote a file's bytes, which need not be UTF-8: they are shown as question marks.
   void set(std::string text) {
-    if (!is_utf8(text)) std::ranges::replace_if(text, [](char c) { return (c & 0x80) != 0; }, '?');
     const std::lock_guard lock(mutex_);
     text_ = std::move(text);
   }

@@ -1,5 +1,6 @@
 #include "wasmgrad/base/utf8.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace wasmgrad {
@@ -26,6 +27,18 @@ bool is_utf8(std::string_view text) noexcept {
     i += length;
   }
   return true;
+}
+
+std::string printable(std::string text) {
+  const bool only_ascii = !is_utf8(text);
+  std::ranges::replace_if(
+      text,
+      [only_ascii](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return byte < 0x20 || byte == 0x7F || (only_ascii && byte >= 0x80);
+      },
+      '?');
+  return text;
 }
 
 }  // namespace wasmgrad

@@ -1,11 +1,16 @@
-// Whether text is UTF-8.
+// Text from strangers: whether it is UTF-8, and how it is shown.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace wasmgrad {
 
 /// As RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF.
 bool is_utf8(std::string_view text) noexcept;
+
+/// A sentence that quotes such text, on one line: control characters, and all beyond ASCII where it is not
+/// UTF-8, become question marks.
+std::string printable(std::string text);
 
 }  // namespace wasmgrad

@@ -18,7 +18,7 @@ void read_metadata(std::string_view json) {
 void read_module(std::span<const std::byte> module) {
   sandbox::declares_gc_types(module);
   if (const auto changed = sandbox::with_plain_relaxed_results(module)) {
-    fuzz::require(changed->size() > module.size(), "something was added");
+    fuzz::touch(*changed);
   }
   const auto parts = graph::take_apart(module);
   if (!parts) {

@@ -53,7 +53,7 @@ def run(target: Path, work: Path, seconds: int) -> Outcome:
     failed.mkdir(exist_ok=True)
     corpora = [reached, work / "seeds" / name, HERE / "found" / name]
     options = os.environ.get("LSAN_OPTIONS", "")
-    suppressions = HERE.parent / "cpp" / "lsan.supp"
+    suppressions = HERE / "lsan.supp"
     environment = {
         **os.environ,
         "LSAN_OPTIONS": f"{options}:suppressions={suppressions}:print_suppressions=0",

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/json_fields.hpp"
 
 namespace wasmgrad::abi::v1 {
@@ -164,7 +165,7 @@ Expected<training::TrainerOptions> read_trainer_options(std::string_view text) {
   } catch (const Json::out_of_range&) {
     return Error{Errc::kInvalidArgument, "the options have a number that no f64 holds"};
   } catch (const Refused& error) {
-    return Error{Errc::kInvalidArgument, error.what()};
+    return Error{Errc::kInvalidArgument, printable(error.what())};  // it may quote the text
   }
 }
 

@@ -16,3 +16,9 @@ TEST_CASE("UTF-8 is what RFC 3629 says") {
     CHECK_FALSE(is_utf8(text));
   }
 }
+
+TEST_CASE("what is shown stays on its line and is UTF-8") {
+  CHECK(printable("plain \xc3\xa4") == "plain \xc3\xa4");
+  CHECK(printable("two\nlines\x1b[31m\x7f") == "two?lines?[31m?");
+  CHECK(printable("broken \xc3") == "broken ?");
+}
