@@ -138,11 +138,8 @@ TEST_CASE("nothing thrown leaves the gate, and the next call gets in") {
   CHECK(gate.run([]() -> Status { return {}; }));
 }
 
-TEST_CASE("the last error is UTF-8 whatever it quotes") {
-  LastError error;
-  CHECK(error.get().empty());
-  error.set("gr\xc3\xbc\xc3\x9f");
-  CHECK(error.get() == "gr\xc3\xbc\xc3\x9f");
-  error.set("bad \xff byte");
-  CHECK(error.get() == "bad ? byte");
+TEST_CASE("the sentence of a failed call is one line of UTF-8 whatever it quotes") {
+  CallGate gate;
+  const Status status = gate.run([]() -> Status { return Error{Errc::kInvalidArgument, "bad \xff byte\n"}; });
+  CHECK(status.error().message == "bad ? byte?");
 }
