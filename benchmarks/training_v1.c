@@ -3,6 +3,8 @@
  * overhead  Nanoseconds of a trainer_step call beyond the training in it, with the model "tiny".
  * loop      Time of single steps by that of trainer_fit over as many batches, with the model "digits". The
  * two take turns; one line a round. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

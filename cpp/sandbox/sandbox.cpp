@@ -129,13 +129,15 @@ struct Sandbox::State {
 Status Sandbox::State::add_functions(std::vector<HostFunction> functions) {
   std::map<std::string, std::vector<HostFunction>> modules;
   for (HostFunction& function : functions) {
-    function.call = [this, call = std::move(function.call)](GuestMemory memory, auto arguments,
-                                                            auto results) {
-      handles.leave_guest();
-      Status status = call(memory, arguments, results);
-      handles.enter_guest();
-      return status;
-    };
+    if (function.opens_files) {
+      function.call = [this, call = std::move(function.call)](GuestMemory memory, auto arguments,
+                                                              auto results) {
+        handles.leave_guest();
+        Status status = call(memory, arguments, results);
+        handles.enter_guest();
+        return status;
+      };
+    }
     modules[function.module].push_back(std::move(function));
   }
   for (auto& [module_name, members] : modules) {

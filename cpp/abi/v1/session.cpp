@@ -1,7 +1,10 @@
 #include "wasmgrad/abi/v1/session.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "wasmgrad/abi/guest_results.hpp"
@@ -9,6 +12,16 @@
 #include "wasmgrad/abi/v1/layout.hpp"
 
 namespace wasmgrad::abi::v1 {
+
+namespace {
+
+/// What a training loop calls over and over; none of it opens a file.
+constexpr std::string_view kHot[] = {"dataset_append",    "trainer_step",         "trainer_backward",
+                                     "trainer_apply",     "trainer_predict",      "trainer_output",
+                                     "trainer_set",       "trainer_parameters",   "trainer_set_parameters",
+                                     "trainer_gradients", "trainer_set_gradients"};
+
+}  // namespace
 
 Session::Session(GuestContext& context)
     : context_(context), models_(context), datasets_(context), trainers_(context, models_, datasets_) {}
@@ -46,6 +59,8 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_close", trainers_, &Trainers::close);
   functions.push_back(errno_import(layout::kModule, "last_error", context_.gate, unread_error_, *this,
                                    &Session::copy_last_error));
+  for (HostFunction& function : functions)
+    function.opens_files = std::ranges::find(kHot, function.name) == std::end(kHot);
   return functions;
 }
 
