@@ -29,10 +29,10 @@ struct HostFunction {
   std::string name;
   std::vector<ValueType> parameters;
   std::vector<ValueType> results;
-  /// Whether a call may open files. One that does not costs less where the guest's own are counted.
-  bool opens_files = true;
   /// Called on the guest's thread. An error becomes a trap that carries its sentence. Must not throw.
   std::function<Status(GuestMemory memory, std::span<const Value> arguments, std::span<Value> results)> call;
+  /// Whether a call may open files. One that does not costs less where the guest's own are counted.
+  bool opens_files = true;
 };
 
 }  // namespace wasmgrad
