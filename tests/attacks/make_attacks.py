@@ -62,7 +62,8 @@ def code_attacks(book: Book) -> None:
     book.model("from-file-in-function", models.InFunction(), "aten::from_file")
     book.model("from-file-in-nested-block", models.InNestedBlock(), "aten::from_file")
     book.model("from-file-in-unused-method", models.InUnusedMethod(), "aten::from_file")
-    book.model("from-file-in-hook", models.hooked(models.hostile_hook), "aten::from_file")
+    book.model("from-file-in-hook", models.hooked(models.hostile_hook), "__forward_hooks__")
+    book.model("hook", models.hooked(models.harmless_hook), "__forward_hooks__")
     book.model("save", models.Saves(), "aten::save")
     book.model("setstate", models.RunsOnLoad(), "state")
     book.model("print", models.Prints(), "prim::Print")
@@ -84,7 +85,7 @@ def code_attacks(book: Book) -> None:
     book.model("past-autograd", models.ReachesPastAutograd(), "prim::data")
     book.model("other-device", models.MovesToDevice(), "aten::cuda")
     book.model("getstate", models.OnlyGetsState(), "state")
-    book.model("save-in-pre-hook", models.pre_hooked(), "aten::save")
+    book.model("save-in-pre-hook", models.pre_hooked(), "__forward_pre_hooks__")
     book.model("packed-weights", torch.ao.nn.quantized.Linear(4, 3), "LinearPackedParamsBase")
     book.model("no-forward", models.NoForward(), "forward", "invalid_argument")
 
@@ -448,10 +449,9 @@ def main(folder: Path) -> None:
     accept = legit_models.write(folder)
     torch.jit.script(models.Plain()).save(str(folder / "plain.pt"))
     torch.jit.freeze(torch.jit.script(models.HasConstants().eval())).save(str(folder / "constants.pt"))
-    torch.jit.script(models.hooked(models.harmless_hook)).save(str(folder / "hooked.pt"))
     plain = archives.read(folder / "plain.pt")
     (folder / "rezipped.pt").write_bytes(archives.build(plain))
-    accept += ["plain.pt", "constants.pt", "hooked.pt", "rezipped.pt"]
+    accept += ["plain.pt", "constants.pt", "rezipped.pt"]
 
     code_attacks(book)
     text_attacks(book, plain)

@@ -137,6 +137,9 @@ class Scanner {
       if (name == "elif" || name == "import" || name == "lambda" || name == "with") {
         return refused("'" + std::string(name) + "' is not something that torch.jit.save writes");
       }
+      // torch follows the names in these lists without looking whether there are such functions.
+      if (name == "__forward_hooks__" || name == "__forward_pre_hooks__")
+        return refused("'" + std::string(name) + "' is not allowed: modules with hooks are not supported");
       if (is_operator_word(name)) return operation();
       if (name == "torch" || name == "ops" || name == "__torch__") chain_ = name;
     }
