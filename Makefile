@@ -13,6 +13,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
 
 SECONDS_EACH ?= 60
+# 0: other changes of the inputs each time.
+SEED ?= 0
 # clang 14, which Debian 12 calls clang, cannot read its own C++20 library.
 CLANG ?= $(firstword $(shell command -v clang-19 clang))
 
@@ -55,7 +57,7 @@ tsan: .venv/.requirements
 fuzz: .venv/.requirements
 	cmake --preset fuzz -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
 	cmake --build --preset fuzz
-	python tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH)
+	python tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH) --seed $(SEED)
 
 clean:
 	rm -rf build dist .venv/.wheel

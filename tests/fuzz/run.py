@@ -1,6 +1,6 @@
 """Runs the fuzz targets of a build, as many at once as there are processors, and says what each did.
 
-Usage: run.py BUILD_DIR [--seconds N] [--jobs N] [TARGET...]. A target starts from its seeds
+Usage: run.py BUILD_DIR [--seconds N] [--seed N] [--jobs N] [TARGET...]. A target starts from its seeds
 (make_seeds.py), from what earlier runs in the same build directory reached, and from the inputs in found/<target>,
 which once made it fail. An input that makes it fail now is left in BUILD_DIR/fuzz/failed; the exit code is then 1.
 """
@@ -44,7 +44,7 @@ class Outcome:
         )
 
 
-def run(target: Path, work: Path, seconds: int) -> Outcome:
+def run(target: Path, work: Path, seconds: int, seed: int) -> Outcome:
     """Fuzzes one target for `seconds`."""
     name = target.name
     reached = work / "reached" / name
@@ -67,6 +67,7 @@ def run(target: Path, work: Path, seconds: int) -> Outcome:
                 target,
                 *(corpus for corpus in corpora if corpus.is_dir()),
                 f"-max_total_time={seconds}",
+                f"-seed={seed}",
                 f"-timeout={LONGEST_INPUT}",
                 f"-rss_limit_mb={MOST_MEMORY}",
                 f"-max_len={LARGEST_INPUT}",
@@ -87,6 +88,7 @@ def main() -> int:
     parser.add_argument("build", type=Path)
     parser.add_argument("targets", nargs="*")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--seed", type=int, default=0, help="of the random changes; 0: another one each time")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_intermixed_args()
     build = arguments.build.resolve()
@@ -100,7 +102,9 @@ def main() -> int:
     if not targets:
         parser.error(f"no such fuzz target in {build / 'bin'}")
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        outcomes = list(pool.map(lambda target: run(target, work, arguments.seconds), targets))
+        outcomes = list(
+            pool.map(lambda target: run(target, work, arguments.seconds, arguments.seed), targets)
+        )
     print(f"{'target':20}{'inputs':>12}{'edges':>8}{'at the start':>14}  result")
     for outcome in outcomes:
         executed, first, last = outcome.numbers()
