@@ -194,7 +194,7 @@ Expected<std::vector<NamedTensor>> Learner::predict(const std::vector<NamedTenso
     try {
       computed = program->forward_eval(batch);
     } catch (const std::exception&) {
-      return invalid(current_error("the model does not take " + shapes_of(inputs, samples)).message);
+      return current_refusal("the model does not take " + shapes_of(inputs, samples));
     }
     for (NamedTensor& output : computed) {
       const at::Tensor& rows = output.tensor;

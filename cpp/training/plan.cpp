@@ -83,8 +83,7 @@ Expected<Plan> Learner::make_plan(const Dataset::Storage& data) {
   try {
     outputs = program->forward_eval(program_inputs(options_, batch));
   } catch (const std::exception&) {
-    const std::string shapes = shapes_of(data.inputs, data.size);
-    return Error{Errc::kInvalidArgument, current_error("the model does not take " + shapes).message};
+    return current_refusal("the model does not take " + shapes_of(data.inputs, data.size));
   }
   if (options_.model_loss) {
     WASMGRAD_CHECK(own_loss(outputs));

@@ -18,6 +18,7 @@
 #include "wasmgrad/training/lowering/passes.hpp"
 #include "wasmgrad/training/lowering/specialize.hpp"
 #include "wasmgrad/training/philox.hpp"
+#include "wasmgrad/training/torch_error.hpp"
 
 namespace wasmgrad::training {
 namespace {
@@ -130,8 +131,8 @@ Expected<Program> Program::lower(const torch::jit::Module& module, std::span<con
   try {
     kernels::register_operators();
     return Program(Mode::lower(module, inputs, true), Mode::lower(module, inputs, false));
-  } catch (const c10::Error& error) {
-    return Error{Errc::kInvalidArgument, std::string("model: ") + error.what_without_backtrace()};
+  } catch (const c10::Error&) {
+    return current_refusal("model");
   } catch (const std::exception& error) {
     return Error{Errc::kUnsupportedOperation,
                  std::string("model: forward cannot be prepared: ") + error.what()};

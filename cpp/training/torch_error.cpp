@@ -18,6 +18,11 @@ std::string reason(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
+/// Torch's allocator has no exception of its own for memory that the system refuses.
+bool ran_out_of_memory(std::string_view text) {
+  return text.find("can't allocate memory") != std::string_view::npos;
+}
+
 }  // namespace
 
 Error current_error(std::string_view where) {
@@ -27,14 +32,23 @@ Error current_error(std::string_view where) {
   } catch (const c10::OutOfMemoryError& error) {
     return {Errc::kTooLarge, prefix + reason(error.what_without_backtrace())};
   } catch (const c10::Error& error) {
+    if (ran_out_of_memory(error.what_without_backtrace()))
+      return {Errc::kTooLarge, prefix + "the host has not enough memory"};
     return {Errc::kRuntimeError, prefix + reason(error.what_without_backtrace())};
   } catch (const std::bad_alloc&) {
     return {Errc::kTooLarge, prefix + "the host has not enough memory"};
   } catch (const std::exception& error) {
+    if (ran_out_of_memory(error.what())) return {Errc::kTooLarge, prefix + "the host has not enough memory"};
     return {Errc::kRuntimeError, prefix + reason(error.what())};
   } catch (...) {
     return {Errc::kUnknown, prefix + "an unknown exception was thrown"};
   }
+}
+
+Error current_refusal(std::string_view where) {
+  Error error = current_error(where);
+  if (error.code != Errc::kTooLarge) error.code = Errc::kInvalidArgument;
+  return error;
 }
 
 }  // namespace wasmgrad::training

@@ -15,6 +15,10 @@ namespace wasmgrad::training {
 /// kRuntimeError.
 Error current_error(std::string_view where);
 
+/// The same where the fault is the caller's model or data: kTooLarge when memory ran out, else
+/// kInvalidArgument.
+Error current_refusal(std::string_view where);
+
 /// Calls `function`, which returns an Expected or a Status; an exception becomes its error.
 template <class Function>
 auto guarded(std::string_view where, Function&& function) -> std::invoke_result_t<Function> {

@@ -429,8 +429,8 @@ def contained_attacks(folder: Path) -> list[dict[str, str]]:
     """Models of allowed operators only, which misbehave when they run; and how a run of each has to end."""
     ends = {
         "loops-for-ever": (models.LoopsForEver(), "timeout"),
-        "asks-for-terabytes": (models.AsksForTerabytes(), "invalid_argument"),
-        "hoards-memory": (models.HoardsMemory(), "invalid_argument"),
+        "asks-for-terabytes": (models.AsksForTerabytes(), "too_large"),
+        "hoards-memory": (models.HoardsMemory(), "too_large"),
         "overflows-shape": (models.OverflowsShape(), "invalid_argument"),
         "raises": (models.Raises(), "invalid_argument"),
         "divides-by-zero": (models.DividesByZero(), "invalid_argument"),
