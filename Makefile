@@ -17,6 +17,7 @@ SECONDS_EACH ?= 60
 SEED ?= 0
 # clang 14, which Debian 12 calls clang, cannot read its own C++20 library.
 CLANG ?= $(firstword $(shell command -v clang-19 clang))
+CONFIGURE_ASAN = cmake --preset asan -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
 
 SOURCES := $(shell find cpp guests python cmake tools -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
 CPP_FILES = $(shell find cpp guests tests tools benchmarks -name '*.[ch]' -o -name '*.[ch]pp')
@@ -32,7 +33,7 @@ test: .venv/.wheel .venv/.testing
 	cmake -S . -B $(BUILD_DIR) -DWASMGRAD_BUILD_TESTS=ON
 	cmake --build $(BUILD_DIR) --target all tests/cpp/all
 	ctest --test-dir $(BUILD_DIR) --output-on-failure
-	WASMGRAD_BUILD_DIR=$(abspath $(BUILD_DIR)) pytest $(ARGS)
+	WASMGRAD_BUILD_DIR=$(abspath $(BUILD_DIR)) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 bench: .venv/.wheel .venv/.development
 	pytest benchmarks $(ARGS)
@@ -45,7 +46,7 @@ lint: .venv/.wheel .venv/.development
 	python tools/tidy.py $(BUILD_DIR)
 
 asan: .venv/.testing
-	cmake --preset asan -G Ninja
+	$(CONFIGURE_ASAN)
 	cmake --build --preset asan
 	ctest --preset asan
 
@@ -55,9 +56,9 @@ tsan: .venv/.requirements
 	ctest --preset tsan
 
 fuzz: .venv/.requirements
-	cmake --preset fuzz -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
+	$(CONFIGURE_ASAN)
 	cmake --build --preset fuzz
-	python tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH) --seed $(SEED)
+	python tests/fuzz/run.py build/asan --seconds $(SECONDS_EACH) --seed $(SEED)
 
 clean:
 	rm -rf build dist .venv/.wheel
