@@ -80,15 +80,11 @@ def test_resnet_loads_fast_in_wasmtime(resnet: list[Figures]) -> None:
     assert first < 1.0 and again < 0.2
 
 
-@_goal("0.3 s, most of it for loading the native core")
 def test_resnet_loads_fast_in_wasmedge(resnet: list[Figures]) -> None:
     assert _loads(resnet)["wasmedge 128"][1] < 0.2
 
 
-@pytest.mark.parametrize(
-    "way",
-    ["wasmtime 128", pytest.param("wasmedge 128", marks=_goal("the module's file is in memory beside it"))],
-)
+@pytest.mark.parametrize("way", [way.label for way in OURS])
 def test_resnet_needs_little_more_than_its_weights(resnet: list[Figures], way: str) -> None:
     """Packed weights, which is what the module holds."""
     (figures,) = (figures for figures in resnet if figures.way == way)

@@ -78,6 +78,7 @@ if(SKBUILD)
   install(DIRECTORY data/mnist DESTINATION wasmgrad/data)
   install(DIRECTORY data/imagenet DESTINATION wasmgrad/data)
   _wasmgrad_install_runtime(_core wasmgrad)
+  _wasmgrad_install_runtime(_graph_core wasmgrad)
   return()
 endif()
 

@@ -1,4 +1,5 @@
-// wasmgrad._core.GraphExecutor: graph modules on WasmEdge, with the interpreter lock released while they run.
+// The module wasmgrad._graph_core: graph modules on WasmEdge, with the interpreter lock released while they
+// run. It is apart from _core because it needs no libtorch, which takes longer to load than most models.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
@@ -7,7 +8,6 @@
 #include <string>
 
 #include "wasmgrad/bindings/errors.hpp"
-#include "wasmgrad/bindings/module.hpp"
 #include "wasmgrad/graph/executor.hpp"
 
 namespace nb = nanobind;
@@ -34,10 +34,17 @@ class Buffer {
   Py_buffer view_{};
 };
 
+// A descriptor of an open file, or an object with the buffer protocol, which is kept in `kept`.
+ByteSource source_of(nb::handle object, std::optional<Buffer>& kept) {
+  if (int fd = 0; nb::try_cast(object, fd)) return value_of(ByteSource::of_file(fd));
+  return std::span<const std::byte>(kept.emplace(object, PyBUF_SIMPLE).bytes());
+}
+
 class PyGraphExecutor {
  public:
-  PyGraphExecutor(nb::handle wasm, nb::handle weights, const std::string& cache_dir, std::uint32_t max_pages)
-      : executor_(create(wasm, weights, cache_dir, max_pages)) {}
+  PyGraphExecutor(nb::handle module, nb::handle weights, const std::string& cache_dir,
+                  std::uint32_t max_pages)
+      : executor_(create(module, weights, cache_dir, max_pages)) {}
 
   void write_input(std::size_t index, nb::handle data) {
     const Buffer buffer(data, PyBUF_SIMPLE);
@@ -58,14 +65,12 @@ class PyGraphExecutor {
   }
 
  private:
-  static graph::Executor create(nb::handle wasm, nb::handle weights, const std::string& cache_dir,
+  static graph::Executor create(nb::handle module, nb::handle weights, const std::string& cache_dir,
                                 std::uint32_t max_pages) {
-    const Buffer module(wasm, PyBUF_SIMPLE);
-    std::optional<Buffer> file;
-    if (!weights.is_none()) file.emplace(weights, PyBUF_SIMPLE);
+    std::optional<Buffer> kept_module, kept_weights;
     graph::ExecutorConfig config;
-    config.module = module.bytes();
-    if (file) config.weights = file->bytes();
+    config.module = source_of(module, kept_module);
+    if (!weights.is_none()) config.weights = source_of(weights, kept_weights);
     config.max_memory_pages = max_pages;
     config.aot_cache = cache_dir;
     const nb::gil_scoped_release unlocked;
@@ -90,14 +95,18 @@ class PyGraphExecutor {
 };
 
 }  // namespace
+}  // namespace wasmgrad::bindings
 
-void bind_graph(nb::module_& module) {
+NB_MODULE(_graph_core, module) {
+  using wasmgrad::bindings::PyGraphExecutor;
+  module.doc() = "The native core of wasmgrad that runs graph modules. Use it through the package.";
+  wasmgrad::bindings::register_errors();
   nb::class_<PyGraphExecutor>(module, "GraphExecutor", "A graph module, compiled and loaded by WasmEdge.")
-      .def(nb::init<nb::handle, nb::handle, const std::string&, std::uint32_t>(), "wasm"_a,
+      .def(nb::init<nb::handle, nb::handle, const std::string&, std::uint32_t>(), "module"_a,
            "weights"_a.none(), "cache_dir"_a, "max_pages"_a,
-           nb::sig("def __init__(self, wasm: bytes | memoryview, weights: bytes | memoryview | None, "
-                   "cache_dir: str, "
-                   "max_pages: int) -> None"))
+           nb::sig("def __init__(self, module: int | memoryview, weights: int | memoryview | None, "
+                   "cache_dir: str, max_pages: int) -> None"),
+           "An int is the descriptor of an open file, which is read rather than kept in memory.")
       .def("write_input", &PyGraphExecutor::write_input, "index"_a, "data"_a,
            nb::sig("def write_input(self, index: int, data: bytes | bytearray | memoryview | "
                    "numpy.typing.NDArray[typing.Any]) -> None"))
@@ -107,5 +116,3 @@ void bind_graph(nb::module_& module) {
            nb::sig("def read_output(self, index: int, data: bytearray | memoryview | "
                    "numpy.typing.NDArray[typing.Any]) -> None"));
 }
-
-}  // namespace wasmgrad::bindings

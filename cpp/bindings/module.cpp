@@ -8,7 +8,6 @@ NB_MODULE(_core, module) {
   wasmgrad::bindings::register_errors();
   wasmgrad::bindings::bind_dataset(module);
   wasmgrad::bindings::bind_trainer(module);
-  wasmgrad::bindings::bind_graph(module);
   wasmgrad::bindings::bind_host(module);
   wasmgrad::bindings::bind_run(module);
   wasmgrad::bindings::bind_vet(module);

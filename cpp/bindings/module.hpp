@@ -6,7 +6,6 @@
 namespace wasmgrad::bindings {
 
 void bind_dataset(nanobind::module_& module);
-void bind_graph(nanobind::module_& module);
 void bind_host(nanobind::module_& module);
 void bind_run(nanobind::module_& module);
 void bind_trainer(nanobind::module_& module);

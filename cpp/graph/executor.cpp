@@ -46,19 +46,17 @@ Expected<std::vector<std::uint32_t>> locate(Sandbox& sandbox, const char* kind,
                                            std::to_string(tensors.size()) + " of its metadata"};
 }
 
-Status check_weights(const Weights& expected, const std::optional<std::span<const std::byte>>& weights) {
-  const auto refuse = [](const std::string& why) { return Error{Errc::kInvalidArgument, "weights: " + why}; };
+Error refused_weights(const std::string& why) { return {Errc::kInvalidArgument, "weights: " + why}; }
+
+// All that can be told without reading them.
+Status check_weights(const Weights& expected, const std::optional<ByteSource>& weights) {
   if (!expected.in_file) {
-    return weights ? refuse("given, but the module holds its own") : Status();
+    return weights ? refused_weights("given, but the module holds its own") : Status();
   }
-  if (!weights) return refuse("missing; the module needs its weights file");
-  if (weights->size() != expected.bytes) {
-    return refuse(std::to_string(weights->size()) + " bytes; expected " + std::to_string(expected.bytes));
-  }
-  if (to_hex(Sha256().update(*weights).finish()) != expected.sha256) {
-    return refuse("of another model: their SHA-256 is not the one that the module names");
-  }
-  return {};
+  if (!weights) return refused_weights("missing; the module needs its weights file");
+  if (weights->size() == expected.bytes) return {};
+  return refused_weights(std::to_string(weights->size()) + " bytes; expected " +
+                         std::to_string(expected.bytes));
 }
 
 Status check_index(std::size_t index, std::size_t count, const char* kind) {
@@ -76,7 +74,7 @@ Status check_length(std::size_t length, const TensorInfo& tensor, const char* ki
 }  // namespace
 
 Expected<Executor> Executor::create(const ExecutorConfig& config) {
-  WASMGRAD_ASSIGN(ModuleParts parts, take_apart(config.module));
+  WASMGRAD_ASSIGN(ModuleParts parts, take_apart(config.module.view()));
   WASMGRAD_ASSIGN(Metadata metadata, Metadata::from_json(parts.metadata));
   WASMGRAD_CHECK(check_weights(metadata.weights, config.weights));
   sandbox::SandboxConfig guest;
@@ -90,14 +88,12 @@ Expected<Executor> Executor::create(const ExecutorConfig& config) {
   Executor executor(std::move(sandbox), std::move(metadata));
   WASMGRAD_CHECK(executor.check_module());
   for (const DataSegment& segment : parts.data) {
-    WASMGRAD_CHECK(executor.copy_in(segment.address, segment.contents, "data segment"));
+    WASMGRAD_ASSIGN(const auto place, executor.place(segment.address, segment.size, "data segment"));
+    WASMGRAD_CHECK(config.module.read(segment.offset, place));
   }
   WASMGRAD_CHECK(executor.sandbox_.call("_initialize", {}));
   WASMGRAD_CHECK(executor.locate_tensors());
-  if (config.weights) {
-    WASMGRAD_ASSIGN(const std::uint32_t address, call_i32(executor.sandbox_, "graph_weights"));
-    WASMGRAD_CHECK(executor.copy_in(address, *config.weights, "weights"));
-  }
+  if (config.weights) WASMGRAD_CHECK(executor.fill_weights(*config.weights));
   return executor;
 }
 
@@ -122,17 +118,28 @@ Status Executor::locate_tensors() {
   return {};
 }
 
-Status Executor::copy_in(std::uint32_t address, std::span<const std::byte> data, std::string_view what) {
-  const auto range = sandbox_.memory().writable_bytes(address, data.size(), what);
+// Where the module wants `size` bytes, which it may have lied about.
+Expected<std::span<std::byte>> Executor::place(std::uint32_t address, std::uint64_t size,
+                                               std::string_view what) {
+  auto range = sandbox_.memory().writable_bytes(address, size, what);
   if (!range) return Error{Errc::kInvalidEncoding, range.error().message};
-  std::ranges::copy(data, range->begin());
-  return {};
+  return range;
+}
+
+Status Executor::fill_weights(const ByteSource& weights) {
+  WASMGRAD_ASSIGN(const std::uint32_t address, call_i32(sandbox_, "graph_weights"));
+  WASMGRAD_ASSIGN(const auto range, place(address, weights.size(), "weights"));
+  if (const Status status = weights.read(0, range); !status) return status.error().within("weights");
+  if (to_hex(Sha256().update(range).finish()) == metadata_.weights.sha256) return {};
+  return refused_weights("of another model: their SHA-256 is not the one that the module names");
 }
 
 Status Executor::write_input(std::size_t index, std::span<const std::byte> data) {
   WASMGRAD_CHECK(check_index(index, inputs_.size(), "input"));
   WASMGRAD_CHECK(check_length(data.size(), metadata_.inputs[index], "input", index));
-  return copy_in(inputs_[index], data, "input");
+  WASMGRAD_ASSIGN(const auto range, place(inputs_[index], data.size(), "input"));
+  std::ranges::copy(data, range.begin());
+  return {};
 }
 
 Status Executor::run() {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "wasmgrad/base/byte_source.hpp"
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/graph/metadata.hpp"
 #include "wasmgrad/sandbox/sandbox.hpp"
@@ -20,9 +21,8 @@
 namespace wasmgrad::graph {
 
 struct ExecutorConfig {
-  std::span<const std::byte> module;  ///< wasm bytes; needed by create() only
-  std::optional<std::span<const std::byte>>
-      weights;                             ///< of the file beside the module, if it has one; likewise
+  ByteSource module;                       ///< wasm bytes; needed by create() only
+  std::optional<ByteSource> weights;       ///< of the file beside the module, if it has one; likewise
   std::uint32_t max_memory_pages = 65536;  ///< of 64 KiB
   /// Where compiled modules are kept, by content hash and engine version. Empty: nowhere.
   std::filesystem::path aot_cache;
@@ -31,10 +31,11 @@ struct ExecutorConfig {
 /// A module ready to run. It is used by one thread at a time.
 class Executor {
  public:
-  /// Loads, checks and compiles the module, and puts the weights into its memory. Errors: kInvalidEncoding
-  /// (not a graph module, metadata that is wrong or contradicts the module), kUnsupportedOperation (newer
-  /// ABI, imports), kTooLarge (needs more memory than allowed), kInvalidArgument (weights missing, of another
-  /// length or of another model).
+  /// Loads, checks and compiles the module, and puts the weights into its memory, the only place in this
+  /// process where they are when they come from files. Errors: kInvalidEncoding (not a graph module, metadata
+  /// that is wrong or contradicts the module), kUnsupportedOperation (newer ABI, imports), kTooLarge (needs
+  /// more memory than allowed), kInvalidArgument (weights missing, of another length or of another model),
+  /// kRuntimeError (a file that cannot be read).
   static Expected<Executor> create(const ExecutorConfig& config);
 
   [[nodiscard]] const Metadata& metadata() const noexcept { return metadata_; }
@@ -61,7 +62,9 @@ class Executor {
 
   [[nodiscard]] Status check_module() const;
   [[nodiscard]] Status locate_tensors();
-  [[nodiscard]] Status copy_in(std::uint32_t address, std::span<const std::byte> data, std::string_view what);
+  [[nodiscard]] Expected<std::span<std::byte>> place(std::uint32_t address, std::uint64_t size,
+                                                     std::string_view what);
+  [[nodiscard]] Status fill_weights(const ByteSource& weights);
 
   sandbox::Sandbox sandbox_;
   Metadata metadata_;

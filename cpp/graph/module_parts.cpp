@@ -34,9 +34,9 @@ struct SplitData {
   std::vector<DataSegment> taken;
 };
 
-// The data section with its large segments emptied. Nothing when a segment has another form than those of an
-// ordinary linker (active, in memory 0, at a constant address), or is malformed.
-std::optional<SplitData> split_data(std::span<const std::byte> section) {
+// The data section, a part of `module`, with its large segments emptied. Nothing when a segment has another
+// form than those of an ordinary linker (active, in memory 0, at a constant address), or is malformed.
+std::optional<SplitData> split_data(std::span<const std::byte> module, std::span<const std::byte> section) {
   constexpr std::uint8_t kActive = 0, kI32Const = 0x41, kEnd = 0x0b;
   SectionReader reader(section);
   SplitData split;
@@ -52,7 +52,8 @@ std::optional<SplitData> split_data(std::span<const std::byte> section) {
     auto contents = reader.take(reader.number());
     if (!contents) return std::nullopt;
     if (contents->size() >= kLargeBytes) {
-      split.taken.push_back({static_cast<std::uint32_t>(*address), *contents});
+      split.taken.push_back({static_cast<std::uint32_t>(*address),
+                             static_cast<std::uint64_t>(contents->data() - module.data()), contents->size()});
       contents = std::span<const std::byte>();
     }
     append_number(split.section, contents->size());
@@ -108,7 +109,7 @@ Expected<ModuleParts> take_apart(std::span<const std::byte> module) {
       if (!metadata) metadata = named(section.contents, kMetadataSection);
       continue;
     }
-    auto split = section.id == kData && !starts ? split_data(section.contents) : std::nullopt;
+    auto split = section.id == kData && !starts ? split_data(module, section.contents) : std::nullopt;
     append_section(parts.code, section.id, split ? split->section : section.contents);
     if (split) parts.data = std::move(split->taken);
   }

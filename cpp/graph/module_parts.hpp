@@ -15,13 +15,14 @@
 
 namespace wasmgrad::graph {
 
-/// Bytes that go to `address` of the memory before anything runs.
+/// `size` bytes at `offset` of the module, which go to `address` of the memory before anything runs.
 struct DataSegment {
   std::uint32_t address = 0;
-  std::span<const std::byte> contents;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
 };
 
-/// The spans point into the module.
+/// The metadata points into the module.
 struct ModuleParts {
   std::string_view metadata;      ///< the custom section `wasmgrad.graph`
   std::vector<std::byte> code;    ///< the module without custom sections, its large data segments emptied

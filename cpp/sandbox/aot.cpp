@@ -10,6 +10,7 @@
 
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/sha256.hpp"
+#include "wasmgrad/sandbox/recent_files.hpp"
 
 namespace wasmgrad::sandbox {
 
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::uint64_t kMaxCompiledBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kMaxCacheBytes = std::uint64_t{2} << 30;
 
 // What the engine generates code for: the same wasm gives another library on another processor.
 std::string cpu_identity() {
@@ -84,6 +86,7 @@ Expected<CompiledGuest> compile_guest(std::span<const std::byte> module,
                  "cannot use the cache directory " + cache.string() + ": " + error.message()};
   }
   const fs::path cached = cache / (cache_key(module) + ".so");
+  mark_used(cached);  // before it is looked at: another process may be about to remove what is old
   if (is_intact(cached)) return CompiledGuest(cached, false);
 
   const CompiledGuest fresh(cache / (unique + ".tmp.so"), true);
@@ -92,6 +95,7 @@ Expected<CompiledGuest> compile_guest(std::span<const std::byte> module,
   const auto digest = Sha256().update(contents).finish();
   contents.insert(contents.end(), digest.begin(), digest.end());
   WASMGRAD_CHECK(write_file_atomic(cached, contents));
+  keep_recent(cache, ".so", kMaxCacheBytes);
   return CompiledGuest(cached, false);
 }
 

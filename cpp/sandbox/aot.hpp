@@ -27,8 +27,8 @@ class CompiledGuest {
 };
 
 /// Compiles `module`, which must have been validated, or finds it in `cache` (empty: no cache). A cached file
-/// is used only when it is byte for byte what was written: its digest is kept at its end. Errors:
-/// kRuntimeError.
+/// is used only when it is byte for byte what was written: its digest is kept at its end. A cache that grows
+/// past 2 GiB loses what has not been used for longest. Errors: kRuntimeError.
 Expected<CompiledGuest> compile_guest(std::span<const std::byte> module,
                                       const WasmEdge_ConfigureContext* configure,
                                       const std::filesystem::path& cache);

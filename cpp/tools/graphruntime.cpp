@@ -24,7 +24,6 @@ using namespace wasmgrad;
 using namespace wasmgrad::tools;
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kMaxModuleBytes = std::uint64_t{4} << 30;
 constexpr std::uint64_t kMaxTextBytes = std::uint64_t{16} << 20;
 constexpr std::uint64_t kMaxImageBytes = std::uint64_t{256} << 20;
 constexpr std::size_t kBest = 5;
@@ -43,18 +42,15 @@ Expected<T> of(const fs::path& file, Expected<T> result) {
 }
 
 Expected<graph::Executor> load(const Options& options) {
-  WASMGRAD_ASSIGN(const std::vector<std::byte> module, read_file(options.module, kMaxModuleBytes));
+  graph::ExecutorConfig config;
+  WASMGRAD_ASSIGN(config.module, of(options.module, ByteSource::open(options.module)));
   // Weights that nobody named are beside the module, if it has any.
   fs::path beside = options.module;
   beside.replace_extension(".weights");
   const fs::path& file = options.weights.empty() ? beside : options.weights;
-  std::optional<std::vector<std::byte>> weights;
   if (!options.weights.empty() || fs::exists(beside)) {
-    WASMGRAD_ASSIGN(weights, read_file(file, kMaxModuleBytes));
+    WASMGRAD_ASSIGN(config.weights, of(file, ByteSource::open(file)));
   }
-  graph::ExecutorConfig config;
-  config.module = module;
-  if (weights) config.weights = *weights;
   config.max_memory_pages = options.max_memory_pages;
   config.aot_cache = options.cache_dir;
   return of(options.module, graph::Executor::create(config));

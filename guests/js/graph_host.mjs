@@ -1,6 +1,7 @@
 // Serves one graph module to the process that started this one, over standard input and output (wasmgrad/_engines/_node.py).
 //
-// Request: operation, index, length as 32-bit little-endian words, then `length` bytes. Reply: status (0: well), length, bytes;
+// Request: operation, index, length as 32-bit little-endian words, then `length` bytes; weights and module are given as bytes, or
+// as a path where the index is 1. Reply: status (0: well), length, bytes;
 // of a failure, the kind and the message, separated by a newline. It ends with its input.
 import { readSync, writeSync } from "node:fs";
 import { loadGraph } from "./graph.js";
@@ -38,8 +39,9 @@ async function serve(operation, index, length) {
     return new Uint8Array();
   }
   const payload = fill(new Uint8Array(length));
-  if (operation === WEIGHTS) weights = payload;
-  if (operation === MODULE) graph = await loadGraph(payload, { weights });
+  const from = index === 1 ? new TextDecoder().decode(payload) : payload;
+  if (operation === WEIGHTS) weights = from;
+  if (operation === MODULE) graph = await loadGraph(from, { weights });
   if (operation === RUN) return timed(() => graph.execute());
   if (operation === CALL) return timed(() => graph.call(index));
   if (operation === OUTPUT) return raw(graph.views.outputs[index]);

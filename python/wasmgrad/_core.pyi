@@ -60,19 +60,6 @@ class Trainer:
     @property
     def parameters(self) -> int: ...
 
-class GraphExecutor:
-    """A graph module, compiled and loaded by WasmEdge."""
-
-    def __init__(self, wasm: bytes | memoryview, weights: bytes | memoryview | None, cache_dir: str, max_pages: int) -> None: ...
-
-    def write_input(self, index: int, data: bytes | bytearray | memoryview | numpy.typing.NDArray[Any]) -> None: ...
-
-    def run(self) -> None: ...
-
-    def call(self, index: int) -> None: ...
-
-    def read_output(self, index: int, data: bytearray | memoryview | numpy.typing.NDArray[Any]) -> None: ...
-
 class GuestHost:
     """The imports of one guest, for an engine that Python drives."""
 

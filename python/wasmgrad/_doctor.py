@@ -43,9 +43,9 @@ def _native() -> str:
 
 
 def _core_module() -> str:
-    from . import _core
+    from . import _core, _graph_core
 
-    return str(_core.__file__)
+    return f"{_core.__file__}, {_graph_core.__file__}"
 
 
 def _engine() -> str:

@@ -5,13 +5,15 @@ It must not import heavy modules.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from ._errors import NotFound, RuntimeFailure
 
-__all__ = ["cache_dir", "find_part", "source_tree", "write_atomic"]
+__all__ = ["cache_dir", "find_part", "keep_recent", "mark_used", "source_tree", "write_atomic"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -25,6 +27,30 @@ def cache_dir() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "wasmgrad"
+
+
+def mark_used(file: Path) -> None:
+    """Sets the last access of a file in a cache to now, for `keep_recent`. One that cannot be marked stays as it is."""
+    with contextlib.suppress(OSError):
+        os.utime(file, ns=(time.time_ns(), file.stat().st_mtime_ns))
+
+
+def keep_recent(folder: Path, pattern: str, max_bytes: int) -> None:
+    """Removes files of that name pattern, those that have not been used for longest, until `max_bytes` are left.
+
+    Several processes may do this at once.
+    """
+    entries = []
+    for path in folder.glob(pattern):
+        with contextlib.suppress(OSError):  # another process may have removed it
+            state = path.stat()
+            entries.append((state.st_atime_ns, state.st_size, path))
+    kept = 0
+    for _, size, path in sorted(entries, reverse=True):
+        kept += size
+        if kept > max_bytes:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def source_tree() -> Path | None:

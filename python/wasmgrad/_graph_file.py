@@ -55,6 +55,10 @@ class Blob:
             return memoryview(b"")
         return memoryview(mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ))
 
+    def source(self) -> int | memoryview:
+        """For who reads by itself what is too large to be in memory twice: the file's descriptor, or the memory."""
+        return self._bytes if self._file is None else self._file.fileno()
+
     def read_into(self, target: memoryview, offset: int = 0) -> None:
         """Fills `target` with what begins at `offset`. Errors: `RuntimeFailure` when it is no longer there."""
         if self._file is None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = ("torch", "numpy", "rich", "typer", "wasmgrad._core")
+HEAVY = ("torch", "numpy", "rich", "typer", "wasmgrad._core", "wasmgrad._graph_core")
 
 
 def test_import_loads_nothing_heavy() -> None:

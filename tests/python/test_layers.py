@@ -71,7 +71,7 @@ def test_guest_includes_nothing_of_the_host(path: Path) -> None:
 
 
 # Modules that may import something heavy at their top; all others do it inside a function.
-HEAVY = {"torch", "numpy", "rich", "typer", "_core"}
+HEAVY = {"torch", "numpy", "rich", "typer", "_core", "_graph_core"}
 MAY_IMPORT = {
     "_cli.py": {"typer"},
     "_cli_compile.py": {"typer"},

@@ -1,4 +1,4 @@
-"""The type stub of the native core is the one that its bindings generate."""
+"""The type stubs of the native modules are those that their bindings generate."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-STUB = Path(__file__).resolve().parents[2] / "python/wasmgrad/_core.pyi"
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "python/wasmgrad"
 
 
-def test_committed_stub_is_the_generated_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["_core", "_graph_core"])
+def test_committed_stub_is_the_generated_one(name: str, tmp_path: Path) -> None:
     # To renew it: python -m nanobind.stubgen -m wasmgrad._core -o python/wasmgrad/_core.pyi
-    generated = tmp_path / "_core.pyi"
-    command = [sys.executable, "-m", "nanobind.stubgen", "-q", "-m", "wasmgrad._core", "-o", str(generated)]
+    generated = tmp_path / f"{name}.pyi"
+    command = [sys.executable, "-m", "nanobind.stubgen", "-q", "-m", f"wasmgrad.{name}", "-o", str(generated)]
     subprocess.run(command, check=True, capture_output=True)
-    assert generated.read_text() == STUB.read_text()
+    assert generated.read_text() == (PACKAGE / f"{name}.pyi").read_text()
 
 
 def test_native_core_leaks_nothing() -> None:

@@ -21,6 +21,7 @@ from . import packed
 __all__ = ["NodeEngine"]
 
 _WEIGHTS, _MODULE, _INPUT, _RUN, _CALL, _OUTPUT = 1, 2, 3, 4, 5, 6
+_BY_PATH = 1
 _REQUEST, _REPLY, _SECONDS = struct.Struct("<III"), struct.Struct("<II"), struct.Struct("<d")
 
 
@@ -34,16 +35,22 @@ class NodeEngine:
         if program is None:
             raise NotFound("the engine node is not installed; install Node.js 20 or newer")
         script = find_part("guests/js/graph_host.mjs", "guests/js/graph_host.mjs")
+        parts = [(_WEIGHTS, graph.weights), (_MODULE, graph.module)]
+        sources = [(operation, blob.source()) for operation, blob in parts if blob is not None]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the child
         self._child = subprocess.Popen(
-            [program, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+            [program, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            pass_fds=[source for _, source in sources if isinstance(source, int)],
         )
         self._finalizer = weakref.finalize(self, _end, self._child)
-        if graph.weights is not None:
-            weights = graph.weights.read()
-            graph.check_weights(weights)
-            self._ask(_WEIGHTS, payload=weights)
-        self._ask(_MODULE, payload=graph.module.view())
+        for operation, source in sources:
+            if isinstance(source, int):  # the very file that has been checked, whatever its name is now
+                self._ask(operation, _BY_PATH, f"/proc/self/fd/{source}".encode())
+            else:
+                self._ask(operation, payload=source)
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""

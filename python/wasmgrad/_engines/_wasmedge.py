@@ -23,18 +23,18 @@ class WasmEdgeEngine:
 
     def __init__(self, graph: GraphFile) -> None:
         try:
-            from .. import _core
+            from .. import _graph_core
         except ImportError as error:
             raise NotFound(f"the engine wasmedge is not part of this installation: {error}") from error
         self._name = graph.module.name
         self._outputs = graph.metadata.outputs
         weights = None
         if graph.weights is not None:
-            weights = graph.weights.read()
-            graph.check_weights(weights)
+            graph.check_weights(graph.weights.view())
+            weights = graph.weights.source()
         with self._named():
-            self._executor = _core.GraphExecutor(
-                graph.module.view(), weights, str(cache_dir() / "wasmedge"), graph.pages
+            self._executor = _graph_core.GraphExecutor(
+                graph.module.source(), weights, str(cache_dir() / "wasmedge"), graph.pages
             )
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import InvalidEncoding, NotFound, RuntimeFailure
-from .._files import cache_dir, write_atomic
+from .._files import cache_dir, keep_recent, mark_used, write_atomic
 from .._graph_file import GraphFile
 from .._graph_meta import TensorInfo
 from .._wasm_file import PAGE, without_large_data
@@ -34,6 +34,7 @@ __all__ = ["WasmtimeEngine"]
 _SETTINGS = "speed, relaxed SIMD"  # part of the cache key: what Config says below
 _LARGE = 1 << 20  # data segments from this size on are copied, not compiled
 _MAX_TABLE = 1 << 20
+_MAX_CACHE = 2 << 30  # bytes of compiled code that are kept
 _SIGNATURES = {
     "_initialize": ([], []),
     "graph_input": (["i32"], ["i32"]),
@@ -168,6 +169,7 @@ def _compiled(engine: wasmtime.Engine, code: bytes, name: str) -> wasmtime.Modul
     key = hashlib.sha256(f"{version('wasmtime')} {platform.machine()} {_SETTINGS}\n".encode() + code)
     cached = folder / f"{key.hexdigest()}.cwasm" if folder else None
     if cached is not None and cached.is_file():
+        mark_used(cached)
         with contextlib.suppress(wasmtime.WasmtimeError):  # of another processor: compiled again and replaced
             return wasmtime.Module.deserialize_file(engine, str(cached))
     try:
@@ -177,6 +179,7 @@ def _compiled(engine: wasmtime.Engine, code: bytes, name: str) -> wasmtime.Modul
     if cached is not None:
         with contextlib.suppress(RuntimeFailure):  # a full disk costs the next load some time, nothing else
             write_atomic(cached, bytes(module.serialize()))
+            keep_recent(cached.parent, "*.cwasm", _MAX_CACHE)
     return module
 
 

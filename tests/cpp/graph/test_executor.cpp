@@ -31,7 +31,7 @@ Expected<Executor> load(const std::vector<std::byte>& module,
                         std::optional<std::span<const std::byte>> weights = probe_weights(),
                         std::uint32_t max_pages = 65536) {
   ExecutorConfig config;
-  config.module = module;
+  config.module = std::span(module);
   config.weights = weights;
   config.max_memory_pages = max_pages;
   config.aot_cache = shared_cache();
@@ -238,7 +238,7 @@ TEST_CASE("a module is compiled once, whatever its metadata") {
   const auto load_into_cache = [&](const Json& metadata) {
     const auto module = with_metadata(probe_code(), metadata);
     ExecutorConfig config;
-    config.module = module;
+    config.module = std::span(module);
     config.weights = probe_weights();
     config.aot_cache = cache / "modules";
     CHECK(Executor::create(config));

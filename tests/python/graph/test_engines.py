@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,12 +67,64 @@ def test_weights_from_a_file_are_used(
     np.testing.assert_array_equal(total, arrays["a"] + arrays["b"] + WEIGHTS.reshape(2, 3))
 
 
-def test_large_weights_in_the_module_are_used(engine: str, make_module: MakeModule, arrays: Arrays) -> None:
+@pytest.mark.parametrize("from_file", [False, True], ids=["bytes", "file"])
+def test_large_weights_in_the_module_are_used(
+    engine: str, make_module: MakeModule, arrays: Arrays, from_file: bool, tmp_path: Path
+) -> None:
     pages, address = 64, 1 << 20
     moved = make_module(f"WEIGHTS_AT={address}", pages=pages)
     values = np.random.default_rng(3).random(400_000, np.float32)
-    total, _ = load(wasm.with_data(moved, address, values.tobytes()), engine)(**arrays)
+    large = wasm.with_data(moved, address, values.tobytes())
+    path = tmp_path / "large.wasm"
+    path.write_bytes(large)
+    total, _ = load(path if from_file else large, engine)(**arrays)
     np.testing.assert_allclose(total, arrays["a"] + arrays["b"] + values[:6].reshape(2, 3))
+
+
+def test_large_weights_outside_the_memory_are_refused(
+    engine: str, make_module: MakeModule, tmp_path: Path
+) -> None:
+    path = tmp_path / "lying.wasm"
+    path.write_bytes(wasm.with_data(make_module(), (PAGES - 1) * wasm.PAGE + 1, bytes(2 << 20)))
+    with pytest.raises((InvalidEncoding, RuntimeFailure), match="data segment"):
+        load(path, engine)
+
+
+@pytest.mark.parametrize("mode", ["embed", "file"])
+def test_weights_are_in_memory_once(
+    engine: str, mode: str, make_module: MakeModule, metadata: dict[str, Any], tmp_path: Path
+) -> None:
+    weights = bytes(range(256)) * (128 << 12)
+    address = 1 << 20
+    metadata["weights"] = {"mode": mode, "bytes": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}
+    pages = (address + len(weights)) // wasm.PAGE
+    metadata["memory"] = {"bytes": pages * wasm.PAGE, "weights": len(weights), "workspace": 320}
+    module = make_module(f"WEIGHTS_AT={address}", metadata=metadata, pages=pages)
+    path = tmp_path / "large.wasm"
+    path.write_bytes(wasm.with_data(module, address, weights) if mode == "embed" else module)
+    if mode == "file":
+        path.with_suffix(".weights").write_bytes(weights)
+    code = f"""
+import re, wasmgrad
+module = wasmgrad.load({str(path)!r}, {engine!r})
+process = module._engine._child.pid if {engine!r} == "node" else "self"
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", open(f"/proc/{{process}}/status").read())
+print(int(peak.group(1)) * 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1.6 * len(weights) + 64e6
+
+
+def test_running_a_module_loads_no_libtorch(engine: str, module: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.wasm"
+    path.write_bytes(module)
+    code = f"""
+import wasmgrad
+wasmgrad.load({str(path)!r}, {engine!r}).run()
+print("libtorch" in open("/proc/self/maps").read())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("side", ["inputs", "outputs"])
@@ -195,6 +251,23 @@ class TestCompiledCode:
         (compiled,) = folder.iterdir()
         compiled.write_bytes(b"damaged")
         assert load(module)(**arrays)[1] == 42
+
+    def test_what_was_not_used_for_longest_makes_room(
+        self, make_module: MakeModule, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from wasmgrad._engines import _wasmtime
+
+        first, second, third = (make_module(f"BEFORE_RUN=return {code}") for code in (1, 2, 3))
+        load(first)
+        (kept,) = folder.iterdir()
+        load(second)
+        (dropped,) = set(folder.iterdir()) - {kept}
+        for path, seconds in ((kept, 1000), (dropped, 2000)):
+            os.utime(path, (seconds, seconds))
+        load(first)
+        monkeypatch.setattr(_wasmtime, "_MAX_CACHE", int(2.5 * kept.stat().st_size))
+        load(third)
+        assert kept.is_file() and not dropped.exists() and len(list(folder.iterdir())) == 2
 
     def test_a_folder_open_to_others_is_not_used(self, module: bytes, folder: Path, arrays: Arrays) -> None:
         folder.mkdir()

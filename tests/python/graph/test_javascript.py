@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from wasmgrad import _wasm_file as wasm
 from wasmgrad._files import find_part
 
 from .browser import Browser, browser
@@ -65,6 +66,20 @@ class TestNode:
           const graph = await loadGraph(readFileSync("model.wasm"));
           console.log(JSON.stringify([...graph.run({FEED}).sum]));"""
         assert node(script, folder) == [10, 21, 32, 43, 54, 65]
+
+    @pytest.mark.parametrize(
+        "source", ['"model.wasm"', 'readFileSync("model.wasm")', 'new Blob([readFileSync("model.wasm")])']
+    )
+    def test_large_data_is_put_in_place(self, make_module: MakeModule, tmp_path: Path, source: str) -> None:
+        address = 1 << 20
+        module = make_module(f"WEIGHTS_AT={address}", pages=600)
+        data = WEIGHTS.tobytes() + bytes(32 << 20)
+        (tmp_path / "model.wasm").write_bytes(wasm.with_data(module, address, data))
+        script = f"""
+          import {{ readFileSync }} from "node:fs";
+          const graph = await loadGraph({source});
+          console.log(JSON.stringify([...graph.run({FEED}).sum]));"""
+        assert node(script, tmp_path) == [10, 21, 32, 43, 54, 65]
 
     def test_outputs_survive_the_next_run(self, folder: Path) -> None:
         script = f"""
@@ -128,6 +143,8 @@ class TestNode:
             "odd": make_module("INPUT_ADDRESS(tensor)=66"),
             "negative": make_module(metadata=metadata | {"inputs": [{"name": "a", "dtype": "int8", "shape": [-1]}]}),
             "empty": b"\0asm\1\0\0\0",
+            "cut": make_module()[:-1],
+            "outside": wasm.with_data(make_module(), 3 * wasm.PAGE + 1, bytes(wasm.PAGE)),
             "text": b"text",
         }  # fmt: skip
         for name, contents in bad.items():
@@ -145,6 +162,8 @@ class TestNode:
             "odd": "invalid_encoding",
             "negative": "invalid_encoding",
             "empty": "invalid_encoding",
+            "cut": "invalid_encoding",
+            "outside": "invalid_encoding",
             "text": "invalid_encoding",
             "missing": "not_found",
         }

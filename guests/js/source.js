@@ -1,0 +1,98 @@
+// Where a module or its weights come from, read piece by piece: memory, a file in Node, a Blob in a browser. It knows nothing of
+// what the bytes mean.
+import { check, GraphError } from "./error.js";
+
+export const IN_NODE = Boolean(globalThis.process?.versions?.node);
+const PIECE = 1 << 24; // bytes that are in flight at a time
+
+/** Read-only bytes of a known `size`. */
+class Source {
+  constructor(size) {
+    this.size = size;
+  }
+
+  /** What begins at `offset`, or less when the bytes end before. */
+  async bytes(offset, size) {
+    const found = new Uint8Array(Math.max(0, Math.min(size, this.size - offset)));
+    await this.read(found, offset);
+    return found;
+  }
+
+  /** Fills a Uint8Array, which may be a view of a module's memory: nothing else ever holds all of it. */
+  async read(view, offset) {
+    for (let at = 0; at < view.length; ) {
+      const count = await this.readPiece(view.subarray(at, at + PIECE), offset + at);
+      check(count > 0, "invalid_encoding", `the bytes end at ${offset + at}, expected ${this.size}`);
+      at += count;
+    }
+  }
+
+  async close() {}
+}
+
+class MemorySource extends Source {
+  constructor(bytes) {
+    super(bytes.length);
+    this.contents = bytes;
+  }
+
+  async readPiece(view, offset) {
+    view.set(this.contents.subarray(offset, offset + view.length));
+    return view.length;
+  }
+}
+
+class BlobSource extends Source {
+  constructor(blob) {
+    super(blob.size);
+    this.blob = blob;
+  }
+
+  async readPiece(view, offset) {
+    view.set(new Uint8Array(await this.blob.slice(offset, offset + view.length).arrayBuffer()));
+    return view.length;
+  }
+}
+
+class FileSource extends Source {
+  constructor(file, size) {
+    super(size);
+    this.file = file;
+  }
+
+  async readPiece(view, offset) {
+    return (await this.file.read(view, 0, view.length, offset)).bytesRead;
+  }
+
+  close() {
+    return this.file.close();
+  }
+}
+
+async function openFile(path) {
+  const { open } = await import("node:fs/promises");
+  const file = await open(path);
+  let source;
+  try {
+    const state = await file.stat();
+    source = state.isFile() ? new FileSource(file, state.size) : new MemorySource(await file.readFile()); // a pipe
+  } finally {
+    if (!(source instanceof FileSource)) await file.close();
+  }
+  return source;
+}
+
+/** Of a path, URL, File or other Blob, ArrayBuffer or typed array. Whoever opens it closes it. */
+export async function openSource(from) {
+  if (from instanceof ArrayBuffer) return new MemorySource(new Uint8Array(from));
+  if (ArrayBuffer.isView(from)) return new MemorySource(new Uint8Array(from.buffer, from.byteOffset, from.byteLength));
+  if (from instanceof Blob) return new BlobSource(from);
+  try {
+    if (IN_NODE && !/^https?:/.test(from)) return await openFile(from);
+    const response = await fetch(from);
+    check(response.ok, "not_found", `${response.status} ${response.statusText}`);
+    return new BlobSource(await response.blob());
+  } catch (error) {
+    throw new GraphError("not_found", `${from}: ${error.message}`);
+  }
+}
