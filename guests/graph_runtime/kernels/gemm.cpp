@@ -190,18 +190,21 @@ void pack_zeros(int count, int rows, float* panel) {
 
 namespace {
 
-// One row times kGroups groups of columns: products are many enough to hide the latency of adding.
+constexpr int kRowGroups = 3;  // of columns that one row is multiplied with at a time
+
+// One row times kGroups groups of columns. As many sums as there are registers for them and for all operands
+// of a turn, which engines load first.
 template <int kGroups, bool kWhole>
 [[gnu::noinline]] void row_tile(const Product& product, const float* weights, const Epilogue* epilogue,
                                 Place place) {
-  constexpr int kSides = 4 / kGroups;
+  constexpr int kSides = kGroups == 1 ? 2 : 1;
   Partial sums[kSides][kGroups] = {};
   const std::int32_t stride = product.k * kColumns;
   const float* x = product.x;
   const float* end = x + product.k;
   const auto add = [&](int side) {
     const Vector value = splat(x[side]);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int g = 0; g < kGroups; ++g) {
       const float* column = weights + g * stride + side * kColumns;
       sums[side][g].low = madd(value, load(column), sums[side][g].low);
@@ -211,14 +214,14 @@ template <int kGroups, bool kWhole>
   for (; end - x >= kSides; x += kSides, weights += kSides * kColumns) {
     detach(x);
     detach(weights);
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int side = 0; side < kSides; ++side) add(side);
   }
   for (; x != end; ++x, weights += kColumns) add(0);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
   for (int g = 0; g < kGroups; ++g) {
     Partial total[1] = {sums[0][g]};
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int side = 1; side < kSides; ++side) {
       total[0].low += sums[side][g].low;
       total[0].high += sums[side][g].high;
@@ -242,8 +245,11 @@ void multiply_row(const Product& product, const Epilogue* epilogue) {
       if (epilogue->residual != nullptr) place.residual = epilogue->residual + column;
     }
     const int left = product.columns - column;
-    const int groups = left >= 2 * kColumns ? 2 : 1;
-    if (groups == 2) {
+    const int whole = left / kColumns;
+    const int groups = whole >= kRowGroups ? kRowGroups : whole == 2 ? 2 : 1;
+    if (groups == kRowGroups) {
+      row_tile<kRowGroups, true>(product, weights, epilogue, place);
+    } else if (groups == 2) {
       row_tile<2, true>(product, weights, epilogue, place);
     } else if (left >= kColumns) {
       row_tile<1, true>(product, weights, epilogue, place);
