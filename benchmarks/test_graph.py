@@ -34,8 +34,8 @@ def resnet() -> list[Figures]:
 @pytest.mark.parametrize("model", graph_modules.MODELS)
 def test_run(benchmark: BenchmarkFixture, model: str, way: Way) -> None:
     """One run on inputs that are in the module."""
-    assert way.simd is not None
-    module = wasmgrad.load(graph_modules.compiled(model, way.simd), engine=way.engine)
+    assert way.build is not None
+    module = wasmgrad.load(graph_modules.compiled(model, way.build), engine=way.engine)
     benchmark.pedantic(module.run, rounds=20, warmup_rounds=3)
     module.close()
 

@@ -58,7 +58,7 @@ struct Operands {
 template <int kTileRows, bool kWhole>
 [[gnu::noinline]] void tile(const Pass& pass, const Operands& operands, const Place& place) {
   Partial sums[kTileRows] = {};
-  constexpr int kSides = kTileRows == 1 ? 4 : kTileRows < kRows ? 2 : 1;
+  constexpr int kSides = kTileRows == 1 ? 2 : 1;
   const int paired = pass.depth / kSides * kSides;
   accumulate<kTileRows, kSides>(paired, operands.panel, operands.weights, sums);
   if constexpr (kSides > 1) {
