@@ -32,6 +32,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 # Kernels by the first word of their functions' names; all others are element-wise.
 _KERNELS: dict[str, type[_kernels.Kernel]] = {
     "conv2d": _kernels.Conv2d,
+    "lstm": _kernels.Lstm,
     "matmul": _kernels.MatMul,
     "pool2d": _kernels.Pool2d,
     "softmax": _kernels.Softmax,
