@@ -1,4 +1,4 @@
-// Register tiles of up to kRows x kColumns and the loops that keep panels and weights in the caches.
+// Register tiles of up to kMostRows x kColumns and the loops that keep panels and weights in the caches.
 #include "gemm.hpp"
 
 #include "tile.hpp"
@@ -10,33 +10,40 @@ namespace {
 // KiB, in L2.
 constexpr int kGroupsAtATime = 8;
 
+// Rows of a tile: two panels where there are 32 registers, so that weights, which come from L2, are read half
+// as often.
+constexpr int kMostRows = kLanes == 16 ? 2 * kRows : kRows;
+
 inline Vector panel_value(const float* p) { return kSplat == kLanes ? load(p) : splat(*p); }
 
-// Adds `depth` products, a multiple of kSides, to the sums. A tile of few rows has too few sums to hide the
-// latency of adding: it takes kSides products side by side.
+// Adds `depth` products, a multiple of kSides, to the sums; the next panel is `panel_step` floats away. A
+// tile of few rows has too few sums to hide the latency of adding: it takes kSides products side by side.
 template <int kTileRows, int kSides>
-inline void accumulate(int depth, const float* panel, const float* weights, Partial (&sums)[kTileRows]) {
+inline void accumulate(int depth, const float* panel, std::int32_t panel_step, const float* weights,
+                       Partial (&sums)[kTileRows]) {
+  constexpr int kPanelRows = kTileRows < kRows ? kTileRows : kRows;
   Partial sides[kSides][kTileRows] = {};
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i) sides[0][i] = sums[i];
-  for (const float* end = panel + depth * kTileRows * kSplat; panel != end;) {
+  for (const float* end = panel + depth * kPanelRows * kSplat; panel != end;) {
     detach(panel);
     detach(weights);
 #pragma GCC unroll 4
     for (int s = 0; s < kSides; ++s) {
       const Vector low = load(weights + s * kColumns);
       const Vector high = load(weights + s * kColumns + kLanes);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < kTileRows; ++i) {
-        const Vector x = panel_value(panel + (s * kTileRows + i) * kSplat);
+        const float* from = panel + i / kRows * panel_step;
+        const Vector x = panel_value(from + (s * kPanelRows + i % kRows) * kSplat);
         sides[s][i].low = madd(x, low, sides[s][i].low);
         sides[s][i].high = madd(x, high, sides[s][i].high);
       }
     }
-    panel += kSides * kTileRows * kSplat;
+    panel += kSides * kPanelRows * kSplat;
     weights += kSides * kColumns;
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i) {
     sums[i] = sides[0][i];
 #pragma GCC unroll 4
@@ -60,13 +67,14 @@ template <int kTileRows, bool kWhole>
   Partial sums[kTileRows] = {};
   constexpr int kSides = kTileRows == 1 ? 2 : 1;
   const int paired = pass.depth / kSides * kSides;
-  accumulate<kTileRows, kSides>(paired, operands.panel, operands.weights, sums);
+  const std::int32_t panel_step = pass.depth * kRows * kSplat;
+  accumulate<kTileRows, kSides>(paired, operands.panel, panel_step, operands.weights, sums);
   if constexpr (kSides > 1) {
-    accumulate<kTileRows, 1>(pass.depth - paired, operands.panel + paired * kTileRows * kSplat,
+    accumulate<kTileRows, 1>(pass.depth - paired, operands.panel + paired * kTileRows * kSplat, panel_step,
                              operands.weights + paired * kColumns, sums);
   }
   if (!pass.first) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < kTileRows; ++i) {
       const Partial before = load_row<kWhole>(place.y + i * place.stride, place.columns);
       sums[i].low += before.low;
@@ -74,11 +82,11 @@ template <int kTileRows, bool kWhole>
     }
   }
   if (pass.epilogue != nullptr) finish<kTileRows, kWhole>(pass.epilogue->activation, place, sums);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i) store_row<kWhole>(place.y + i * place.stride, sums[i], place.columns);
 }
 
-// One panel times the columns from `begin` to `end`.
+// The panels of one tile times the columns from `begin` to `end`.
 template <int kTileRows>
 void panel_times(const Pass& pass, int row, int begin, int end) {
   Operands operands{pass.panels + row * pass.depth * kSplat,
@@ -111,8 +119,10 @@ void run(const Pass& pass) {
   constexpr int kStep = kGroupsAtATime * kColumns;
   for (int begin = 0; begin < pass.columns; begin += kStep) {
     const int end = pass.columns - begin < kStep ? pass.columns : begin + kStep;
-    for (int row = 0; row < pass.rows; row += kRows) {
-      switch (rows_of_panel(row, pass.rows)) {
+    for (int row = 0; row < pass.rows;) {
+      const int left = pass.rows - row;
+      const int rows = left >= kMostRows ? kMostRows : left >= kRows ? kRows : left;
+      switch (rows) {
         case 1:
           panel_times<1>(pass, row, begin, end);
           break;
@@ -122,9 +132,13 @@ void run(const Pass& pass) {
         case 3:
           panel_times<3>(pass, row, begin, end);
           break;
-        default:
+        case kRows:
           panel_times<kRows>(pass, row, begin, end);
+          break;
+        default:
+          panel_times<kMostRows>(pass, row, begin, end);
       }
+      row += rows;
     }
   }
 }
