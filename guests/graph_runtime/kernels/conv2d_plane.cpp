@@ -22,7 +22,12 @@ class Plane {
         const int row = smaller(i, d_.out_h - grid.rows);  // the last tiles may do some a second time
         const Window window{picture.pixels + row * d_.stride_h * picture.width, d_.dilation_h * picture.width,
                             weights};
-        outputs(grid, window, channel, channels, (image * d_.out_h + row) * d_.out_w);
+        const int first = (image * d_.out_h + row) * d_.out_w;
+        if (channels == kAtATime) {
+          outputs<kAtATime>(grid, window, channel, first);
+        } else {
+          outputs<1>(grid, window, channel, first);
+        }
       }
       weights += taps * channels;
     }
@@ -35,25 +40,22 @@ class Plane {
     const float* weights;  // [taps][channels]
   };
 
-  // `channels` channels of the rows whose first output is the pixel `first`.
-  void outputs(const Grid& grid, const Window& rows, int channel, int channels, int first) const {
+  // kChannels channels of the rows whose first output is the pixel `first`.
+  template <int kChannels>
+  [[gnu::noinline]] void outputs(const Grid& grid, const Window& rows, int channel, int first) const {
     for (int j = 0; j < d_.out_w; j += grid.columns) {
       const int column = smaller(j, d_.out_w - grid.columns);
       const Window window{rows.x + column, rows.row_step, rows.weights};
       float* y = y_ + (first + column) * d_.out_c + channel;
-      if (channels == kAtATime) {
-        tile<kAtATime>(grid, window, bias_ + channel, y);
-      } else {
-        tile<1>(grid, window, bias_ + channel, y);
-      }
+      tile<kChannels>(grid, window, bias_ + channel, y);
       if (activation_.kind <= Activation::Kind::kClip) continue;
       for (const std::int32_t at : grid.y)
-        activate(activation_.kind, {nullptr, nullptr, y + at, d_.out_c, channels}, kLanes);
+        activate(activation_.kind, {nullptr, nullptr, y + at, d_.out_c, kChannels}, kLanes);
     }
   }
 
   template <int kChannels>
-  [[gnu::noinline]] void tile(const Grid& grid, const Window& window, const float* bias, float* y) const {
+  void tile(const Grid& grid, const Window& window, const float* bias, float* y) const {
     Vector sums[kTileParts][kChannels] = {};
     const float* row = window.x;
     const float* weights = window.weights;
