@@ -21,6 +21,7 @@ CONFIGURE_ASAN = cmake --preset asan -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAK
 
 SOURCES := $(shell find cpp guests python cmake tools -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
 CPP_FILES = $(shell find cpp guests tests tools benchmarks -name '*.[ch]' -o -name '*.[ch]pp')
+RUST_FILES = $(shell find guests tests -name '*.rs' -not -path '*/target/*')
 # Where scikit-build-core keeps the native build between installs.
 BUILD_DIR = $(firstword $(wildcard build/cp3*))
 
@@ -43,6 +44,7 @@ lint: .venv/.wheel .venv/.development
 	ruff format --check .
 	mypy
 	clang-format --dry-run -Werror $(CPP_FILES)
+	! command -v rustfmt || rustfmt --check --edition 2021 --config-path guests $(RUST_FILES)
 	python tools/tidy.py $(BUILD_DIR)
 
 asan: .venv/.testing
