@@ -17,9 +17,11 @@ SECONDS_EACH ?= 60
 SEED ?= 0
 # clang 14, which Debian 12 calls clang, cannot read its own C++20 library.
 CLANG ?= $(firstword $(shell command -v clang-19 clang))
+CONFIGURE_ASAN = cmake --preset asan -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
 
 SOURCES := $(shell find cpp guests python cmake tools -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
 CPP_FILES = $(shell find cpp guests tests tools benchmarks -name '*.[ch]' -o -name '*.[ch]pp')
+RUST_FILES = $(shell find guests tests -name '*.rs' -not -path '*/target/*')
 # Where scikit-build-core keeps the native build between installs.
 BUILD_DIR = $(firstword $(wildcard build/cp3*))
 
@@ -32,7 +34,7 @@ test: .venv/.wheel .venv/.testing
 	cmake -S . -B $(BUILD_DIR) -DWASMGRAD_BUILD_TESTS=ON
 	cmake --build $(BUILD_DIR) --target all tests/cpp/all
 	ctest --test-dir $(BUILD_DIR) --output-on-failure
-	WASMGRAD_BUILD_DIR=$(abspath $(BUILD_DIR)) pytest $(ARGS)
+	WASMGRAD_BUILD_DIR=$(abspath $(BUILD_DIR)) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 bench: .venv/.wheel .venv/.development
 	pytest benchmarks $(ARGS)
@@ -42,10 +44,11 @@ lint: .venv/.wheel .venv/.development
 	ruff format --check .
 	mypy
 	clang-format --dry-run -Werror $(CPP_FILES)
+	! command -v rustfmt || rustfmt --check --edition 2021 --config-path guests $(RUST_FILES)
 	python tools/tidy.py $(BUILD_DIR)
 
 asan: .venv/.testing
-	cmake --preset asan -G Ninja
+	$(CONFIGURE_ASAN)
 	cmake --build --preset asan
 	ctest --preset asan
 
@@ -55,9 +58,9 @@ tsan: .venv/.requirements
 	ctest --preset tsan
 
 fuzz: .venv/.requirements
-	cmake --preset fuzz -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
+	$(CONFIGURE_ASAN)
 	cmake --build --preset fuzz
-	python tests/fuzz/run.py build/fuzz --seconds $(SECONDS_EACH) --seed $(SEED)
+	python tests/fuzz/run.py build/asan --seconds $(SECONDS_EACH) --seed $(SEED)
 
 clean:
 	rm -rf build dist .venv/.wheel

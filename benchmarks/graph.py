@@ -5,7 +5,8 @@
 Each contestant is a process of its own that has loaded and warmed its model; runs go to them in turn, in an
 order that rotates, so that a noisy machine is noisy for all. The ratio of a round is onnxruntime-web's
 time by the contestant's. Beside each of our contestants a second one measures, in the same turns, the engine's
-attainable SIMD peak (`peak.c`). Of calls and peak, the fastest of all turns count.
+attainable SIMD peak (`peak.c`), and a third one runs the same module with kernels that return at once: the time that a
+run spends outside its kernels. Of calls and peak, the fastest of all turns count.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from benchmarks.graph_modules import MODELS
 from benchmarks.graph_process import NATIVE, OURS, PEER, Contestant, Way
 
 _WARMING_SECONDS = 1.0
+_HOLLOW_WARMING, _HOLLOW_RUNS = 1000, 100
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Figures:
     winograd_share: float | None = None
     """Of Winograd's, counting the multiplications that it saves."""
     overhead: float | None = None
-    """Part of a run that is outside its kernels; known where timing a call costs next to nothing, in Node."""
+    """Part of a run that is outside its kernels: copies of inputs and outputs, calls, and what the engine adds."""
     load_seconds: tuple[float, float] | None = None
     """From file to instance: the first time, and with the engine's cache."""
     peak_memory: int | None = None
@@ -64,13 +66,17 @@ class _Entrant:
         self.seconds: list[float] = []
         self._calls: list[list[float]] = []
         self._tiles: list[list[float]] = []
+        self._hollow_seconds: list[float] = []
         self._peak: Contestant | None = None
+        self._hollow: Contestant | None = None
         self._metadata: dict[str, Any] = {}
         file = graph_modules.onnx(model.name)
-        if way.simd is not None:
-            file = graph_modules.compiled(model.name, way.simd)
+        if way.build is not None:
+            file = graph_modules.compiled(model.name, way.build)
             self._metadata = graph_modules.metadata(file)
-            module = graph_modules.peak_module(way.simd)
+        if way.build is not None and way.build != "native":
+            self._hollow = Contestant(way, graph_modules.hollow(model.name, way.build), model.inputs, cache)
+            module = graph_modules.peak_module(way.build)
             self._peak = Contestant(way, module, (), cache)
             self._tile_flops = [entry["flops"] for entry in graph_modules.metadata(module)["plan"]]
         first = Contestant(way, file, model.inputs, cache)
@@ -83,35 +89,42 @@ class _Entrant:
         self._contestant.run(max(2, int(_WARMING_SECONDS / once)))
         if self._peak is not None:
             self._peak.calls(20)
+        if self._hollow is not None:
+            self._hollow.run(_HOLLOW_WARMING)
 
     def turn(self) -> None:
         self.seconds.append(self._contestant.run(self.model.runs))
         if self._peak is not None:
             self._tiles += self._peak.calls(3)
             self._calls += self._contestant.calls(self.model.runs)
+        if self._hollow is not None:
+            self._hollow_seconds.append(self._hollow.run(_HOLLOW_RUNS))
 
     def figures(self, peer: Sequence[float]) -> Figures:
         each = [other / own for other, own in zip(peer, self.seconds, strict=True)]
         low, middle, high = statistics.quantiles(each, n=4)
         milliseconds = statistics.median(self.seconds) * 1e3
-        if self.way.simd is None:
-            return Figures(self.model.name, self.way.label, milliseconds, (low, middle, high))
-        peak = max(
-            flops / seconds for flops, seconds in zip(self._tile_flops, _fastest(self._tiles), strict=True)
-        )
-        in_calls = statistics.median(map(sum, self._calls)) * 1e3
-        return Figures(
-            self.model.name,
-            self.way.label,
-            milliseconds,
-            (low, middle, high),
-            peak_gflops=peak / 1e9,
-            direct_share=self._share(peak, winograd=False),
-            winograd_share=self._share(peak, winograd=True),
-            overhead=1 - in_calls / milliseconds if self.way.engine == "node" else None,
+        figures = Figures(self.model.name, self.way.label, milliseconds, (low, middle, high))
+        if self.way.build is None:
+            return figures
+        figures = replace(
+            figures,
             load_seconds=self._loads,
             peak_memory=self._contestant.peak_memory(),
             weight_bytes=self._metadata["weights"]["bytes"],
+        )
+        if self._peak is None:
+            return figures
+        peak = max(
+            flops / seconds for flops, seconds in zip(self._tile_flops, _fastest(self._tiles), strict=True)
+        )
+        outside = statistics.median(self._hollow_seconds) * 1e3
+        return replace(
+            figures,
+            peak_gflops=peak / 1e9,
+            direct_share=self._share(peak, winograd=False),
+            winograd_share=self._share(peak, winograd=True),
+            overhead=outside / milliseconds,
         )
 
     def _share(self, peak: float, *, winograd: bool) -> float | None:
@@ -128,8 +141,9 @@ class _Entrant:
 
     def close(self) -> None:
         self._contestant.close()
-        if self._peak is not None:
-            self._peak.close()
+        for beside in (self._peak, self._hollow):
+            if beside is not None:
+                beside.close()
 
 
 def _fastest(passes: Sequence[Sequence[float]]) -> list[float]:
@@ -159,12 +173,14 @@ def _cells(figures: Figures) -> Iterator[str]:
     low, middle, high = figures.ratio
     yield f"{middle:.2f}x ({low:.2f}-{high:.2f})"
     if figures.peak_gflops is None:
-        return
-    yield f"{figures.peak_gflops:.1f}"
-    yield ", ".join(
-        "-" if share is None else f"{share:.0%}" for share in (figures.direct_share, figures.winograd_share)
-    )
-    yield "" if figures.overhead is None else f"{figures.overhead:.1%}"
+        yield from ("", "")
+    else:
+        yield f"{figures.peak_gflops:.1f}"
+        yield ", ".join(
+            "-" if share is None else f"{share:.0%}"
+            for share in (figures.direct_share, figures.winograd_share)
+        )
+    yield "" if figures.overhead is None else f"{figures.overhead:.2%}"
     if figures.load_seconds is not None:
         yield ", ".join(f"{seconds:.2f} s" for seconds in figures.load_seconds)
     if figures.peak_memory is not None and figures.weight_bytes is not None:

@@ -1,7 +1,7 @@
 """One way of running a model, as a long-lived process that runs it when told to.
 
     python -m benchmarks.graph_contestant onnxruntime MODEL.onnx INPUTS
-    python -m benchmarks.graph_contestant wasmtime|wasmedge MODULE.wasm INPUTS
+    python -m benchmarks.graph_contestant wasmtime|wasmedge|native MODULE INPUTS
 
 INPUTS: a JSON list of {name, dtype, shape}. It prints `{"load": seconds}` when the model is ready, then reads a
 request a line from standard input and answers each with a line of JSON:

@@ -1,6 +1,6 @@
-"""The models of the graph benchmarks as files: ONNX from the zoo, compiled modules from a cache.
+"""The models of the graph benchmarks as files: ONNX from the zoo, compiled modules and libraries from a cache.
 
-A module is compiled again when the model, the compiler or the runtime has changed. It must not know who runs it.
+They are compiled again when the model, the compiler or the runtime has changed. It must not know who runs them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,35 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import wasmgrad.compiler
+from wasmgrad._engines._native import NativeFile
 from wasmgrad._files import cache_dir, find_part
-from wasmgrad.compiler import CompileOptions, Simd, compile_model
+from wasmgrad.compiler import Compiled, CompileOptions, Simd, _kernels, compile_model
+from wasmgrad.compiler._link import finish, link
 
 from benchmarks import peak
 
+Build: TypeAlias = Literal["128", "relaxed", "native"]
+"""A module for one choice of SIMD instructions, or a library for this computer."""
+
 _ROOT = Path(__file__).resolve().parent.parent
+
+# Kernels by the first word of their functions' names; all others are element-wise.
+_KERNELS: dict[str, type[_kernels.Kernel]] = {
+    "conv2d": _kernels.Conv2d,
+    "lstm": _kernels.Lstm,
+    "matmul": _kernels.MatMul,
+    "pool2d": _kernels.Pool2d,
+    "softmax": _kernels.Softmax,
+    "layer": _kernels.LayerNorm,
+    "transpose": _kernels.Transpose,
+}
 
 
 @dataclass(frozen=True)
@@ -54,16 +72,65 @@ def peers() -> Path:
     return Path(_tool("fetch_peers.py"))
 
 
-def compiled(model: str, simd: Simd) -> Path:
-    """The model compiled for batch 1 with `simd` "128" or "relaxed"."""
+def compiled(model: str, build: Build) -> Path:
+    """The model compiled for batch 1."""
+    kind = ".so" if build == "native" else ".wasm"
+    return _cached(f"{model}-{build}", kind, model, lambda: _compile(model, build).module)
+
+
+def hollow(model: str, simd: Simd) -> Path:
+    """The compiled model with kernels that return at once: a run takes as long as a real one spends outside them."""
+    return _cached(f"{model}-{simd}-hollow", ".wasm", model, lambda: _hollow(_compile(model, simd), simd))
+
+
+def _compile(model: str, build: Build) -> Compiled:
+    shapes = {info["name"]: tuple(info["shape"]) for info in MODELS[model].inputs}
+    if build == "native":
+        return compile_model(onnx(model), CompileOptions(shapes=shapes, target="native"))
+    return compile_model(onnx(model), CompileOptions(shapes=shapes, simd=build))
+
+
+def _hollow(whole: Compiled, simd: Simd) -> bytes:
+    """The plan linked with such functions in place of the kernel library's."""
+    symbols = {entry.kernel for entry in whole.metadata.plan if entry.kernel.startswith("wg_")}
+    stubs = (f"int {symbol}({_parameters(symbol)}) {{ return 0; }}" for symbol in sorted(symbols))
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "plan.o").write_bytes(whole.graph_object)
+        Path(folder, "stubs.c").write_text("\n".join(stubs))
+        zig = [sys.executable, "-m", "ziglang"]
+        for command in (
+            [
+                "cc",
+                "-target",
+                "wasm32-freestanding",
+                "-std=c23",
+                "-O1",
+                "-g0",
+                "-c",
+                "stubs.c",
+                "-o",
+                "stubs.o",
+            ],
+            ["wasm-ld", "-r", "plan.o", "stubs.o", "-o", "both.o"],
+        ):
+            subprocess.run(zig + command, cwd=folder, check=True)
+        linked = link(Path(folder, "both.o").read_bytes(), simd)
+    return finish(linked, linked.pages(whole.metadata.memory.bytes), None, whole.metadata)
+
+
+def _parameters(symbol: str) -> str:
+    kernel = _KERNELS.get(symbol.split("_")[1], _kernels.Unary)
+    return ", ".join(["void *"] * (1 + len(kernel.parameters)))
+
+
+def _cached(name: str, kind: str, model: str, make: Callable[[], bytes]) -> Path:
     source = onnx(model)
-    key = hashlib.sha256(f"{source.parent.name} {source.name} {simd} {_compiler()}".encode()).hexdigest()[:16]
-    target = _folder() / f"{model}-{simd}-{key}.wasm"
+    key = hashlib.sha256(f"{source.parent.name} {source.name} {name} {_compiler()}".encode()).hexdigest()[:16]
+    target = _folder() / f"{name}-{key}{kind}"
     if not target.is_file():
-        for stale in target.parent.glob(f"{model}-{simd}-*.wasm"):
+        for stale in target.parent.glob(f"{name}-{'?' * len(key)}{kind}"):
             stale.unlink()
-        shapes = {info["name"]: tuple(info["shape"]) for info in MODELS[model].inputs}
-        compile_model(source, CompileOptions(shapes=shapes, simd=simd)).save(target)
+        target.write_bytes(make())
     return target
 
 
@@ -76,14 +143,21 @@ def peak_module(simd: str) -> Path:
     return target
 
 
-def metadata(module: Path) -> dict[str, Any]:
-    """What a module says about itself."""
+def metadata(file: Path) -> dict[str, Any]:
+    """What a module or a library says about itself."""
     from wasmgrad import _wasm_file
     from wasmgrad._graph_meta import SECTION
 
-    section = _wasm_file.custom(module.read_bytes(), SECTION)
-    assert section is not None
-    result: dict[str, Any] = json.loads(bytes(section))
+    text: bytes | str
+    if file.suffix == ".so":
+        library = NativeFile(file)
+        text = library.metadata.to_json()
+        library.close()
+    else:
+        section = _wasm_file.custom(file.read_bytes(), SECTION)
+        assert section is not None
+        text = bytes(section)
+    result: dict[str, Any] = json.loads(text)
     return result
 
 
@@ -91,7 +165,7 @@ def metadata(module: Path) -> dict[str, Any]:
 def _compiler() -> str:
     """A hash of all that turns a model into a module."""
     digest = hashlib.sha256()
-    folders = [Path(wasmgrad.compiler.__file__).parent, find_part("graph_runtime/wasm32")]
+    folders = [Path(wasmgrad.compiler.__file__).parent, find_part("graph_runtime")]
     for path in sorted(path for folder in folders for path in folder.rglob("*")):
         if path.suffix in {".py", ".a"}:
             digest.update(path.read_bytes())

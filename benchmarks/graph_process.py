@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wasmgrad.compiler import Simd
-
 from benchmarks import graph_modules
+from benchmarks.graph_modules import Build
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NODE = ["node", "--experimental-wasm-relaxed-simd", str(_ROOT / "benchmarks/graph_contestant.mjs")]
@@ -22,15 +21,15 @@ _NODE = ["node", "--experimental-wasm-relaxed-simd", str(_ROOT / "benchmarks/gra
 
 @dataclass(frozen=True)
 class Way:
-    """A way of running a model: on which engine, and for ours, compiled for which SIMD."""
+    """A way of running a model: on which engine, and for ours, how it was compiled."""
 
     engine: str
-    simd: Simd | None = None
+    build: Build | None = None
 
     @property
     def label(self) -> str:
         """For tables."""
-        return self.engine if self.simd is None else f"{self.engine} {self.simd}"
+        return self.engine if self.build in (None, "native") else f"{self.engine} {self.build}"
 
     def command(self, file: Path, inputs: Sequence[Mapping[str, Any]]) -> list[str]:
         """The command line of the contestant."""
@@ -50,6 +49,7 @@ OURS = (
     Way("wasmtime", "relaxed"),
     Way("wasmtime", "128"),
     Way("wasmedge", "128"),
+    Way("native", "native"),
 )
 
 

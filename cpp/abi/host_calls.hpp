@@ -10,7 +10,9 @@
 #include <exception>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "wasmgrad/base/status.hpp"
@@ -44,15 +46,28 @@ class CallGate {
     std::chrono::steady_clock::time_point start_;
   };
 
-  /// Runs `call`, which returns a Status or Expected and may throw; what it throws becomes an error. Errors:
-  /// those of `call`, whose sentences may quote a guest's or a file's bytes and are made printable;
-  /// kRuntimeError while another call runs.
+  /// Runs `call`, which returns a Status or Expected and may throw; what it throws becomes an error. Nothing
+  /// is run, and nothing returned, while another call runs. Errors: those of `call`, whose sentences may
+  /// quote a guest's or a file's bytes and are made printable; kUnknown for an exception that should not be.
   template <class Call>
-  Status run(Call&& call) noexcept {
+  std::optional<Status> try_run(Call&& call) noexcept {
+    const Pass pass(*this);
+    if (!pass) return std::nullopt;
     Status status = attempt(call);
     if (status) return status;
     return Error{status.error().code, printable(status.error().message)};
   }
+
+  /// The same. Errors: kRuntimeError while another call runs.
+  template <class Call>
+  Status run(Call&& call) noexcept {
+    const std::optional<Status> status = try_run(call);
+    return status ? *status : Status(Error{Errc::kRuntimeError, std::string(kBusy)});
+  }
+
+  /// Why a call was not run.
+  static constexpr std::string_view kBusy =
+      "another call of this guest is still running; one at a time is possible";
 
   /// Calls that ended, and the time inside them.
   [[nodiscard]] std::uint64_t calls() const noexcept { return calls_; }
@@ -60,13 +75,8 @@ class CallGate {
 
  private:
   template <class Call>
-  Status attempt(Call& call) noexcept {
+  static Status attempt(Call& call) noexcept {
     try {
-      const Pass pass(*this);
-      if (!pass) {
-        return Error{Errc::kRuntimeError,
-                     "another call of this guest is still running; one at a time is possible"};
-      }
       return call();
     } catch (const std::bad_alloc&) {
       return Error{Errc::kTooLarge, "the host ran out of memory"};

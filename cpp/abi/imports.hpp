@@ -35,26 +35,40 @@ T argument(const Value& value) {
 
 }  // namespace detail
 
+/// An interface's numbers for what went wrong.
+struct Errnos {
+  std::uint32_t (*of)(Errc) noexcept;
+  std::uint32_t missing_memory;  ///< the guest has no memory
+  std::uint32_t busy;            ///< another call of the guest is running
+};
+
 /// `module`.`name`, whose call is object.*method(memory, arguments...) behind the gate: 0 for success, else
 /// the error's number, and its sentence in `last_error`. It never traps. Everything referred to outlives the
 /// function.
 template <class Object, class... Arguments>
-HostFunction errno_import(std::string_view module, std::string_view name, CallGate& gate,
-                          LastError& last_error, Object& object,
+HostFunction errno_import(std::string_view module, std::string_view name, const Errnos& errnos,
+                          CallGate& gate, LastError& last_error, Object& object,
                           Status (Object::*method)(const GuestMemory&, Arguments...)) {
   HostFunction function;
   function.module = module;
   function.name = name;
   function.parameters = {detail::value_type<Arguments>()...};
   function.results = {ValueType::kI32};
-  function.call = [name = std::string(name), &gate, &last_error, &object, method](
+  function.call = [name = std::string(name), errnos, &gate, &last_error, &object, method](
                       GuestMemory memory, std::span<const Value> values, std::span<Value> results) {
+    const auto fail = [&](std::uint32_t number, std::string_view sentence) {
+      results[0].i32 = number;
+      last_error.set(name + ": " + std::string(sentence));
+      return Status();
+    };
+    if (memory.size() == 0) return fail(errnos.missing_memory, "the guest has no memory");
     const auto call = [&]<std::size_t... I>(std::index_sequence<I...>) {
       return (object.*method)(memory, detail::argument<Arguments>(values[I])...);
     };
-    const Status status = gate.run([&] { return call(std::index_sequence_for<Arguments...>()); });
-    results[0].i32 = status ? 0 : static_cast<std::uint32_t>(status.error().code);
-    if (!status) last_error.set(name + ": " + status.error().message);
+    const auto status = gate.try_run([&] { return call(std::index_sequence_for<Arguments...>()); });
+    if (!status) return fail(errnos.busy, CallGate::kBusy);
+    if (!*status) return fail(errnos.of(status->error().code), status->error().message);
+    results[0].i32 = 0;
     return Status();
   };
   return function;

@@ -59,7 +59,11 @@ void visit_limits(Limits& limits, Visit visit) {
   visit("tensor_bytes", limits.tensor_bytes);
   visit("handles", limits.handles);
   visit("output_bytes", limits.output_bytes);
+  visit("process_bytes", limits.process_bytes);
 }
+
+// Less would not load libtorch and the engine.
+constexpr std::uint64_t kLeastProcessBytes = std::uint64_t{256} << 20;
 
 constexpr std::pair<View, const char*> kViews[] = {
     {View::kClassic, "classic"}, {View::kJson, "json"}, {View::kQuiet, "quiet"}};
@@ -106,6 +110,9 @@ Limits read_limits(const Json& json) {
         "0 (none) to 1e9 seconds");
   check(limits.handles >= 8 && limits.handles <= 65536, "handles", limits.handles, "8 to 65536");
   check(limits.output_bytes >= 1, "output_bytes", limits.output_bytes, "at least 1");
+  check(limits.process_bytes == 0 || limits.process_bytes >= kLeastProcessBytes, "process_bytes",
+        limits.process_bytes,
+        "0 (what the machine has to spare) or at least 268435456, which the libraries need");
   check(limits.tensor_bytes >= 1, "tensor_bytes", limits.tensor_bytes, "at least 1");
   return limits;
 }

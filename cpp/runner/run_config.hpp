@@ -22,6 +22,9 @@ struct Limits {
   std::uint64_t tensor_bytes = std::uint64_t{4} << 30;  ///< host copies of guest tensors, and model storages
   std::uint32_t handles = 256;                          ///< files a guest may have open at once
   std::uint64_t output_bytes = std::uint64_t{1} << 30;  ///< console output, and the size of any file written
+  /// What the child process may allocate in all; 0: three quarters of what the machine has to spare when it
+  /// starts.
+  std::uint64_t process_bytes = 0;
 };
 
 enum class View : std::uint8_t { kClassic, kJson, kQuiet };

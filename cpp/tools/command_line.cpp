@@ -120,6 +120,8 @@ void add_limit_options(CLI::App& app, runner::Limits& limits) {
   add("--max-tensor-bytes", limits.tensor_bytes, "Host copies of tensors, and parameters of the model");
   add("--max-handles", limits.handles, "Files that the guest may have open at once");
   add("--max-output-bytes", limits.output_bytes, "Console output, and the size of any file");
+  add("--max-process-bytes", limits.process_bytes,
+      "All that the worker allocates; 0: three quarters of what the machine has to spare");
 }
 
 // The configuration that `--config` names. Throws CLI::Error.

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "wasmgrad/base/address_sanitizer.hpp"
 #include "wasmgrad/base/write_fully.hpp"
 
 namespace wasmgrad::tools {
@@ -79,13 +80,12 @@ void set_limit(__rlimit_resource resource, rlim_t value) {
   ::setrlimit(resource, &limit);
 }
 
-// What the worker may allocate: three quarters of what the machine has to spare, so that a guest that makes
-// the engine or the training host eat memory is refused memory instead of being picked, perhaps with others,
-// by the kernel's out-of-memory killer.
-rlim_t memory_limit() {
-#ifdef __SANITIZE_ADDRESS__
-  return RLIM_INFINITY;  // the sanitizer's shadow alone is terabytes
-#endif
+// What the worker may allocate: what the owner says, else three quarters of what the machine has to spare, so
+// that a guest that makes the engine or the training host eat memory is refused memory instead of being
+// picked, perhaps with others, by the kernel's out-of-memory killer.
+rlim_t memory_limit(std::uint64_t process_bytes) {
+  if (kAddressSanitizer) return RLIM_INFINITY;  // its shadow alone is terabytes
+  if (process_bytes != 0) return process_bytes;
   std::ifstream info("/proc/meminfo");
   std::string key, unit;
   for (rlim_t kibibytes = 0; info >> key >> kibibytes; std::getline(info, unit)) {
@@ -150,7 +150,7 @@ Expected<WorkerProcess> WorkerProcess::start(const std::filesystem::path& progra
                        .err = err.write.get(),
                        .events = events.write.get(),
                        .file_bytes = config.limits.output_bytes,
-                       .memory = memory_limit(),
+                       .memory = memory_limit(config.limits.process_bytes),
                        .parent = ::getpid()};
   WorkerProcess worker;
   worker.pid_ = ::fork();

@@ -169,6 +169,12 @@ def train(
     output_bytes: Annotated[
         int, typer.Option(help="Console output, and each file written.", rich_help_panel=_LIMITS)
     ] = _D.output_bytes,
+    process_bytes: Annotated[
+        int,
+        typer.Option(
+            help="All that the run's process allocates; 0: most of what is free.", rich_help_panel=_LIMITS
+        ),
+    ] = _D.process_bytes,
     interpret: Annotated[
         bool,
         typer.Option(
@@ -228,6 +234,7 @@ def train(
             tensor_bytes=tensor_bytes,
             handles=handles,
             output_bytes=output_bytes,
+            process_bytes=process_bytes,
         ),
         options=cast(TrainingOptions, options),
         output=output,

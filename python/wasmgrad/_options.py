@@ -101,6 +101,9 @@ class Limits:
     """Files the guest may have open at once. Needs an isolated run."""
     output_bytes: int = 1 << 30
     """Console output, and the size of any file written. Needs an isolated run."""
+    process_bytes: int = 0
+    """All that the run's process allocates, the guest's memory, tensors and a model's results included: at least 256
+    MiB; 0 stands for three quarters of what the machine has to spare. Needs an isolated run."""
 
     def to_config(self) -> dict[str, int | float]:
         """The `limits` object of a run configuration."""

@@ -119,7 +119,7 @@ class Collector:
 def _refuse_limits_of_the_child(limits: Mapping[str, object]) -> None:
     """Some limits are kept by the child process alone."""
     defaults = Limits().to_config()
-    for key in ("wall_seconds", "handles", "output_bytes"):
+    for key in ("wall_seconds", "handles", "output_bytes", "process_bytes"):
         if limits[key] != defaults[key]:
             raise InvalidArgument(
                 f"limits.{key} needs an isolated run; expected isolate=True, or no such limit"

@@ -295,9 +295,8 @@ class HoardsMemory(nn.Module):
         self.fc = nn.Linear(8, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        hoard: list[Tensor] = []
-        while len(hoard) < 1 << 20:
-            hoard.append(torch.zeros([1 << 32]))
+        # Each of its own: a constant would be shared.
+        hoard = [torch.zeros([1 << 26]) + x.sum() for _ in range(1 << 20)]
         return self.fc(x) + hoard[0].sum()
 
 

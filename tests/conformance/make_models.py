@@ -6,8 +6,10 @@ model computes. TorchScript reads the types from `typing`.
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Dict, Optional  # noqa: UP035
 
@@ -120,6 +122,18 @@ def with_fixed_weights(module: nn.Module) -> nn.Module:
     return module
 
 
+def write_later_format(program: Path, later: Path) -> None:
+    """A copy of a torch.export program that says that a later PyTorch wrote it."""
+    with zipfile.ZipFile(program) as source, zipfile.ZipFile(later, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith("/models/model.json"):
+                content = json.loads(data)
+                content["schema_version"]["major"] += 1000
+                data = json.dumps(content).encode()
+            target.writestr(name, data)
+
+
 def main(directory: Path) -> None:
     """Write every model as TorchScript, and the first as a torch.export program too."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -131,6 +145,7 @@ def main(directory: Path) -> None:
         with_fixed_weights(Linear()), (torch.zeros(8, 4),), dynamic_shapes={"x": {0: batch}}
     )
     torch.export.save(program, directory / "linear.pt2")
+    write_later_format(directory / "linear.pt2", directory / "later-format.pt2")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,15 @@ static void autodetect_tells_a_torch_export_program(void) {
   check_linear(model);
 }
 
+static void a_program_of_a_later_format_is_not_supported(void) {
+  uint32_t size = 0, code = 0;
+  const unsigned char* bytes = file("later-format.pt2", &size);
+  REQUIRE(bytes != NULL);
+  const uint32_t model = load_bytes(bytes, size, WASMGRAD_ENCODING_TORCH_EXPORT, &code);
+  RETURNS(WASMGRAD_UNSUPPORTED_OPERATION, code);
+  EQUALS(model, UNTOUCHED);
+}
+
 static void a_granted_name_loads(void) {
   const uint32_t model = load("linear");
   REQUIRE(model != 0);
@@ -192,6 +201,7 @@ void run_model_cases(void) {
   RUN(autodetect_tells_torchscript);
   RUN(a_torch_export_program_loads_or_is_not_supported);
   RUN(autodetect_tells_a_torch_export_program);
+  RUN(a_program_of_a_later_format_is_not_supported);
   RUN(a_granted_name_loads);
   RUN(the_same_model_loads_twice_with_weights_of_its_own);
   RUN(a_name_that_was_not_granted_is_not_found);

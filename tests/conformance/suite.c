@@ -43,6 +43,8 @@ void* copied(const void* data, size_t bytes) {
   return copy;
 }
 
+wasmgrad_metrics* new_metrics(void) { return room(sizeof(wasmgrad_metrics)); }
+
 address text(const char* text) { return at(copied(text, strlen(text))); }
 
 address json(const char* text_with_single_quotes) {
@@ -246,13 +248,26 @@ void run_case(const char* name, void (*body)(void)) {
   fflush(stdout);
 }
 
+static int result(void) {
+  printf("%d passed, %d failed\n", passed, failed);
+  return failed != 0;
+}
+
 int run_suite(const char* models_directory) {
   directory = models_directory;
   run_error_cases(); /* first: before any other call there is no last error */
+  run_tensor_cases();
   run_model_cases();
   run_dataset_cases();
+  run_option_cases();
   run_trainer_cases();
+  run_output_cases();
   run_exchange_cases();
-  printf("%d passed, %d failed\n", passed, failed);
-  return failed != 0;
+  return result();
+}
+
+int run_owner_suite(const char* models_directory) {
+  directory = models_directory;
+  run_owner_cases();
+  return result();
 }

@@ -48,6 +48,7 @@ uint64_t memory_end(void);
 void* room(size_t bytes);
 /* A copy of `bytes` bytes in the arena. */
 void* copied(const void* data, size_t bytes);
+wasmgrad_metrics* new_metrics(void);
 /* The address of a text without its terminator; its length is strlen(text). */
 address text(const char* text);
 /* The same for JSON that is written with ' in place of ". */
@@ -153,12 +154,19 @@ enum { UNTOUCHED = 0x5a5a5a5a };
 
 /* The parts of the suite. */
 void run_error_cases(void);
+void run_tensor_cases(void);
 void run_model_cases(void);
 void run_dataset_cases(void);
+void run_option_cases(void);
 void run_trainer_cases(void);
+void run_output_cases(void);
 void run_exchange_cases(void);
+void run_owner_cases(void);
 
-/* Runs everything; 0 when all passed. The models lie in `models_directory`. */
+/* Runs everything but the owner's cases; 0 when all passed. The models lie in `models_directory`. */
 int run_suite(const char* models_directory);
+/* Runs the cases for an owner who lets no trainer do more than ALLOWED_EPOCHS epochs. */
+int run_owner_suite(const char* models_directory);
+enum { ALLOWED_EPOCHS = 2 };
 
 #endif

@@ -41,7 +41,10 @@ def test_file_that_is_no_wasm_is_refused(tmp_path: Path) -> None:
         Sandbox(tmp_path / "text.wasm").run()
 
 
-@pytest.mark.parametrize("limits", [Limits(wall_seconds=1), Limits(handles=9), Limits(output_bytes=9)])
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(wall_seconds=1), Limits(handles=9), Limits(output_bytes=9), Limits(process_bytes=1 << 30)],
+)
 def test_limits_of_the_child_process_need_isolation(regression_guest: Path, limits: Limits) -> None:
     with pytest.raises(wasmgrad.InvalidArgument, match="needs an isolated run"):
         Sandbox(regression_guest, limits=limits, isolate=False).run()

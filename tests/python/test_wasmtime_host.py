@@ -71,7 +71,9 @@ def test_guest_without_an_exported_memory_is_told_so() -> None:
         guest.call("create", 0)
 
 
-@pytest.mark.parametrize("limit", [{"wall_seconds": 1.0}, {"handles": 9}, {"output_bytes": 9}])
+@pytest.mark.parametrize(
+    "limit", [{"wall_seconds": 1.0}, {"handles": 9}, {"output_bytes": 9}, {"process_bytes": 1 << 30}]
+)
 def test_limits_of_a_process_are_refused(limit: dict[str, int]) -> None:
     with pytest.raises(wasmgrad.InvalidArgument, match=next(iter(limit))):
         Guest(COUNTS_ROWS, limits=wasmgrad.Limits(**limit))  # type: ignore[arg-type]
@@ -110,6 +112,41 @@ def test_endless_loop_ends_at_the_time_limit(build_c_guest: BuildGuest) -> None:
     sandbox = wasmgrad.Sandbox(build_c_guest("misbehave"), args=["loop"], limits=limits, engine="wasmtime")
     with pytest.raises(wasmgrad.TimeLimit):
         sandbox.run()
+
+
+WRITES_MUCH = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\10\\00\\00\\00\\00\\04\\00\\00")
+  (func (export "_start") (local $left i32)
+    (memory.fill (i32.const 16) (i32.const 120) (i32.const 1024))
+    (local.set $left (i32.const 2000))
+    (loop $again
+      (if (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)) (then unreachable))
+      (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+      (br_if $again (local.get $left)))))"""
+"""2000 times 1024 bytes, to standard output."""
+
+
+@pytest.fixture
+def writes_much(tmp_path: Path) -> wasmgrad.Sandbox:
+    guest = tmp_path / "guest.wasm"
+    guest.write_bytes(wasmtime.wat2wasm(WRITES_MUCH))
+    return wasmgrad.Sandbox(guest, engine="wasmtime")
+
+
+def test_all_that_the_guest_wrote_has_arrived_at_its_end(writes_much: wasmgrad.Sandbox) -> None:
+    result = writes_much.run()
+    assert result.exit_code == 0
+    assert result.stdout == "x" * 2_048_000
+
+
+def test_what_on_event_raises_comes_out_of_the_run(writes_much: wasmgrad.Sandbox) -> None:
+    def refuse(event: wasmgrad.Event) -> None:
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        writes_much.run(on_event=refuse)
 
 
 def test_unknown_engine_is_refused() -> None:

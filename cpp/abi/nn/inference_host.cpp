@@ -22,6 +22,11 @@ struct Builder {
 constexpr std::uint32_t kMaxBuilders = 16;
 constexpr std::uint32_t kMaxModelName = 4096;
 
+constexpr std::uint32_t number_of(Errno code) noexcept { return static_cast<std::uint32_t>(code); }
+
+constexpr Errnos kErrnos = {[](Errc code) noexcept { return number_of(errno_of(code)); },
+                            number_of(Errno::kMissingMemory), number_of(Errno::kBusy)};
+
 Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
 
 Status check_target(std::uint32_t target) {
@@ -61,14 +66,11 @@ InferenceHost::InferenceHost(GuestContext& context, std::vector<std::unique_ptr<
 
 std::vector<HostFunction> InferenceHost::functions() {
   const auto import = [this](std::string_view name, auto method) {
-    HostFunction function = errno_import(kModule, name, context_.gate, last_error_, *this, method);
+    HostFunction function = errno_import(kModule, name, kErrnos, context_.gate, last_error_, *this, method);
     function.call = [this, call = std::move(function.call)](
                         GuestMemory memory, std::span<const Value> arguments, std::span<Value> results) {
       Status status = call(memory, arguments, results);
-      if (results[0].i32 != 0) {
-        results[0].i32 = static_cast<std::uint32_t>(errno_of(static_cast<Errc>(results[0].i32)));
-        if (report_) report_(std::string(kModule) + "." + last_error_.get());
-      }
+      if (results[0].i32 != 0 && report_) report_(std::string(kModule) + "." + last_error_.get());
       return status;
     };
     return function;

@@ -21,6 +21,10 @@ constexpr std::string_view kHot[] = {"dataset_append",    "trainer_step",       
                                      "trainer_set",       "trainer_parameters",   "trainer_set_parameters",
                                      "trainer_gradients", "trainer_set_gradients"};
 
+constexpr std::uint32_t number_of(Errc code) noexcept { return static_cast<std::uint32_t>(code); }
+
+constexpr Errnos kErrnos = {number_of, number_of(Errc::kInvalidArgument), number_of(Errc::kRuntimeError)};
+
 }  // namespace
 
 Session::Session(GuestContext& context)
@@ -29,7 +33,8 @@ Session::Session(GuestContext& context)
 std::vector<HostFunction> Session::functions() {
   std::vector<HostFunction> functions;
   const auto add = [&](const char* name, auto& object, auto method) {
-    functions.push_back(errno_import(layout::kModule, name, context_.gate, last_error_, object, method));
+    functions.push_back(
+        errno_import(layout::kModule, name, kErrnos, context_.gate, last_error_, object, method));
   };
   add("model_load", models_, &Models::load);
   add("model_load_by_name", models_, &Models::load_by_name);
@@ -57,8 +62,8 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_checkpoint", trainers_, &Trainers::checkpoint);
   add("trainer_restore", trainers_, &Trainers::restore);
   add("trainer_close", trainers_, &Trainers::close);
-  functions.push_back(errno_import(layout::kModule, "last_error", context_.gate, unread_error_, *this,
-                                   &Session::copy_last_error));
+  functions.push_back(errno_import(layout::kModule, "last_error", kErrnos, context_.gate, unread_error_,
+                                   *this, &Session::copy_last_error));
   for (HostFunction& function : functions)
     function.opens_files = std::ranges::find(kHot, function.name) == std::end(kHot);
   return functions;

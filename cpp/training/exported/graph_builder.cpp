@@ -28,7 +28,7 @@ constexpr std::array kMemoryFormats = {at::MemoryFormat::Contiguous, at::MemoryF
                                        at::MemoryFormat::ChannelsLast3d, at::MemoryFormat::Preserve};
 
 [[noreturn]] void refuse_unsupported(std::string message) {
-  throw Refusal(Errc::kUnsupportedOperation, "model: " + std::move(message));
+  throw Refusal(Errc::kUnsupportedOperation, std::move(message));
 }
 
 c10::IValue memory_format(const Json& value) {
@@ -77,16 +77,16 @@ GraphBuilder::GraphBuilder(torch::jit::Graph& graph)
 
 void GraphBuilder::define(const std::string& name, Value* value, bool state) {
   if (!values_.emplace(name, value).second)
-    refuse_malformed("model: the name " + in_quotes(name) + " is defined twice");
+    refuse_malformed("the name " + in_quotes(name) + " is defined twice");
   if (state) state_.insert(value);
 }
 
 Value* GraphBuilder::defined(const std::string& name, const TypePtr& type) const {
   const auto found = values_.find(name);
   if (found == values_.end())
-    refuse_malformed("model: the name " + in_quotes(name) + " is used before it is defined");
+    refuse_malformed("the name " + in_quotes(name) + " is used before it is defined");
   if (!found->second->type()->isSubtypeOf(*type)) {
-    refuse_malformed("model: " + in_quotes(name) + " is a " + found->second->type()->str() + ", used as a " +
+    refuse_malformed(in_quotes(name) + " is a " + found->second->type()->str() + ", used as a " +
                      type->str());
   }
   return found->second;
@@ -97,7 +97,7 @@ Value* GraphBuilder::tensor(const std::string& name) const { return defined(name
 Value* GraphBuilder::constant(c10::IValue value) { return torch::jit::insertConstant(graph_, value); }
 
 Value* GraphBuilder::list(const TypePtr& element, const Json& values, bool symbolic) {
-  if (!values.is_array()) refuse_malformed("model: a list argument is not a list");
+  if (!values.is_array()) refuse_malformed("a list argument is not a list");
   std::vector<Value*> elements;
   for (const Json& value : values) {
     const Json& plain = symbolic && !is_name(value) ? to_union(value).second : value;
@@ -192,7 +192,7 @@ void GraphBuilder::add(const Json& node) {
       continue;
     }
     const auto index = exact->argumentIndexWithName(name);
-    if (!index) refuse_malformed("model: " + in_quotes(call.target) + " has no argument " + in_quotes(name));
+    if (!index) refuse_malformed(in_quotes(call.target) + " has no argument " + in_quotes(name));
     Value* value = follow_mode(inputs, name, given);
     if (value == nullptr) {
       const bool whole = to_union(given).first == "as_int" && is_float(exact->arguments()[*index].type());
@@ -226,7 +226,7 @@ Node* GraphBuilder::emit(const Target& target, const Call& call) {
   } catch (const Refusal&) {
     throw;
   } catch (const std::exception&) {
-    refuse_malformed("model: the arguments of " + in_quotes(call.target) + " do not fit its schema" +
+    refuse_malformed("the arguments of " + in_quotes(call.target) + " do not fit its schema" +
                      (target.positional ? "" : " " + toString(*schemas.front())));
   }
 }
@@ -270,7 +270,7 @@ void GraphBuilder::update(Value* target, Value* value) {
 
 void GraphBuilder::name_outputs(const Json& outputs, Node* node, const std::string& target) {
   if (outputs.size() != node->outputs().size()) {
-    refuse_malformed("model: " + in_quotes(target) + " gives " + std::to_string(node->outputs().size()) +
+    refuse_malformed(in_quotes(target) + " gives " + std::to_string(node->outputs().size()) +
                      " results, not " + std::to_string(outputs.size()));
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) name_output(outputs[i], node->output(i), target);

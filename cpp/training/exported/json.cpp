@@ -8,8 +8,7 @@ namespace wasmgrad::training::exported {
 namespace {
 
 [[noreturn]] void refuse_type(const Json& value, const char* expected) {
-  refuse_malformed(std::string("model: a ") + value.type_name() + " stands where a " + expected +
-                   " is expected");
+  refuse_malformed(std::string("a ") + value.type_name() + " stands where a " + expected + " is expected");
 }
 
 }  // namespace
@@ -47,7 +46,7 @@ Json parse_json(const std::string& text, std::string_view what) {
 const Json& member(const Json& object, const char* key) {
   if (!object.is_object()) refuse_type(object, "object");
   const auto found = object.find(key);
-  if (found == object.end()) refuse_malformed("model: the member '" + std::string(key) + "' is missing");
+  if (found == object.end()) refuse_malformed("the member '" + std::string(key) + "' is missing");
   return *found;
 }
 
@@ -87,7 +86,7 @@ const std::string& to_text(const Json& value) {
 }
 
 std::pair<const std::string&, const Json&> to_union(const Json& value) {
-  if (!value.is_object() || value.size() != 1) refuse_malformed("model: an argument is not of one kind");
+  if (!value.is_object() || value.size() != 1) refuse_malformed("an argument is not of one kind");
   const auto only = value.begin();
   return {only.key(), only.value()};
 }

@@ -59,7 +59,7 @@ void check_identifier(const std::string& name) {
   const auto letter = [](char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
   const bool plain = !name.empty() && letter(name.front()) && name != "self" &&
                      std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
-  if (!plain) refuse_malformed("model: " + in_quotes(name) + " is not the name of an argument");
+  if (!plain) refuse_malformed(in_quotes(name) + " is not the name of an argument");
 }
 
 /// Training batches vary in size, so the first dimension of an input must be open.
@@ -67,7 +67,7 @@ void check_batch(const Json& graph, const std::string& name) {
   const Json& sizes = array_member(member(member(graph, "tensor_values"), name.c_str()), "sizes");
   if (sizes.empty() || to_union(sizes[0]).first != "as_int") return;
   throw Refusal(Errc::kInvalidArgument,
-                "model: its input " + in_quotes(name) + " was exported with the fixed batch size " +
+                "its input " + in_quotes(name) + " was exported with the fixed batch size " +
                     std::to_string(to_int(to_union(sizes[0]).second)) +
                     "; export it with dynamic_shapes that make the first dimension a torch.export.Dim");
 }
@@ -83,7 +83,7 @@ class Loader {
         graph_(std::make_shared<torch::jit::Graph>()) {
     const std::int64_t major = to_int(member(member(program_, "schema_version"), "major"));
     if (major != kSchemaMajor) {
-      throw Refusal(Errc::kUnsupportedOperation, "model: its format is version " + std::to_string(major) +
+      throw Refusal(Errc::kUnsupportedOperation, "its format is version " + std::to_string(major) +
                                                      " of torch.export, expected version " +
                                                      std::to_string(kSchemaMajor));
     }
@@ -114,7 +114,7 @@ class Loader {
         at::Tensor tensor = tensors_.state(name);
         if (tensors_.requires_grad(name)) {
           if (!tensor.is_floating_point()) {
-            throw Refusal(Errc::kInvalidArgument, "model: the parameter " + in_quotes(name) +
+            throw Refusal(Errc::kInvalidArgument, "the parameter " + in_quotes(name) +
                                                       " takes gradients, but is not of floating point");
           }
           tensor.requires_grad_(true);
@@ -128,7 +128,7 @@ class Loader {
         const auto [tag, argument] = to_union(member(content, "arg"));
         if (tag != "as_tensor") {
           throw Refusal(Errc::kUnsupportedOperation,
-                        "model: an input is of the kind " + in_quotes(tag) + ", expected tensors only");
+                        "an input is of the kind " + in_quotes(tag) + ", expected tensors only");
         }
         const std::string& name = text_member(argument, "name");
         check_identifier(name);
@@ -137,7 +137,7 @@ class Loader {
       } else if (kind != "tensor_constant" &&
                  kind != "constant_input") {  // the latter's value is in the graph
         throw Refusal(Errc::kUnsupportedOperation,
-                      "model: an input of the kind " + in_quotes(kind) + " is not supported");
+                      "an input of the kind " + in_quotes(kind) + " is not supported");
       }
     }
   }
@@ -169,18 +169,18 @@ class Loader {
       const auto [kind, content] = to_union(spec);
       if (kind == "buffer_mutation") {
         const auto buffer = state_.find(text_member(content, "buffer_name"));
-        if (buffer == state_.end()) refuse_malformed("model: a buffer that does not exist is written to");
+        if (buffer == state_.end()) refuse_malformed("a buffer that does not exist is written to");
         builder.update(buffer->second, builder.tensor(text_member(member(content, "arg"), "name")));
         continue;
       }
       if (kind != "user_output") {
         throw Refusal(Errc::kUnsupportedOperation,
-                      "model: an output of the kind " + in_quotes(kind) + " is not supported");
+                      "an output of the kind " + in_quotes(kind) + " is not supported");
       }
       const auto [tag, argument] = to_union(member(content, "arg"));
       if (tag != "as_tensor") {
         throw Refusal(Errc::kUnsupportedOperation,
-                      "model: an output is of the kind " + in_quotes(tag) + ", expected tensors only");
+                      "an output is of the kind " + in_quotes(tag) + ", expected tensors only");
       }
       outputs.push_back(builder.tensor(text_member(argument, "name")));
     }
@@ -191,7 +191,7 @@ class Loader {
   const std::string& out_spec() const {
     for (const Json& call : array_member(module_, "module_call_graph"))
       if (text_member(call, "fqn").empty()) return text_member(member(call, "signature"), "out_spec");
-    refuse_malformed("model: it does not say what its forward returns");
+    refuse_malformed("it does not say what its forward returns");
   }
 
   /// What TorchScript resolved is judged once more, whatever it was made from.
@@ -201,8 +201,7 @@ class Loader {
       const c10::FunctionSchema* schema = node->maybeSchema();
       if (!vet::operator_allowed(name) ||
           (schema != nullptr && !vet::overload_allowed(schema->overload_name())))
-        throw Refusal(Errc::kSecurity,
-                      "model: " + in_quotes(name) + " is not an operator that a model may use");
+        throw Refusal(Errc::kSecurity, in_quotes(name) + " is not an operator that a model may use");
       for (torch::jit::Block* inner : node->blocks()) check_operators(inner);
     }
   }

@@ -10,9 +10,9 @@ namespace {
 constexpr const char* kWhat = "the specification of the outputs";
 
 [[noreturn]] void refuse(const std::string& found) {
-  throw Refusal(Errc::kUnsupportedOperation,
-                "model: forward returns " + found +
-                    "; expected a Tensor, a tuple or list of Tensors, or a dict of Tensors");
+  throw Refusal(
+      Errc::kUnsupportedOperation,
+      "forward returns " + found + "; expected a Tensor, a tuple or list of Tensors, or a dict of Tensors");
 }
 
 }  // namespace

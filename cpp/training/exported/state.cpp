@@ -18,14 +18,14 @@ std::vector<std::string> pieces_of(const std::string& name) {
     } else if (plain) {
       pieces.back() += c;
     } else {
-      refuse_malformed("model: " + in_quotes(name) + " is not a name of a parameter or buffer");
+      refuse_malformed(in_quotes(name) + " is not a name of a parameter or buffer");
     }
   }
   const auto unusable = [](const std::string& piece) {
     return piece.empty() || piece == "training" || piece == "forward";
   };
   if (pieces.size() > kMaxPieces || std::ranges::any_of(pieces, unusable))
-    refuse_malformed("model: " + in_quotes(name) + " is not a name of a parameter or buffer");
+    refuse_malformed(in_quotes(name) + " is not a name of a parameter or buffer");
   return pieces;
 }
 
@@ -44,7 +44,7 @@ torch::jit::Module ModuleTree::make() {
 
 void ModuleTree::add(const std::string& name, const at::Tensor& tensor, bool is_parameter) {
   const std::vector<std::string> pieces = pieces_of(name);
-  const auto refuse_taken = [&name] { refuse_malformed("model: the name " + in_quotes(name) + " is taken"); };
+  const auto refuse_taken = [&name] { refuse_malformed("the name " + in_quotes(name) + " is taken"); };
   std::string path;
   for (std::size_t i = 0; i + 1 < pieces.size(); ++i) {
     torch::jit::Module parent = modules_.at(path);

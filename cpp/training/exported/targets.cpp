@@ -51,7 +51,7 @@ const Pair* find(const Table& table, std::string_view name) {
 }
 
 [[noreturn]] void refuse(Errc code, const std::string& target, const char* why) {
-  throw Refusal(code, "model: " + in_quotes(target) + " " + why);
+  throw Refusal(code, in_quotes(target) + " " + why);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ at::ScalarType scalar_type(const Json& number) {
   for (const auto& [value, type] : kTypes)
     if (value == wanted) return type;
   throw Refusal(Errc::kUnsupportedOperation,
-                "model: the element type number " + std::to_string(wanted) +
+                "the element type number " + std::to_string(wanted) +
                     " is not supported; real numbers, integers and booleans are");
 }
 
@@ -77,14 +77,14 @@ TensorRecords::Entries TensorRecords::entries(const std::string& record, std::ui
 
 bool TensorRecords::requires_grad(const std::string& name) const {
   const auto found = state_.find(name);
-  if (found == state_.end()) refuse_malformed("model: there is no tensor " + in_quotes(name));
+  if (found == state_.end()) refuse_malformed("there is no tensor " + in_quotes(name));
   return bool_member(member(found->second, "tensor_meta"), "requires_grad");
 }
 
 at::Tensor TensorRecords::read(const Entries& entries, const std::string& folder, const std::string& name) {
   const std::string what = "tensor " + in_quotes(name);
   const auto found = entries.find(name);
-  if (found == entries.end()) refuse_malformed("model: there is no " + what);
+  if (found == entries.end()) refuse_malformed("there is no " + what);
   const Json& entry = found->second;
   if (bool_member(entry, "use_pickle")) {
     throw Refusal(Errc::kSecurity, what + " is stored as a pickle, which is a program; expected raw bytes");

@@ -2,6 +2,7 @@
 // them.
 #include "wasmgrad/training/lowering/specialize.hpp"
 
+#include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/constant_pooling.h>
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
@@ -9,6 +10,7 @@
 #include <torch/csrc/jit/passes/peephole.h>
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -87,9 +89,28 @@ std::size_t find_argument(const std::vector<ForwardArgument>& arguments, const s
   TORCH_CHECK(false, "forward has no argument '", name, "'; it takes ", known.empty() ? "nothing" : known);
 }
 
+/// Takes the loss that a model computes itself out of the dict that it returns, and all that only the loss
+/// needs. Returns whether there was one.
+bool drop_loss(std::shared_ptr<Graph>& graph) {
+  Node* dict = graph->outputs()[0]->node();
+  if (dict->kind() != c10::prim::DictConstruct || dict->output()->uses().size() != 1) return false;
+  for (std::size_t key = 0; key < dict->inputs().size(); key += 2) {
+    const auto name = torch::jit::toIValue(dict->input(key));
+    if (!name || !name->isString() || name->toStringRef() != "loss") continue;
+    dict->removeInput(key + 1);
+    dict->removeInput(key);
+    torch::jit::EliminateDeadCode(graph);
+    return true;
+  }
+  return false;
+}
+
 /// Replaces the arguments of `forward` after self: those given by inputs in their order, the others by their
-/// defaults. Returns whether one that may be None is given.
-bool bind_arguments(Graph& graph, const torch::jit::Module& module, std::span<const ProgramInput> inputs) {
+/// defaults. What only the loss needs may be missing, as targets are in a prediction: the loss then is, too.
+/// Returns whether an argument that may be None is given.
+bool bind_arguments(std::shared_ptr<Graph>& shared, const torch::jit::Module& module,
+                    std::span<const ProgramInput> inputs) {
+  Graph& graph = *shared;
   const std::vector<ForwardArgument> arguments = forward_arguments(module);
   const c10::FunctionSchema& schema = module.get_method("forward").function().getSchema();
   std::vector<bool> given(arguments.size());
@@ -105,10 +126,13 @@ bool bind_arguments(Graph& graph, const torch::jit::Module& module, std::span<co
     Value* old = graph.inputs()[index + 1];
     old->replaceAllUsesWith(graph.addInput(input.name)->setType(c10::TensorType::get()));
   }
+  bool without_loss = false;
   for (std::size_t index = arguments.size(); index-- > 0;) {
-    if (!given[index]) {
-      TORCH_CHECK(arguments[index].has_default, "the argument '", arguments[index].name,
-                  "' of forward is not given and has no default");
+    if (!given[index] && !arguments[index].has_default) {
+      without_loss = without_loss || drop_loss(shared);
+      TORCH_CHECK(without_loss && !graph.inputs()[index + 1]->hasUses(), "the argument '",
+                  arguments[index].name, "' of forward is not given and has no default");
+    } else if (!given[index]) {
       graph.inputs()[index + 1]->replaceAllUsesWith(
           insert_constant_before(*graph.nodes().begin(), *schema.arguments()[index + 1].default_value()));
     }
@@ -124,8 +148,8 @@ Specialized specialize(const torch::jit::Module& module, std::span<const Program
   const torch::jit::Method forward = module.get_method("forward");
   Specialized result{forward.graph()->copy(), {}};
   Graph& graph = *result.graph;
-  const bool optional = bind_arguments(graph, module, inputs);
   torch::jit::Inline(graph);
+  const bool optional = bind_arguments(result.graph, module, inputs);
   AttributeBinder(graph, training, result.captured).bind(graph.inputs()[0], module._ivalue());
 
   torch::jit::EliminateDeadCode(result.graph);

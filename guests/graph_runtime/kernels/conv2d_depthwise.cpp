@@ -5,6 +5,10 @@
 namespace wg {
 namespace {
 
+// Outputs of a tile of two vectors. Engines load all operands of a product first: with more, the sums would
+// not stay in the 16 registers of a wasm engine.
+constexpr int kNeighbours = kLanes == 4 ? 3 : 4;
+
 class Depthwise {
  public:
   Depthwise(const Conv2d& d, const float* x, const float* weights, const float* bias, const float* residual,
@@ -30,7 +34,7 @@ class Depthwise {
                      taps_inside(top, d_.kernel_h, d_.dilation_h, d_.in_h), row * d_.out_w * d_.out_c};
       int column = 0;
       for (; column < inner_begin; ++column) outputs<1, 4>(here, column);
-      for (; column + 4 <= inner_end; column += 4) outputs<4, 2>(here, column);
+      for (; column + kNeighbours <= inner_end; column += kNeighbours) outputs<kNeighbours, 2>(here, column);
       for (; column < d_.out_w; ++column) outputs<1, 4>(here, column);
     }
   }
@@ -94,8 +98,10 @@ class Depthwise {
         for (int v = 0; v < kVectors; ++v) {
           const Vector w = load(weights + v * kLanes);
 #pragma GCC unroll 4
-          for (int o = 0; o < kOutputs; ++o)
-            sums[o][v] = madd(load(x + o * output_step + v * kLanes), w, sums[o][v]);
+          for (int o = 0; o < kOutputs; ++o) {
+            const float* neighbour = x + o * output_step;
+            sums[o][v] = madd(load(neighbour + v * kLanes), w, sums[o][v]);
+          }
         }
         x += x_step;
         weights += padded_;

@@ -1,12 +1,10 @@
-// Convolution to few channels, kWidest outputs wide at least: packing windows would cost more than it saves,
-// so tiles read the picture itself. A picture with padding is first copied into a larger one.
+// Convolution to few channels: packing windows would cost more than it saves, so tiles read the picture
+// itself. A picture with padding is first copied into a larger one.
 #include "picture.hpp"
 #include "tile.hpp"
 
 namespace wg {
 namespace {
-
-constexpr int kWidest = 5;  // outputs of a tile: with two vectors of channels, 10 sums
 
 class Direct {
  public:
@@ -14,33 +12,22 @@ class Direct {
       : d_(d), weights_(weights), epilogue_(epilogue), y_(y) {}
 
   void convolve(const Picture& picture, int image) const {
-    const auto outputs_of = [this](int width) { return (d_.out_w + width - 1) / width * width; };
-    if (outputs_of(kWidest) < outputs_of(kWidest - 1)) {
-      convolve_by<kWidest>(picture, image);
-    } else {
-      convolve_by<kWidest - 1>(picture, image);
-    }
-  }
-
- private:
-  template <int kWidth>
-  void convolve_by(const Picture& picture, int image) const {
-    for (int row = 0; row < d_.out_h; ++row) {
+    const Grid grid = choose_grid(d_, picture.width, 1);
+    const std::int32_t row_step = d_.dilation_h * picture.width * d_.in_c;
+    for (int i = 0; i < d_.out_h; i += grid.rows) {
+      const int row = smaller(i, d_.out_h - grid.rows);  // the last tiles may do some a second time
       const float* x = picture.pixels + row * d_.stride_h * picture.width * d_.in_c;
-      const std::int32_t row_step = d_.dilation_h * picture.width * d_.in_c;
-      const int first = (image * d_.out_h + row) * d_.out_w;
-      for (int column = 0; column < d_.out_w; column += kWidth) {
-        const int start =
-            smaller(column, d_.out_w - kWidth);  // the last tile may do some outputs a second time
-        outputs<kWidth>(x, row_step, start, first + start);
+      for (int j = 0; j < d_.out_w; j += grid.columns) {
+        const int column = smaller(j, d_.out_w - grid.columns);
+        outputs(grid, x + column * d_.stride_w * d_.in_c, row_step,
+                (image * d_.out_h + row) * d_.out_w + column);
       }
     }
   }
 
-  // All channels of kWidth neighbours, the first of which is the output `pixel`.
-  template <int kWidth>
-  void outputs(const float* row, std::int32_t row_step, int column, int pixel) const {
-    const float* x = row + column * d_.stride_w * d_.in_c;
+ private:
+  // All channels of a tile, the first output of which is the pixel `pixel`.
+  void outputs(const Grid& grid, const float* x, std::int32_t row_step, int pixel) const {
     const float* weights = weights_;
     const std::int32_t at = pixel * d_.out_c;
     for (int channel = 0; channel < d_.out_c; channel += kColumns) {
@@ -48,39 +35,52 @@ class Direct {
                         epilogue_.residual != nullptr ? epilogue_.residual + at + channel : nullptr,
                         y_ + at + channel, d_.out_c, smaller(kColumns, d_.out_c - channel)};
       if (place.columns == kColumns) {
-        tile<kWidth, true>(x, row_step, weights, place);
+        tile<true>(grid, x, row_step, weights, place);
       } else {
-        tile<kWidth, false>(x, row_step, weights, place);
+        tile<false>(grid, x, row_step, weights, place);
       }
-      activate(epilogue_.activation.kind, place, kWidth);
+      if (epilogue_.activation.kind > Activation::Kind::kClip) {
+        for (const std::int32_t part : grid.y)
+          activate(epilogue_.activation.kind, {nullptr, nullptr, place.y + part, d_.out_c, place.columns}, 1);
+      }
       weights += d_.kernel_h * d_.kernel_w * d_.in_c * kColumns;
     }
   }
 
-  template <int kWidth, bool kWhole>
-  [[gnu::noinline]] void tile(const float* window, std::int32_t row_step, const float* weights,
-                              const Place& place) const {
-    Partial sums[kWidth] = {};
-    const std::int32_t step = d_.stride_w * d_.in_c;
+  template <bool kWhole>
+  [[gnu::noinline]] void tile(const Grid& grid, const float* window, std::int32_t row_step,
+                              const float* weights, const Place& place) const {
+    Partial sums[kTileParts] = {};
     const std::int32_t products = d_.kernel_w * d_.in_c;
-    for (int i = 0; i < d_.kernel_h; ++i, window += row_step) {
+    const std::int32_t second = grid.x[1];
+    const std::int32_t third = grid.x[2];
+    const std::int32_t fourth = grid.x[3];
+    for (const float* last = weights + d_.kernel_h * products * kColumns; weights != last;
+         window += row_step) {
       const float* x = window;
       for (const float* end = x + products; x != end; ++x, weights += kColumns) {
         detach(x);
         detach(weights);
         const Vector low = load(weights);
         const Vector high = load(weights + kLanes);
-#pragma GCC unroll 5
-        for (int o = 0; o < kWidth; ++o) {
-          const Vector value = splat(x[o * step]);
-          sums[o].low = madd(value, low, sums[o].low);
-          sums[o].high = madd(value, high, sums[o].high);
+        const Vector values[kTileParts] = {splat(*x), splat(x[second]), splat(x[third]), splat(x[fourth])};
+#pragma GCC unroll 4
+        for (int i = 0; i < kTileParts; ++i) {
+          sums[i].low = madd(values[i], low, sums[i].low);
+          sums[i].high = madd(values[i], high, sums[i].high);
         }
       }
     }
-    finish<kWidth, kWhole>(epilogue_.activation, place, sums);
-#pragma GCC unroll 5
-    for (int o = 0; o < kWidth; ++o) store_row<kWhole>(place.y + o * place.stride, sums[o], place.columns);
+    const std::int32_t starts[kTileParts] = {0, grid.y[1], grid.y[2], grid.y[3]};
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileParts; ++i) {
+      const float* residual = place.residual != nullptr ? place.residual + starts[i] : nullptr;
+      Partial part[1] = {sums[i]};
+      finish<1, kWhole>(epilogue_.activation, {place.bias, residual, nullptr, 0, place.columns}, part);
+      sums[i] = part[0];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileParts; ++i) store_row<kWhole>(place.y + starts[i], sums[i], place.columns);
   }
 
   const Conv2d& d_;

@@ -6,8 +6,7 @@
 namespace wg {
 namespace {
 
-constexpr int kAtATime = 6;  // channels: with two vectors of pixels, 12 sums
-constexpr int kPixels = 2 * kLanes;
+constexpr int kAtATime = 2;  // channels: with kTileParts vectors of pixels, 8 sums
 
 class Plane {
  public:
@@ -15,13 +14,20 @@ class Plane {
       : d_(d), activation_(activation), bias_(bias), y_(y) {}
 
   void convolve(const Picture& picture, const float* weights, int image) const {
+    const Grid grid = choose_grid(d_, picture.width, kLanes);
     const int taps = d_.kernel_h * d_.kernel_w;
     for (int channel = 0; channel < d_.out_c; channel += kAtATime) {
       const int channels = smaller(kAtATime, d_.out_c - channel);
-      for (int row = 0; row < d_.out_h; ++row) {
+      for (int i = 0; i < d_.out_h; i += grid.rows) {
+        const int row = smaller(i, d_.out_h - grid.rows);  // the last tiles may do some a second time
         const Window window{picture.pixels + row * d_.stride_h * picture.width, d_.dilation_h * picture.width,
                             weights};
-        outputs(window, channel, channels, (image * d_.out_h + row) * d_.out_w);
+        const int first = (image * d_.out_h + row) * d_.out_w;
+        if (channels == kAtATime) {
+          outputs<kAtATime>(grid, window, channel, first);
+        } else {
+          outputs<1>(grid, window, channel, first);
+        }
       }
       weights += taps * channels;
     }
@@ -34,70 +40,61 @@ class Plane {
     const float* weights;  // [taps][channels]
   };
 
-  // `channels` channels of the row whose first output is the pixel `first`.
-  void outputs(const Window& row, int channel, int channels, int first) const {
-    for (int column = 0; column < d_.out_w; column += kPixels) {
-      const int start = smaller(column, d_.out_w - kPixels);  // the last tile may do some a second time
-      const Window window{row.x + start, row.row_step, row.weights};
-      float* y = y_ + (first + start) * d_.out_c + channel;
-      switch (channels) {
-        case 1:
-          tile<1>(window, bias_ + channel, y);
-          break;
-        case 2:
-          tile<2>(window, bias_ + channel, y);
-          break;
-        case 3:
-          tile<3>(window, bias_ + channel, y);
-          break;
-        case 4:
-          tile<4>(window, bias_ + channel, y);
-          break;
-        case 5:
-          tile<5>(window, bias_ + channel, y);
-          break;
-        default:
-          tile<kAtATime>(window, bias_ + channel, y);
-      }
-      activate(activation_.kind, {nullptr, nullptr, y, d_.out_c, channels}, kPixels);
+  // kChannels channels of the rows whose first output is the pixel `first`.
+  template <int kChannels>
+  [[gnu::noinline]] void outputs(const Grid& grid, const Window& rows, int channel, int first) const {
+    for (int j = 0; j < d_.out_w; j += grid.columns) {
+      const int column = smaller(j, d_.out_w - grid.columns);
+      const Window window{rows.x + column, rows.row_step, rows.weights};
+      float* y = y_ + (first + column) * d_.out_c + channel;
+      tile<kChannels>(grid, window, bias_ + channel, y);
+      if (activation_.kind <= Activation::Kind::kClip) continue;
+      for (const std::int32_t at : grid.y)
+        activate(activation_.kind, {nullptr, nullptr, y + at, d_.out_c, kChannels}, kLanes);
     }
   }
 
   template <int kChannels>
-  [[gnu::noinline]] void tile(const Window& window, const float* bias, float* y) const {
-    Partial sums[kChannels] = {};
+  void tile(const Grid& grid, const Window& window, const float* bias, float* y) const {
+    Vector sums[kTileParts][kChannels] = {};
     const float* row = window.x;
     const float* weights = window.weights;
-    for (int i = 0; i < d_.kernel_h; ++i, row += window.row_step) {
+    const std::int32_t row_step = window.row_step;
+    const std::int32_t columns = d_.kernel_w;
+    const std::int32_t second = grid.x[1];
+    const std::int32_t third = grid.x[2];
+    const std::int32_t fourth = grid.x[3];
+    for (const float* last = weights + d_.kernel_h * columns * kChannels; weights != last; row += row_step) {
       const float* x = row;
-      for (const float* end = x + d_.kernel_w; x != end; ++x, weights += kChannels) {
+      for (const float* end = x + columns; x != end; ++x, weights += kChannels) {
         detach(x);
         detach(weights);
-        const Vector low = load(x);
-        const Vector high = load(x + kLanes);
-#pragma GCC unroll 6
+        const Vector values[kTileParts] = {load(x), load(x + second), load(x + third), load(x + fourth)};
+#pragma GCC unroll 2
         for (int c = 0; c < kChannels; ++c) {
           const Vector weight = splat(weights[c]);
-          sums[c].low = madd(low, weight, sums[c].low);
-          sums[c].high = madd(high, weight, sums[c].high);
+#pragma GCC unroll 4
+          for (int v = 0; v < kTileParts; ++v) sums[v][c] = madd(values[v], weight, sums[v][c]);
         }
       }
     }
     const Vector least = splat(activation_.low);
     const Vector most = splat(activation_.high);
-#pragma GCC unroll 6
+#pragma GCC unroll 2
     for (int c = 0; c < kChannels; ++c) {
       const Vector b = splat(bias[c]);
-      sums[c].low = at_most(at_least(sums[c].low + b, least), most);
-      sums[c].high = at_most(at_least(sums[c].high + b, least), most);
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileParts; ++v) sums[v][c] = at_most(at_least(sums[v][c] + b, least), most);
     }
-    const std::int32_t step = d_.out_c;
+    const std::int32_t stride = d_.out_c;  // lane i of channel c belongs at y[i * stride + c]
+    float* const ys[kTileParts] = {y, y + grid.y[1], y + grid.y[2], y + grid.y[3]};
+#pragma GCC unroll 4
+    for (int v = 0; v < kTileParts; ++v) {
+      if constexpr (kChannels == 2) {
+        store_pairs(ys[v], stride, sums[v][0], sums[v][1]);
+      } else {
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-#pragma GCC unroll 6
-      for (int c = 0; c < kChannels; ++c) {
-        y[i * step + c] = sums[c].low[i];
-        y[(i + kLanes) * step + c] = sums[c].high[i];
+        for (int i = 0; i < kLanes; ++i) ys[v][i * stride] = sums[v][0][i];
       }
     }
   }

@@ -1,4 +1,4 @@
-// Register tiles of up to kRows x kColumns and the loops that keep panels and weights in the caches.
+// Register tiles of up to kMostRows x kColumns and the loops that keep panels and weights in the caches.
 #include "gemm.hpp"
 
 #include "tile.hpp"
@@ -10,33 +10,40 @@ namespace {
 // KiB, in L2.
 constexpr int kGroupsAtATime = 8;
 
+// Rows of a tile: two panels where there are 32 registers, so that weights, which come from L2, are read half
+// as often.
+constexpr int kMostRows = kLanes == 16 ? 2 * kRows : kRows;
+
 inline Vector panel_value(const float* p) { return kSplat == kLanes ? load(p) : splat(*p); }
 
-// Adds `depth` products, a multiple of kSides, to the sums. A tile of few rows has too few sums to hide the
-// latency of adding: it takes kSides products side by side.
+// Adds `depth` products, a multiple of kSides, to the sums; the next panel is `panel_step` floats away. A
+// tile of few rows has too few sums to hide the latency of adding: it takes kSides products side by side.
 template <int kTileRows, int kSides>
-inline void accumulate(int depth, const float* panel, const float* weights, Partial (&sums)[kTileRows]) {
+inline void accumulate(int depth, const float* panel, std::int32_t panel_step, const float* weights,
+                       Partial (&sums)[kTileRows]) {
+  constexpr int kPanelRows = kTileRows < kRows ? kTileRows : kRows;
   Partial sides[kSides][kTileRows] = {};
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i) sides[0][i] = sums[i];
-  for (const float* end = panel + depth * kTileRows * kSplat; panel != end;) {
+  for (const float* end = panel + depth * kPanelRows * kSplat; panel != end;) {
     detach(panel);
     detach(weights);
 #pragma GCC unroll 4
     for (int s = 0; s < kSides; ++s) {
       const Vector low = load(weights + s * kColumns);
       const Vector high = load(weights + s * kColumns + kLanes);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < kTileRows; ++i) {
-        const Vector x = panel_value(panel + (s * kTileRows + i) * kSplat);
+        const float* from = panel + i / kRows * panel_step;
+        const Vector x = panel_value(from + (s * kPanelRows + i % kRows) * kSplat);
         sides[s][i].low = madd(x, low, sides[s][i].low);
         sides[s][i].high = madd(x, high, sides[s][i].high);
       }
     }
-    panel += kSides * kTileRows * kSplat;
+    panel += kSides * kPanelRows * kSplat;
     weights += kSides * kColumns;
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i) {
     sums[i] = sides[0][i];
 #pragma GCC unroll 4
@@ -58,15 +65,16 @@ struct Operands {
 template <int kTileRows, bool kWhole>
 [[gnu::noinline]] void tile(const Pass& pass, const Operands& operands, const Place& place) {
   Partial sums[kTileRows] = {};
-  constexpr int kSides = kTileRows == 1 ? 4 : kTileRows < kRows ? 2 : 1;
+  constexpr int kSides = kTileRows == 1 ? 2 : 1;
   const int paired = pass.depth / kSides * kSides;
-  accumulate<kTileRows, kSides>(paired, operands.panel, operands.weights, sums);
+  const std::int32_t panel_step = pass.depth * kRows * kSplat;
+  accumulate<kTileRows, kSides>(paired, operands.panel, panel_step, operands.weights, sums);
   if constexpr (kSides > 1) {
-    accumulate<kTileRows, 1>(pass.depth - paired, operands.panel + paired * kTileRows * kSplat,
+    accumulate<kTileRows, 1>(pass.depth - paired, operands.panel + paired * kTileRows * kSplat, panel_step,
                              operands.weights + paired * kColumns, sums);
   }
   if (!pass.first) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < kTileRows; ++i) {
       const Partial before = load_row<kWhole>(place.y + i * place.stride, place.columns);
       sums[i].low += before.low;
@@ -74,11 +82,11 @@ template <int kTileRows, bool kWhole>
     }
   }
   if (pass.epilogue != nullptr) finish<kTileRows, kWhole>(pass.epilogue->activation, place, sums);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i) store_row<kWhole>(place.y + i * place.stride, sums[i], place.columns);
 }
 
-// One panel times the columns from `begin` to `end`.
+// The panels of one tile times the columns from `begin` to `end`.
 template <int kTileRows>
 void panel_times(const Pass& pass, int row, int begin, int end) {
   Operands operands{pass.panels + row * pass.depth * kSplat,
@@ -111,8 +119,10 @@ void run(const Pass& pass) {
   constexpr int kStep = kGroupsAtATime * kColumns;
   for (int begin = 0; begin < pass.columns; begin += kStep) {
     const int end = pass.columns - begin < kStep ? pass.columns : begin + kStep;
-    for (int row = 0; row < pass.rows; row += kRows) {
-      switch (rows_of_panel(row, pass.rows)) {
+    for (int row = 0; row < pass.rows;) {
+      const int left = pass.rows - row;
+      const int rows = left >= kMostRows ? kMostRows : left >= kRows ? kRows : left;
+      switch (rows) {
         case 1:
           panel_times<1>(pass, row, begin, end);
           break;
@@ -122,9 +132,13 @@ void run(const Pass& pass) {
         case 3:
           panel_times<3>(pass, row, begin, end);
           break;
-        default:
+        case kRows:
           panel_times<kRows>(pass, row, begin, end);
+          break;
+        default:
+          panel_times<kMostRows>(pass, row, begin, end);
       }
+      row += rows;
     }
   }
 }
@@ -190,18 +204,21 @@ void pack_zeros(int count, int rows, float* panel) {
 
 namespace {
 
-// One row times kGroups groups of columns: products are many enough to hide the latency of adding.
+constexpr int kRowGroups = 3;  // of columns that one row is multiplied with at a time
+
+// One row times kGroups groups of columns. As many sums as there are registers for them and for all operands
+// of a turn, which engines load first.
 template <int kGroups, bool kWhole>
 [[gnu::noinline]] void row_tile(const Product& product, const float* weights, const Epilogue* epilogue,
                                 Place place) {
-  constexpr int kSides = 4 / kGroups;
+  constexpr int kSides = kGroups == 1 ? 2 : 1;
   Partial sums[kSides][kGroups] = {};
   const std::int32_t stride = product.k * kColumns;
   const float* x = product.x;
   const float* end = x + product.k;
   const auto add = [&](int side) {
     const Vector value = splat(x[side]);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int g = 0; g < kGroups; ++g) {
       const float* column = weights + g * stride + side * kColumns;
       sums[side][g].low = madd(value, load(column), sums[side][g].low);
@@ -211,14 +228,14 @@ template <int kGroups, bool kWhole>
   for (; end - x >= kSides; x += kSides, weights += kSides * kColumns) {
     detach(x);
     detach(weights);
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int side = 0; side < kSides; ++side) add(side);
   }
   for (; x != end; ++x, weights += kColumns) add(0);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
   for (int g = 0; g < kGroups; ++g) {
     Partial total[1] = {sums[0][g]};
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int side = 1; side < kSides; ++side) {
       total[0].low += sums[side][g].low;
       total[0].high += sums[side][g].high;
@@ -242,8 +259,11 @@ void multiply_row(const Product& product, const Epilogue* epilogue) {
       if (epilogue->residual != nullptr) place.residual = epilogue->residual + column;
     }
     const int left = product.columns - column;
-    const int groups = left >= 2 * kColumns ? 2 : 1;
-    if (groups == 2) {
+    const int whole = left / kColumns;
+    const int groups = whole >= kRowGroups ? kRowGroups : whole == 2 ? 2 : 1;
+    if (groups == kRowGroups) {
+      row_tile<kRowGroups, true>(product, weights, epilogue, place);
+    } else if (groups == 2) {
       row_tile<2, true>(product, weights, epilogue, place);
     } else if (left >= kColumns) {
       row_tile<1, true>(product, weights, epilogue, place);

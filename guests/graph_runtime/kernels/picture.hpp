@@ -36,4 +36,39 @@ inline Picture picture(const Conv2d& d, const float* x, int image, float* scratc
   return d.row_block != 0 ? pad(d, from, scratch) : Picture{from, d.in_w};
 }
 
+/// Parts of a tile. With two sums each, and what their products take, they fill 16 registers: engines load
+/// all operands of a product first, and keep what does not fit in memory.
+inline constexpr int kTileParts = 4;
+
+/// A tile of kTileParts runs of neighbours in a row, some of them below the others.
+struct Grid {
+  int rows;
+  int columns;
+  std::int32_t x[kTileParts];  // where each part begins, from the first one, in the picture and in the output
+  std::int32_t y[kTileParts];
+};
+
+/// The shape that takes the fewest tiles, for parts of `unit` outputs. The compiler knows that there is one.
+inline Grid choose_grid(const Conv2d& d, std::int32_t picture_width, int unit) {
+  int rows = 0;
+  int fewest = 0;
+  for (int r = 1; r <= kTileParts; r *= 2) {
+    const int columns = kTileParts / r * unit;
+    if (r > d.out_h || columns > d.out_w) continue;
+    const int tiles = ((d.out_h - 1) / r + 1) * ((d.out_w - 1) / columns + 1);
+    if (rows != 0 && tiles >= fewest) continue;
+    rows = r;
+    fewest = tiles;
+  }
+  const int across = kTileParts / rows;
+  Grid grid{rows, across * unit, {}, {}};
+  for (int i = 0; i < kTileParts; ++i) {
+    const int row = i / across;
+    const int column = i % across * unit;
+    grid.x[i] = (row * d.stride_h * picture_width + column * d.stride_w) * d.in_c;
+    grid.y[i] = (row * d.out_w + column) * d.out_c;
+  }
+  return grid;
+}
+
 }  // namespace wg

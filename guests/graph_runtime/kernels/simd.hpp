@@ -54,6 +54,24 @@ inline void store_first(float* p, Vector v, int count) {
   }
 }
 
+/// Stores pairs of lanes, the first of `a` and of `b`, the second of both, and so on, `stride` floats apart.
+inline void store_pairs(float* p, std::int32_t stride, Vector a, Vector b) {
+#if defined(__wasm_simd128__)
+  const v128_t low = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5);
+  const v128_t high = wasm_i32x4_shuffle(a, b, 2, 6, 3, 7);
+  wasm_v128_store64_lane(p, low, 0);
+  wasm_v128_store64_lane(p + stride, low, 1);
+  wasm_v128_store64_lane(p + 2 * stride, high, 0);
+  wasm_v128_store64_lane(p + 3 * stride, high, 1);
+#else
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    p[i * stride] = a[i];
+    p[i * stride + 1] = b[i];
+  }
+#endif
+}
+
 /// a * b + c, rounded once or twice: whichever is faster.
 inline Vector madd(Vector a, Vector b, Vector c) {
 #if defined(__wasm_relaxed_simd__)

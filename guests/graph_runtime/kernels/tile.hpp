@@ -44,7 +44,7 @@ inline void finish(const Activation& activation, const Place& place, Partial (&s
   const Partial bias{load(place.bias), load(place.bias + kLanes)};
   const Vector low = splat(activation.low);
   const Vector high = splat(activation.high);
-#pragma GCC unroll 5
+#pragma GCC unroll 8
   for (int i = 0; i < kTileRows; ++i) {
     sums[i].low += bias.low;
     sums[i].high += bias.high;

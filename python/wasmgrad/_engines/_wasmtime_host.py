@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -21,6 +21,7 @@ from .._options import Limits, TrainingOptions
 from .._process import forwarding_interrupts
 from .._result import Event
 from .._run import StrPath, configure
+from ._wasmtime_console import console_events
 
 try:
     import wasmtime
@@ -30,7 +31,7 @@ except ImportError as error:
 __all__ = ["add_to_linker", "run"]
 
 _PAGE = 65536
-_NEED_A_PROCESS = ("wall_seconds", "handles", "output_bytes")
+_NEED_A_PROCESS = ("wall_seconds", "handles", "output_bytes", "process_bytes")
 _TYPES = {
     "i32": wasmtime.ValType.i32,
     "i64": wasmtime.ValType.i64,
@@ -105,7 +106,7 @@ def _calling(host: _core.GuestHost, index: int, name: str) -> Callable[..., Any]
 def run(config: Mapping[str, Any], on_event: Callable[[Event], None]) -> int:
     """Runs a configuration in this process and returns the guest's exit code; events as in an isolated run.
 
-    Of the limits, `handles` and `output_bytes` are not kept. Errors: as a run on the other engine.
+    Of the limits, `handles`, `output_bytes` and `process_bytes` are not kept. Errors: as a run on the other engine.
     """
     name = os.path.basename(config["guest"])
     limits = config["limits"]
@@ -115,20 +116,22 @@ def run(config: Mapping[str, Any], on_event: Callable[[Event], None]) -> int:
     store = wasmtime.Store(engine)
     store.set_epoch_deadline(1)
     store.set_limits(memory_size=limits["memory_pages"] * _PAGE)
-    store.set_wasi(_wasi(config, name, on_event))
-    linker = wasmtime.Linker(engine)
-    linker.define_wasi()
-    host = _core.GuestHost(json.dumps(config), on_event)
-    _define(linker, store, host)
-    try:
-        start = linker.instantiate(store, _module(engine, config["guest"])).exports(store)["_start"]
-    except wasmtime.WasmtimeError as error:
-        raise InvalidEncoding(f"{name}: wasmtime refuses the guest: {_reason(error)}") from error
-    except KeyError as error:
-        raise InvalidEncoding(f"{name}: the guest exports no function '_start'") from error
-    assert isinstance(start, wasmtime.Func)
-    with forwarding_interrupts(host.request_stop), _deadline(engine, host, limits["wall_seconds"]):
-        code = _exit_code(start, store, name, limits["wall_seconds"])
+    wasi = _wasi(config, name)
+    with console_events(wasi, on_event), closing(store):
+        store.set_wasi(wasi)
+        linker = wasmtime.Linker(engine)
+        linker.define_wasi()
+        host = _core.GuestHost(json.dumps(config), on_event)
+        _define(linker, store, host)
+        try:
+            start = linker.instantiate(store, _module(engine, config["guest"])).exports(store)["_start"]
+        except wasmtime.WasmtimeError as error:
+            raise InvalidEncoding(f"{name}: wasmtime refuses the guest: {_reason(error)}") from error
+        except KeyError as error:
+            raise InvalidEncoding(f"{name}: the guest exports no function '_start'") from error
+        assert isinstance(start, wasmtime.Func)
+        with forwarding_interrupts(host.request_stop), _deadline(engine, host, limits["wall_seconds"]):
+            code = _exit_code(start, store, name, limits["wall_seconds"])
     host.finish()
     return code
 
@@ -173,7 +176,7 @@ def _module(engine: wasmtime.Engine, path: str) -> wasmtime.Module:
         raise RuntimeFailure(f"{path}: {error.strerror or error}") from error
 
 
-def _wasi(config: Mapping[str, Any], name: str, on_event: Callable[[Event], None]) -> wasmtime.WasiConfig:
+def _wasi(config: Mapping[str, Any], name: str) -> wasmtime.WasiConfig:
     wasi = wasmtime.WasiConfig()
     wasi.argv = [name, *config["args"]]
     wasi.env = [tuple(entry.split("=", 1)) for entry in config["env"]]
@@ -182,16 +185,6 @@ def _wasi(config: Mapping[str, Any], name: str, on_event: Callable[[Event], None
             wasi.preopen_dir(directory["host"], directory["guest"], not directory["read_only"])
         except wasmtime.WasmtimeError as error:
             raise NotFound(f"directory '{directory['host']}' cannot be granted: {_reason(error)}") from error
-
-    def console(stream: str) -> Callable[[bytes], int]:
-        def write(data: bytes) -> int:
-            on_event({"event": "console", "stream": stream, "text": data.decode("utf-8", "replace")})
-            return len(data)
-
-        return write
-
-    wasi.stdout_custom = console("stdout")
-    wasi.stderr_custom = console("stderr")
     return wasi
 
 

@@ -21,8 +21,9 @@ def shape(expression: Any) -> tuple[int, ...]:
 
 
 def is_float32(expression: Any) -> bool:
-    """Whether it is one tensor of float32."""
-    return isinstance(expression.ty, relax.TensorType) and str(expression.ty.dtype) == "float32"
+    """Whether it is a tensor of float32, or a tuple of such."""
+    types = expression.ty.fields if isinstance(expression.ty, relax.TupleType) else [expression.ty]
+    return all(isinstance(ty, relax.TensorType) and str(ty.dtype) == "float32" for ty in types)
 
 
 def constant(expression: Any) -> NDArray[Any] | None:

@@ -14,9 +14,25 @@ from tvm import relax
 
 from ._bindings import Bindings, constant, is_float32, shape, with_bindings
 from ._epilogue import follow
-from ._kernels import Conv2d, Kernel, LayerNorm, MatMul, Pool2d, Softmax, Transpose, Unary, UnaryFunction
+from ._kernels import (
+    Conv2d,
+    Kernel,
+    LayerNorm,
+    Lstm,
+    MatMul,
+    Pool2d,
+    Softmax,
+    Transpose,
+    Unary,
+    UnaryFunction,
+)
 
-__all__ = ["offload"]
+__all__ = ["LSTM_STEP", "offload"]
+
+LSTM_STEP = "wasmgrad.lstm_step"
+"""The attribute of importers' kernels that compute what the kernel of an LSTM step does, from the same operands.
+
+Between `inputs` and `product` they take the step, a constant, and between `product` and `memory` the hidden state."""
 
 _MIN_ELEMENTS = 4  # below, a call costs more than the arithmetic
 
@@ -43,8 +59,9 @@ class _Match:
 
 @dataclass(frozen=True)
 class _Context:
-    """What a matcher works on: the bindings, floats of a vector, and the bindings that other matches took."""
+    """What a matcher works on: a module and the bindings of its `main`, floats of a vector, and what others took."""
 
+    module: Any
     bindings: Bindings
     lanes: int
     taken: Container[int]
@@ -63,7 +80,7 @@ def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
         taken = matches.keys() | absorbed
         if find is None or position in taken or not is_float32(bindings.variable(position)):
             continue
-        match = find(_Context(bindings, lanes, taken), position)
+        match = find(_Context(module, bindings, lanes, taken), position)
         if match is not None:
             matches[match.last] = match
             absorbed.update(match.absorbed)
@@ -78,15 +95,17 @@ def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
 
 
 def _call(variable: Any, match: _Match) -> list[Any]:
-    """Bindings that call the kernel for a result and scratch memory, and take the result."""
+    """Bindings that call the kernel for its results and scratch memory, and take the results."""
     descriptor = relax.const(match.kernel.descriptor())
     operands = [descriptor if operand is None else operand for operand in match.operands]
     scratch = relax.TensorType((match.kernel.scratch_bytes(),), "uint8")
-    call = relax.op.call_dps_packed(
-        match.kernel.symbol, relax.Tuple([descriptor, *operands]), out_ty=[variable.ty, scratch]
-    )
-    both = relax.DataflowVar(variable.name, relax.TupleType([variable.ty, scratch]))
-    return [relax.VarBinding(both, call), relax.VarBinding(variable, relax.TupleGetItem(both, 0))]
+    several = isinstance(variable.ty, relax.TupleType)
+    types = [*(variable.ty.fields if several else [variable.ty]), scratch]
+    call = relax.op.call_dps_packed(match.kernel.symbol, relax.Tuple([descriptor, *operands]), out_ty=types)
+    every = relax.DataflowVar(variable.name, relax.TupleType(types))
+    results = [relax.TupleGetItem(every, index) for index in range(len(types) - 1)]
+    taken = relax.Tuple(results) if several else results[0]
+    return [relax.VarBinding(every, call), relax.VarBinding(variable, taken)]
 
 
 def _conv2d(context: _Context, position: int) -> _Match | None:
@@ -232,6 +251,19 @@ def _transpose(context: _Context, position: int) -> _Match | None:
     return _Match(Transpose(prod(extents[:stay]), rows, columns), [call.args[0]], position)
 
 
+def _lstm(context: _Context, position: int) -> _Match | None:
+    name, operands = context.bindings.value(position).args[:2]
+    attributes = context.module[name].attrs
+    if attributes is None or LSTM_STEP not in attributes:
+        return None
+    inputs, step, product, _, memory = operands.fields
+    number = constant(step)
+    if number is None:
+        return None
+    batch, hidden = shape(memory)
+    return _Match(Lstm(int(number), batch, hidden), [inputs, product, memory], position)
+
+
 def _ints(values: Any) -> list[int]:
     return [int(value) for value in values]
 
@@ -246,5 +278,6 @@ _MATCHERS: dict[str, Callable[[_Context, int], _Match | None]] = {
     "relax.nn.log_softmax": _softmax,
     "relax.nn.layer_norm": _layer_norm,
     "relax.permute_dims": _transpose,
+    "relax.call_tir": _lstm,
     **dict.fromkeys(_UNARY, _unary),
 }

@@ -25,7 +25,8 @@ TEST_CASE("what is written is read back") {
     "models": {"m": "/m.pt"}, "default_model": "/d.pt",
     "training": {"optimizer": "adamw", "learning_rate": 0.5, "nesterov": true, "loss": "mse", "schedule": "cosine", "epochs": 3,
                  "seed": 18446744073709551615, "threads": 2, "clip_norm": 1.5, "shuffle": false},
-    "limits": {"memory_pages": 7, "wall_seconds": 1.5, "tensor_bytes": 10, "handles": 20, "output_bytes": 30},
+    "limits": {"memory_pages": 7, "wall_seconds": 1.5, "tensor_bytes": 10, "handles": 20, "output_bytes": 30,
+               "process_bytes": 300000000},
     "output": "/o.pt", "checkpoint": "/c", "resume": "/r", "interpret": true, "cache_dir": "/cache", "view": "json"})";
   const auto first = RunConfig::from_json(json);
   REQUIRE_MESSAGE(first, first.error().message);
@@ -43,6 +44,7 @@ TEST_CASE("what is written is read back") {
   CHECK_FALSE(second->training.batch_size);
   CHECK(second->limits.wall_seconds == 1.5);
   CHECK(second->limits.output_bytes == 30);
+  CHECK(second->limits.process_bytes == 300'000'000);
   CHECK(second->resume == "/r");
   CHECK(second->interpret);
   CHECK(second->view == View::kJson);
@@ -87,6 +89,7 @@ TEST_CASE("a bad configuration is refused with its key and value") {
            {R"({"guest": "g", "limits": {"memory_pages": 65537}})", "limits.memory_pages is 65537"},
            {R"({"guest": "g", "limits": {"wall_seconds": -1}})", "limits.wall_seconds is -1"},
            {R"({"guest": "g", "limits": {"handles": 1}})", "limits.handles is 1"},
+           {R"({"guest": "g", "limits": {"process_bytes": 4096}})", "limits.process_bytes is 4096"},
            {R"({"guest": "g", "view": "loud"})", "view is \"loud\"; expected \"classic\""},
        }) {
     CAPTURE(c.json);

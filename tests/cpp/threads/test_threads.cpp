@@ -1,5 +1,5 @@
-// What more than one thread may use at once: requests to stop, the gate of a guest's calls, files, events and
-// supervised runs.
+// What more than one thread may use at once: requests to stop, the gate of a guest's calls, files, events,
+// observed and supervised runs.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -16,6 +16,7 @@
 #include "wasmgrad/abi/host_calls.hpp"
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/stop.hpp"
+#include "wasmgrad/runner/classic_observer.hpp"
 #include "wasmgrad/runner/json_observer.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
 #include "wasmgrad/tools/supervisor.hpp"
@@ -117,6 +118,58 @@ TEST_CASE("events of several threads are whole lines") {
   int count = 0;
   for (std::string line; std::getline(lines, line); ++count) CHECK(nlohmann::json::accept(line));
   CHECK(count == 100 * kThreads);
+}
+
+// The threads of a worker and of those who watch it: one trains and reports to both observers, one reads the
+// events and asks it to stop.
+TEST_CASE("a run that is observed ends when the reader of its events asks it to") {
+  std::array<int, 2> events{};
+  REQUIRE(::pipe2(events.data(), O_CLOEXEC) == 0);
+  const TemporaryDirectory dir;
+  const int console = open_output(dir / "console");
+  StopToken stop;
+  std::jthread worker([&, out = events[1]] {
+    const StopToken::Polling polling(&stop);
+    runner::JsonObserver json(out);
+    runner::ClassicObserver classic(console);
+    training::TrainerOptions options;
+    training::FitInfo info;
+    info.options = &options;
+    training::FitReport report;
+    const std::array<training::Observer*, 2> observers{&json, &classic};
+    for (training::Observer* observer : observers) observer->on_classes(3), observer->on_fit_begin(info);
+    for (std::int64_t epoch = 1; !stop.requested(); ++epoch) {
+      for (training::Observer* observer : observers) {
+        observer->on_progress({epoch, 1, 1, 0.5, 0.25, 100});
+        observer->on_epoch({.epoch = epoch, .learning_rate = 0.1});
+        observer->on_checkpoint("state", epoch);
+      }
+    }
+    report.interrupted = true;
+    for (training::Observer* observer : observers) observer->on_fit_end(report);
+    ::close(out);
+  });
+
+  std::int64_t epochs = 0;
+  bool interrupted = false;
+  std::string pending;
+  std::array<char, 256> buffer{};
+  for (ssize_t got = 0; (got = ::read(events[0], buffer.data(), buffer.size())) > 0;) {
+    pending.append(buffer.data(), static_cast<std::size_t>(got));
+    for (std::size_t end = 0; (end = pending.find('\n')) != std::string::npos; pending.erase(0, end + 1)) {
+      const auto event = nlohmann::json::parse(pending.substr(0, end));
+      epochs += event["event"] == "epoch";
+      interrupted = event["event"] == "fit_end" && event["interrupted"] == true;
+      if (epochs == 20) stop.request();
+    }
+  }
+  worker.join();
+  ::close(events[0]);
+  ::close(console);
+  CHECK(epochs >= 20);
+  CHECK(interrupted);
+  CHECK(pending.empty());
+  CHECK(dir.read("console").find("Interrupted") != std::string::npos);
 }
 
 TEST_CASE("runs that are supervised at the same time keep their output apart") {

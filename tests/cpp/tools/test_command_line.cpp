@@ -71,6 +71,8 @@ TEST_CASE("limits, files and views are set") {
                                  "16",
                                  "--max-output-bytes",
                                  "99",
+                                 "--max-process-bytes",
+                                 "300000000",
                                  "--output",
                                  "o",
                                  "--checkpoint",
@@ -87,6 +89,7 @@ TEST_CASE("limits, files and views are set") {
   CHECK(config.limits.tensor_bytes == 10);
   CHECK(config.limits.handles == 16);
   CHECK(config.limits.output_bytes == 99);
+  CHECK(config.limits.process_bytes == 300'000'000);
   CHECK(config.output == "o");
   CHECK(config.checkpoint == "c");
   CHECK(config.resume == "r");

@@ -33,7 +33,7 @@ ACTIVATIONS = [
 ]
 SYMBOLS = [
     "conv2d_gemm", "conv2d_direct", "conv2d_plane", "conv2d_winograd", "conv2d_depthwise", "matmul", "pool2d",
-    "softmax", "layer_norm", "transpose", "exp", "log", "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu",
+    "softmax", "layer_norm", "lstm", "transpose", "exp", "log", "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu",
 ]  # fmt: skip
 GUARD = 256  # bytes of NaN before and after every buffer
 
@@ -58,8 +58,14 @@ class Library:
 
     def run(self, kernel: k.Kernel, shape: tuple[int, ...], **arrays: Array) -> Array:
         """Call a kernel and return its output `y` of that shape; the other parameters are given by name."""
+        return self.run_all(kernel, {"y": shape}, **arrays)["y"]
+
+    def run_all(
+        self, kernel: k.Kernel, outputs: dict[str, tuple[int, ...]], **arrays: Array
+    ) -> dict[str, Array]:
+        """Call a kernel and return its outputs, whose shapes are given by name, as the other parameters are."""
         values = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
-        values["y"] = np.full(shape, np.nan, np.float32)
+        values.update((name, np.full(shape, np.nan, np.float32)) for name, shape in outputs.items())
         values["scratch"] = np.full(kernel.scratch_bytes() // 4, np.nan, np.float32)
         buffers = [
             kernel.descriptor(),
@@ -79,14 +85,14 @@ class Library:
         memory[:] = before
         assert self.exports[kernel.symbol](self.store, *addresses) == 0
         after = self._bytes(end).copy()
-        place = addresses[1 + kernel.parameters.index("y")] - self.arena
-        output = after[place:][: values["y"].nbytes].view(np.float32).reshape(shape).copy()
-        for name in ("y", "scratch"):
+        results = {}
+        for name in (*outputs, "scratch"):
             start = addresses[1 + kernel.parameters.index(name)] - self.arena
+            results[name] = after[start:][: values[name].nbytes].view(np.float32).copy()
             for side in (before, after):
                 side[start:][: values[name].nbytes] = 0
-        np.testing.assert_array_equal(after, before, err_msg=f"{kernel} wrote outside its output")
-        return output
+        np.testing.assert_array_equal(after, before, err_msg=f"{kernel} wrote outside its outputs")
+        return {name: results[name].reshape(shape) for name, shape in outputs.items()}
 
     def _bytes(self, end: int) -> Array:
         base = ctypes.addressof(self.memory.data_ptr(self.store).contents)
@@ -244,26 +250,29 @@ def test_winograd_convolution(
 
 @pytest.mark.parametrize("channels", [6, 8, 13, 16])
 @pytest.mark.parametrize(("pad", "stride"), [(0, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize(("height", "width"), [(5, 5), (1, 5), (5, 1)])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_convolution_to_few_channels(
-    library: Library, channels: int, pad: int, stride: int, activation: Any
+    library: Library, channels: int, pad: int, stride: int, height: int, width: int, activation: Any
 ) -> None:
     d = k.Conv2d(
-        2, 14, 11, 3, 5, 5, channels, 3, 5, stride, stride, 2, 1, pad, pad, activation=k.Activation(activation),
-        has_residual=True, lanes=library.lanes,
+        2, 14, 11, 3, height, width, channels, 3, 5, stride, stride, 2, 1, pad, pad,
+        activation=k.Activation(activation), has_residual=True, lanes=library.lanes,
     )  # fmt: skip
     assert d.algorithm == "direct"
     check_conv(library, d)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 6, 7, 12, 15])
-@pytest.mark.parametrize(("pad", "stride", "width"), [(0, 1, 8), (2, 1, 11), (1, 2, 28)])
+@pytest.mark.parametrize(
+    ("pad", "stride", "height", "width"), [(0, 1, 3, 8), (2, 1, 3, 11), (1, 2, 3, 28), (0, 1, 5, 5)]
+)
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_convolution_of_one_channel_to_few(
-    library: Library, channels: int, pad: int, stride: int, width: int, activation: Any
+    library: Library, channels: int, pad: int, stride: int, height: int, width: int, activation: Any
 ) -> None:
     d = k.Conv2d(
-        2, 9, width + 4 - 2 * pad, 1, 3, width, channels, 3, 5, stride, 1, 2, 1, pad, pad,
+        2, 9, width + 4 - 2 * pad, 1, height, width, channels, 3, 5, stride, 1, 2, 1, pad, pad,
         activation=k.Activation(activation), lanes=library.lanes,
     )  # fmt: skip
     assert d.algorithm == ("plane" if channels % (2 * library.lanes) > 0 else "direct")
@@ -398,6 +407,20 @@ def test_layer_normalization(library: Library, columns: int) -> None:
     expected = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5) * scale + bias
     y = library.run(d, x.shape, x=x, scale=d.pack_scale(scale), bias=d.pack_bias(bias))
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [1, 6, 64])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_step_of_an_lstm(library: Library, batch: int, hidden: int) -> None:
+    inputs, product = 3 * normal(1, 5, batch, 4, hidden), normal(2, batch, 4, hidden)
+    memory = normal(3, batch, hidden)
+    gates = (inputs[2] + product).astype(np.float64).swapaxes(0, 1)
+    i, o, f = 1 / (1 + np.exp(-gates[:3]))
+    expected = f * memory + i * np.tanh(gates[3])
+    states = {"y": memory.shape, "next_memory": memory.shape}
+    found = library.run_all(k.Lstm(2, batch, hidden), states, inputs=inputs, product=product, memory=memory)
+    np.testing.assert_allclose(found["next_memory"], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found["y"], o * np.tanh(expected), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 50), (2, 50, 3), (3, 4, 8), (1, 130, 67), (2, 1, 5)])

@@ -99,12 +99,38 @@ def test_recurrent_layers_end_each_sequence_at_its_length(
     _kernels([node], {"x": _random(STEPS, BATCH, FEATURES)}, constants)
 
 
-def test_all_steps_of_a_recurrent_layer_share_one_kernel() -> None:
-    constants = {"w": _random(1, 4 * HIDDEN, FEATURES), "r": _random(1, 4 * HIDDEN, HIDDEN)}
-    node = helper.make_node("LSTM", ["x", "w", "r"], ["", "last"], hidden_size=HIDDEN)
+@pytest.mark.parametrize(("operator", "gates"), [("GRU", 3), ("LSTM", 4)])
+def test_all_steps_of_a_recurrent_layer_share_one_kernel(operator: str, gates: int) -> None:
+    constants = {"w": _random(1, gates * HIDDEN, FEATURES), "r": _random(1, gates * HIDDEN, HIDDEN)}
+    node = helper.make_node(operator, ["x", "w", "r"], ["", "last"], hidden_size=HIDDEN, clip=3.0)
     few = _kernels([node], {"x": _random(2, BATCH, FEATURES)}, constants)
     many = _kernels([node], {"x": _random(6, BATCH, FEATURES)}, constants)
     assert len(many) > len(few) and len(set(many)) == len(set(few))
+
+
+@pytest.mark.parametrize(
+    ("peepholes", "attributes", "own"),
+    [
+        (False, {}, True),
+        (True, {}, False),
+        (False, {"clip": 0.4}, False),
+        (False, {"activations": ["Sigmoid", "Tanh", "Relu"] * 2}, False),
+        (False, {"input_forget": 1}, False),
+    ],
+)
+def test_the_step_of_a_plain_lstm_has_a_kernel_of_our_own(
+    peepholes: bool, attributes: dict[str, Any], own: bool
+) -> None:
+    constants = {
+        "w": _random(2, 4 * HIDDEN, FEATURES), "r": _random(2, 4 * HIDDEN, HIDDEN), "b": _random(2, 8 * HIDDEN),
+        "h": _random(2, BATCH, HIDDEN), "c": _random(2, BATCH, HIDDEN), "p": _random(2, 3 * HIDDEN),
+    }  # fmt: skip
+    inputs = ["x", "w", "r", "b", "", "h", "c", *(["p"] if peepholes else [])]
+    node = helper.make_node(
+        "LSTM", inputs, ["y", "hidden", "memory"], hidden_size=HIDDEN, direction="bidirectional", **attributes
+    )
+    kernels = _kernels([node], {"x": _random(STEPS, BATCH, FEATURES)}, constants)
+    assert kernels.count("wg_lstm") == (2 * STEPS if own else 0)
 
 
 def test_largest_elements_of_regions_of_interest() -> None:

@@ -14,7 +14,7 @@ export enum Errno {
   NotFound = 7,
   Security = 8,
   Unknown = 9,
-  /** The owner asked to stop: save what matters and return. */
+  /** The owner asked to stop, or allows no more epochs: save what matters and return. */
   Interrupted = 10,
 }
 

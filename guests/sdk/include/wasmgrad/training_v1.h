@@ -33,14 +33,15 @@ typedef enum wasmgrad_errno {
   WASMGRAD_SUCCESS = 0,
   WASMGRAD_INVALID_ARGUMENT = 1, /* out of range, contradicts another argument, or no such handle */
   WASMGRAD_INVALID_ENCODING = 2, /* bytes are not in the format they should be in */
-  WASMGRAD_TIMEOUT = 3,          /* a time limit was reached */
+  WASMGRAD_TIMEOUT = 3,          /* the call's time limit was reached (wasmgrad's ends the guest instead) */
   WASMGRAD_RUNTIME_ERROR = 4,    /* the operation itself failed: the loss is not finite, out of memory, ... */
   WASMGRAD_UNSUPPORTED_OPERATION = 5, /* well formed, but this host cannot do it */
   WASMGRAD_TOO_LARGE = 6,             /* a buffer is too small, or a limit of the owner would be exceeded */
   WASMGRAD_NOT_FOUND = 7,             /* a named thing does not exist */
   WASMGRAD_SECURITY = 8,              /* refused: the model is not one that may run here */
-  WASMGRAD_UNKNOWN = 9,
-  WASMGRAD_INTERRUPTED = 10 /* the owner asked to stop: save what matters and return from main */
+  WASMGRAD_UNKNOWN = 9,     /* the host failed in a way that it has no number for: a fault of its own */
+  WASMGRAD_INTERRUPTED = 10 /* the owner asked to stop, or allows no more epochs: save what matters and return
+                             * from main */
 } wasmgrad_errno;
 
 /* Element types, little-endian. The numbers are wasi-nn's tensor types, then bf16. */

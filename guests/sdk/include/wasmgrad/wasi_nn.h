@@ -23,8 +23,8 @@ typedef enum wasi_nn_errno {
   WASI_NN_SUCCESS = 0,
   WASI_NN_INVALID_ARGUMENT = 1,      /* out of range, no such handle, or calls in the wrong order */
   WASI_NN_INVALID_ENCODING = 2,      /* bytes are not in the format they should be in, or it is not served */
-  WASI_NN_MISSING_MEMORY = 3,        /* never here */
-  WASI_NN_BUSY = 4,                  /* never here */
+  WASI_NN_MISSING_MEMORY = 3,        /* the guest has no memory */
+  WASI_NN_BUSY = 4,                  /* another call of the guest is running */
   WASI_NN_RUNTIME_ERROR = 5,         /* the model itself failed */
   WASI_NN_UNSUPPORTED_OPERATION = 6, /* well formed, but this host will not do it */
   WASI_NN_TOO_LARGE = 7,             /* a buffer is too small, or a limit of the owner would be exceeded */

@@ -15,7 +15,7 @@ pub enum Errno {
     InvalidArgument = 1,
     /// Bytes are not in the format they should be in.
     InvalidEncoding = 2,
-    /// A time limit was reached.
+    /// The call's time limit was reached.
     Timeout = 3,
     /// The operation itself failed: the loss is not finite, out of memory, ...
     RuntimeError = 4,
@@ -29,7 +29,7 @@ pub enum Errno {
     Security = 8,
     /// Anything else.
     Unknown = 9,
-    /// The owner asked to stop: save what matters and return from main.
+    /// The owner asked to stop, or allows no more epochs: save what matters and return from main.
     Interrupted = 10,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ._base import Activation, Descriptor, Kernel, Tensor
 from ._conv import Conv2d
+from ._lstm import Lstm
 from ._matmul import MatMul
 from ._pool import Pool2d
 from ._vector import LayerNorm, Softmax, Transpose, Unary, UnaryFunction
@@ -18,6 +19,7 @@ __all__ = [
     "Descriptor",
     "Kernel",
     "LayerNorm",
+    "Lstm",
     "MatMul",
     "Pool2d",
     "Softmax",

@@ -17,8 +17,8 @@ from ._gemm import Blocking, pack_bias, pack_columns
 
 __all__ = ["Conv2d"]
 
-_WIDEST = 5  # outputs of a register tile
-_PLANE_CHANNELS = 6  # that the kernel for pictures with one channel takes at a time
+_TILE_PARTS = 4  # runs of neighbours that the kernels "direct" and "plane" compute at a time
+_PLANE_CHANNELS = 2  # of a tile of "plane"
 _FEW_CHANNELS = 16  # up to two register tiles: packed windows are used too seldom
 
 
@@ -74,7 +74,7 @@ class Conv2d:
             return "gemm"
         if self._has_idle_lanes():
             return "plane"
-        return "direct" if self.out_w >= _WIDEST else "gemm"
+        return "direct" if self._has_tile_of(1) else "gemm"
 
     @property
     def symbol(self) -> str:
@@ -164,7 +164,11 @@ class Conv2d:
     def _has_idle_lanes(self) -> bool:
         """Whether lanes along a row of the picture do more than lanes along the channels would."""
         one_channel = self.in_c == self.stride_w == 1 and not self.has_residual
-        return one_channel and self.out_w >= 2 * self.lanes and self.out_c % (2 * self.lanes) > 0
+        return one_channel and self._has_tile_of(self.lanes) and self.out_c % (2 * self.lanes) > 0
+
+    def _has_tile_of(self, unit: int) -> bool:
+        """Whether one of the shapes of a tile of `_TILE_PARTS` times `unit` neighbours fits into the output."""
+        return any(self.out_h >= rows and self.out_w >= _TILE_PARTS // rows * unit for rows in (1, 2, 4))
 
     def _is_padded(self) -> bool:
         height, width = self._reach()

@@ -32,12 +32,17 @@ class Blocking:
         """Blocks for [rows, k] x [k, n]: equal parts of k; many rows where they are short or weights far."""
         depth = min(k, round_up(-(-k // -(-k // _DEPTH)), 4))
         near = depth * n * 4 <= _NEAR_WEIGHTS
-        panels = max(1, _DEPTH // depth) if near else _FAR_PANELS
+        panels = max(1, _DEPTH // depth) * 4 // _splat(lanes) if near else _FAR_PANELS
         return cls(depth, min(round_up(rows, _ROWS), _ROWS * panels), lanes)
 
     def scratch_bytes(self) -> int:
         """Memory for the packed rows; 128-bit vectors want every value four times."""
-        return 4 * self.depth * self.rows * (4 if self.lanes == 4 else 1)
+        return 4 * self.depth * self.rows * _splat(self.lanes)
+
+
+def _splat(lanes: int) -> int:
+    """How often a value stands in a panel."""
+    return 4 if lanes == 4 else 1
 
 
 def pack_columns(matrix: Tensor, lanes: int) -> Tensor:

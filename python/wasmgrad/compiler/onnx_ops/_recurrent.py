@@ -19,7 +19,7 @@ from ._nn import cast, wide
 from ._registry import Node, literal
 from .layout import reversed_sequences
 
-Activation = Callable[[Any], Any]
+Activation = partial[Any]  # of _activate
 
 _MAX_STEPS = 2048
 _JOINED_AT_ONCE = 32
@@ -117,6 +117,14 @@ class Direction:
         if not lengths:
             return new
         return tirx.Select(step() < lengths[0][place[0]].astype("int32"), new, old[place])
+
+    def is_plain(self, activations: Sequence[str]) -> bool:
+        """Whether it has these activation functions, computes in float32, and nothing else that is optional."""
+        extras = (self.peephole, self.lengths, self.clip)
+        kinds = [function.keywords["kind"] for function in self.functions]
+        return (
+            kinds == list(activations) and self.dtype == "float32" and all(extra is None for extra in extras)
+        )
 
     @property
     def optional(self) -> list[Any]:

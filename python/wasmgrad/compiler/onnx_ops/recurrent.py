@@ -6,6 +6,7 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
+from .._offload import LSTM_STEP
 from ._recurrent import Direction, recurrent_layer
 from ._registry import Node, converter
 
@@ -68,7 +69,9 @@ def _lstm_cell(layer: Direction, step: Any, states: list[Any], couple: bool) -> 
 
     product = layer.node.emit(relax.op.matmul(states[0], layer.recurrent[0]))
     arguments = [layer.inputs, step, product, *states, *peephole, *layer.optional]
-    pair = layer.node.emit_te(compute, *arguments)
+    plain = layer.is_plain(["Sigmoid", "Tanh", "Tanh"]) and not couple
+    attributes = {LSTM_STEP: True} if plain else None
+    pair = layer.node.emit_te(compute, *arguments, primfunc_attrs=attributes)
     return [layer.node.emit(pair[0]), layer.node.emit(pair[1])]
 
 

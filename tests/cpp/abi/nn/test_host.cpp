@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <functional>
 
 #include "../../support.hpp"
 #include "nn_guest.hpp"
@@ -24,6 +25,7 @@ class EchoGraph final : public nn::Graph {
   }
   Expected<std::vector<training::Output>> compute(std::span<const TensorView> inputs,
                                                   std::uint64_t max_output_bytes) override {
+    if (while_computing) while_computing();
     std::vector<training::Output> outputs;
     for (const TensorView& input : inputs) {
       if (input.dtype() == DType::kF64) return Error{Errc::kRuntimeError, "it fails on f64"};
@@ -34,6 +36,7 @@ class EchoGraph final : public nn::Graph {
     outputs.push_back({"extra", DType::kU8, {}, std::vector<std::byte>(extra_)});
     return outputs;
   }
+  static inline std::function<void()> while_computing;
 
  private:
   std::vector<nn::GraphInput> inputs_{{"a", true}, {"b", true}, {"c", false}};
@@ -408,4 +411,31 @@ TEST_CASE("graphs and contexts together are limited in number") {
   CHECK(guest.call("init_execution_context", {guest.graph, kResult}) == Errno::kTooLarge);
   REQUIRE(guest.call("finalize_execution_context", {guest.execution}) == Errno::kSuccess);
   CHECK(guest.call("init_execution_context", {guest.graph, kResult}) == Errno::kSuccess);
+}
+
+TEST_CASE("a call from within a call is busy and changes nothing") {
+  Loaded guest;
+  guest.set_both();
+  Errno inner = Errno::kSuccess;
+  EchoGraph::while_computing = [&] { inner = guest.call("finalize_execution_context", {guest.execution}); };
+  const Errno outer = guest.call("compute", {guest.execution});
+  EchoGraph::while_computing = nullptr;
+  CHECK(outer == Errno::kSuccess);
+  CHECK(inner == Errno::kBusy);
+  CHECK(guest.sentences.back() ==
+        "wasi_ephemeral_nn.finalize_execution_context: another call of this guest is still running; one at a "
+        "time is possible");
+  CHECK(guest.output<float>(guest.execution, 0, 2) == std::vector<float>{1, 2});
+}
+
+TEST_CASE("a guest without memory is told so by every function") {
+  NnGuest guest({}, echo(), 0);
+  for (const auto& [name, function] : guest.functions()) {
+    CAPTURE(name);
+    const std::vector<Value> arguments(function.parameters.size());
+    Value result{.i32 = 999};
+    REQUIRE(function.call(GuestMemory({}), arguments, std::span(&result, 1)));
+    CHECK(static_cast<Errno>(result.i32) == Errno::kMissingMemory);
+  }
+  CHECK(guest.sentences.back() == "wasi_ephemeral_nn.unload: the guest has no memory");
 }

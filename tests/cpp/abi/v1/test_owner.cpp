@@ -276,3 +276,12 @@ TEST_CASE("a call from within a call is refused and changes nothing") {
         "trainer_close: another call of this guest is still running; one at a time is possible");
   CHECK(loop.step() == 0);
 }
+
+TEST_CASE("a failure of the host that has no name is unknown to the guest, which goes on") {
+  Owned owned;
+  owned.recorder.at_epoch = [] { throw 1; };
+  Loop loop(owned.config);
+  CHECK(loop.epoch() == errno_of(Errc::kUnknown));
+  CHECK(loop.guest.last_error() == "trainer_epoch: training: an unknown exception was thrown");
+  CHECK(loop.step() == 0);
+}

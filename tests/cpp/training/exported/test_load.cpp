@@ -103,6 +103,25 @@ TEST_CASE("tied weights, a loss of the model's own, and statistics without batch
               {normals({6, 3, 4}), at::randint(0, 2, {6}, at::TensorOptions(at::kLong))});
 }
 
+TEST_CASE("a prediction needs no targets of the model's own loss, and has no loss") {
+  const Model model = load(read_file("own-loss.pt2"));
+  const std::vector<ProgramInput> x{{"x", {1, 0, InputTransform::Kind::kUntouched}}};
+  auto without = Program::lower(model.storage().module, x);
+  REQUIRE_MESSAGE(without.has_value(), (without ? "" : without.error().message));
+  at::manual_seed(4);
+  const Tensors inputs{normals({6, 3, 4}), at::randint(0, 2, {6}, at::TensorOptions(at::kLong))};
+  const auto outputs = without->forward_eval(std::span(inputs).first(1));
+  REQUIRE(outputs.size() == 1);
+  CHECK(outputs[0].name == "out");
+  const auto all = lower(model, InputTransform::Kind::kUntouched).forward_eval(inputs);
+  CHECK(outputs[0].tensor.equal(all.at(1).tensor));
+
+  const std::vector<ProgramInput> target{{"target", {1, 0, InputTransform::Kind::kUntouched}}};
+  const auto nothing = Program::lower(model.storage().module, target);
+  REQUIRE_FALSE(nothing.has_value());
+  CHECK(nothing.error().message == "model: the argument 'x' of forward is not given and has no default");
+}
+
 TEST_CASE("several inputs, integers among them, reach the model by name") {
   at::manual_seed(4);
   const at::Tensor ids = at::randint(0, 10, {3, 5}, at::kLong);
