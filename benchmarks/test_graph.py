@@ -40,11 +40,6 @@ def test_run(benchmark: BenchmarkFixture, model: str, way: Way) -> None:
     module.close()
 
 
-def _goal(reason: str) -> pytest.MarkDecorator:
-    """What has not been reached yet."""
-    return pytest.mark.xfail(strict=False, reason=reason)
-
-
 @pytest.fixture(scope="module", params=["efficientnet-lite0", "mobilenetv2", "opennsfw"])
 def smaller(request: pytest.FixtureRequest) -> list[Figures]:
     return compare(request.param, rounds=8)
