@@ -94,13 +94,7 @@ class PyGraphExecutor {
   bool busy_ = false;  // guarded by the interpreter lock
 };
 
-}  // namespace
-}  // namespace wasmgrad::bindings
-
-NB_MODULE(_graph_core, module) {
-  using wasmgrad::bindings::PyGraphExecutor;
-  module.doc() = "The native core of wasmgrad that runs graph modules. Use it through the package.";
-  wasmgrad::bindings::register_errors();
+void bind_graph(nb::module_& module) {
   nb::class_<PyGraphExecutor>(module, "GraphExecutor", "A graph module, compiled and loaded by WasmEdge.")
       .def(nb::init<nb::handle, nb::handle, const std::string&, std::uint32_t>(), "module"_a,
            "weights"_a.none(), "cache_dir"_a, "max_pages"_a,
@@ -115,4 +109,13 @@ NB_MODULE(_graph_core, module) {
       .def("read_output", &PyGraphExecutor::read_output, "index"_a, "data"_a,
            nb::sig("def read_output(self, index: int, data: bytearray | memoryview | "
                    "numpy.typing.NDArray[typing.Any]) -> None"));
+}
+
+}  // namespace
+}  // namespace wasmgrad::bindings
+
+NB_MODULE(_graph_core, module) {
+  module.doc() = "The native core of wasmgrad that runs graph modules. Use it through the package.";
+  wasmgrad::bindings::register_errors();
+  wasmgrad::bindings::bind_graph(module);
 }

@@ -27,8 +27,10 @@ void read_module(std::span<const std::byte> module) {
   }
   std::size_t taken = 0;
   for (const graph::DataSegment& segment : parts->data) {
-    fuzz::touch(segment.contents);
-    taken += segment.contents.size();
+    fuzz::require(segment.offset <= module.size() && segment.size <= module.size() - segment.offset,
+                  "a data segment lies in the module");
+    fuzz::touch(module.subspan(segment.offset, segment.size));
+    taken += segment.size;
   }
   fuzz::require(taken <= module.size(), "data is taken from the module");
   read_metadata(parts->metadata);
