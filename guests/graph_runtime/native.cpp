@@ -3,6 +3,8 @@
 //
 // It has one instance for each time that it is loaded. Weights, metadata and the size of the memory come from
 // the compiler, as data; weights are copied once, so that they lie beside the workspace as the plan expects.
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -24,6 +26,7 @@ namespace {
 
 constexpr std::size_t kAlignment = 64;
 constexpr std::int32_t kInvalidArgument = 1;  // as wasi-nn numbers it
+constexpr std::size_t kPiece = std::size_t{1} << 20;
 
 std::uint8_t* base = nullptr;
 std::size_t scratch_used = 0;
@@ -40,6 +43,21 @@ std::uint8_t* scratch() {
   std::int32_t offset = 0;
   plan_scratch(&offset);
   return base + offset;
+}
+
+// Copies the weights. The library's pages that have been copied leave the memory again, so that it does not
+// hold the weights twice: pages that nothing has changed are read from the file when they are wanted again.
+void copy_image(std::uint8_t* to) {
+  for (std::size_t done = 0; done < graph_image_bytes;) {
+    const std::uint8_t* from = graph_image + done;
+    const std::size_t to_boundary = kPiece - reinterpret_cast<std::uintptr_t>(from) % kPiece;
+    const std::size_t left = graph_image_bytes - done;
+    const std::size_t piece = left < to_boundary ? left : to_boundary;
+    std::memcpy(to + done, from, piece);
+    if (piece == kPiece)
+      madvise(const_cast<std::uint8_t*>(from), piece, MADV_DONTNEED);  // a hint: it may fail
+    done += piece;
+  }
 }
 
 }  // namespace
@@ -68,7 +86,7 @@ WASMGRAD_EXPORT std::int32_t graph_initialize() {
   base = static_cast<std::uint8_t*>(
       std::aligned_alloc(kAlignment, (graph_memory_bytes + kAlignment) / kAlignment * kAlignment));
   if (base == nullptr) return kInvalidArgument;
-  std::memcpy(base, graph_image, graph_image_bytes);
+  copy_image(base);
   std::memset(base + graph_image_bytes, 0, graph_memory_bytes - graph_image_bytes);
   return 0;
 }

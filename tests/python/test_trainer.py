@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,15 @@ def test_what_on_event_raises_comes_out_of_fit() -> None:
         linear(on_event=refuse, epochs=1000).fit(Dataset(X, Y))
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """As in a terminal, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupt_raises_and_leaves_a_usable_trainer() -> None:
     seen: list[int] = []
 
