@@ -87,7 +87,7 @@ def test_resnet_loads_fast_in_wasmedge(resnet: list[Figures]) -> None:
     assert _loads(resnet)["wasmedge 128"][1] < 0.2
 
 
-@pytest.mark.parametrize("way", [way.label for way in OURS if way.engine != "native"])
+@pytest.mark.parametrize("way", [way.label for way in OURS])
 def test_resnet_needs_little_more_than_its_weights(resnet: list[Figures], way: str) -> None:
     """Packed weights, which is what the module holds."""
     (figures,) = (figures for figures in resnet if figures.way == way)
