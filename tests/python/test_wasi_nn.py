@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import wasmgrad
+import wasmtime
 from torch import Tensor, nn
 from wasmgrad._files import find_part
 
@@ -131,6 +132,18 @@ def test_model_that_would_do_more_than_compute_is_refused(two_inputs: Path, tmp_
     assert run.exit_code == 1
     assert run.stdout == "load_by_name: error 6\n"
     assert "aten::from_file" in run.stderr
+
+
+def test_guest_without_memory_is_told_so(tmp_path: Path) -> None:
+    guest = tmp_path / "guest.wasm"
+    text = """(module
+      (import "wasi_ephemeral_nn" "unload" (func $unload (param i32) (result i32)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (func (export "_start") (call $exit (call $unload (i32.const 1)))))"""
+    guest.write_bytes(wasmtime.wat2wasm(text))
+    run = wasmgrad.Sandbox(guest).run()
+    assert run.exit_code == 3
+    assert "wasi_ephemeral_nn.unload: the guest has no memory" in run.stderr
 
 
 def rust_compiler() -> str | None:
