@@ -90,7 +90,7 @@ def test_model_that_misbehaves_while_it_runs_is_contained(
             regression_guest,
             models={"linear.pt": attacks / f"{name}.pt"},
             args=["--samples", "64"],
-            limits=Limits(wall_seconds=seconds, process_bytes=3 << 30),
+            limits=Limits(wall_seconds=seconds, process_bytes=1 << 30),
             epochs=1,
             threads=1,
         )
