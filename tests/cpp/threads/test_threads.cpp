@@ -141,7 +141,10 @@ TEST_CASE("a run that is observed ends when the reader of its events asks it to"
     for (std::int64_t epoch = 1; !stop.requested(); ++epoch) {
       for (training::Observer* observer : observers) {
         observer->on_progress({epoch, 1, 1, 0.5, 0.25, 100});
-        observer->on_epoch({.epoch = epoch, .learning_rate = 0.1});
+        training::EpochReport report;
+        report.epoch = epoch;
+        report.learning_rate = 0.1;
+        observer->on_epoch(report);
         observer->on_checkpoint("state", epoch);
       }
     }
