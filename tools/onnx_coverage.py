@@ -201,7 +201,7 @@ def _operators(model: Any) -> list[str]:
 
 
 def _child(test: Any, run: Run, writer: Any) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (BYTES, BYTES))  # of addresses, engines and torch reserve more
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)

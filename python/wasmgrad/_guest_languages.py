@@ -149,15 +149,15 @@ class _Rust:
     @staticmethod
     def _compiler() -> tuple[Path, str]:
         """The first rustc with a cargo beside it that has the standard library for WASI, under its name there."""
-        for directory in map(Path, os.get_exec_path()):
-            rustc = directory / "rustc"
-            if not (rustc.is_file() and rustc.with_name("cargo").is_file()):
+        for directory in os.get_exec_path():
+            rustc = shutil.which("rustc", path=directory)
+            if rustc is None or shutil.which("cargo", path=directory) is None:
                 continue
             for target in ("wasm32-wasip1", "wasm32-wasi"):  # since 1.78, and before
-                command = [str(rustc), "--print", "target-libdir", "--target", target]
+                command = [rustc, "--print", "target-libdir", "--target", target]
                 library = subprocess.run(command, capture_output=True, text=True)
                 if library.returncode == 0 and Path(library.stdout.strip()).is_dir():
-                    return rustc, target
+                    return Path(rustc), target
         raise NotFound(
             "no Rust compiler for wasm32-wasi was found; install one with `rustup target add wasm32-wasip1` "
             "(or, on Debian and Ubuntu, `apt-get install cargo rustc libstd-rust-dev-wasm32 lld`)"

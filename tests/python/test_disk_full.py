@@ -7,6 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+NAMESPACE = ["unshare", "--map-root-user", "--mount"]
+"""Runs a command where an ordinary user may mount; some systems allow that to nobody but root."""
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("CI") and subprocess.run([*NAMESPACE, "true"], capture_output=True).returncode != 0,
+    reason="this system lets ordinary users make no namespace for a small disk",
+)
+
 RUN = """
 import sys, wasmgrad
 guest, model, folder = sys.argv[1:]
@@ -34,7 +44,7 @@ ls -A {folder}
 cat {folder}/model.pt {folder}/kept.safetensors
 """
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        [*NAMESPACE, "sh", "-c", script],
         capture_output=True,
         text=True,
         env=dict(os.environ),
