@@ -22,7 +22,7 @@ from tvm import s_tir
 from .._errors import InvalidEncoding, RuntimeFailure
 from .._files import cache_dir, write_atomic
 
-__all__ = ["SHIPPED", "Schedule", "apply", "find", "keep", "key_of", "scheduled"]
+__all__ = ["SHIPPED", "Schedule", "alone", "apply", "find", "keep", "key_of", "scheduled"]
 
 SHIPPED = Path(__file__).with_name("schedules.json")
 _VERSION = 1  # of how generated kernels are called and compiled: schedules of another are not found
@@ -78,9 +78,14 @@ def keep(key: str, schedule: Schedule) -> None:
     write_atomic(path, json.dumps(asdict(schedule)).encode())
 
 
+def alone(function: Any) -> Any:
+    """A module of a copy of the kernel, to be scheduled: TVM changes statements in place, also shared ones."""
+    return tvm.IRModule({"main": s_tir.renew_defs(function).with_attr("global_symbol", "main")})
+
+
 def apply(function: Any, trace: list[Any]) -> Any:
     """The kernel with a schedule. Errors: `InvalidEncoding` when the trace is not of this kernel."""
-    schedule = s_tir.Schedule(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
+    schedule = s_tir.Schedule(alone(function))
     try:
         s_tir.schedule.Trace.apply_json_to_schedule(trace, schedule)
     except Exception as error:  # TVM raises what it happens to stumble over

@@ -29,7 +29,7 @@ from ._codegen import build_object
 from ._link import finish, link
 from ._options import Simd
 from ._plan import Call, Operand, Plan, TensorType, lay_out
-from ._schedules import Schedule, apply, find, keep, key_of
+from ._schedules import Schedule, alone, apply, find, keep, key_of
 from ._verify import difference, random_inputs
 
 __all__ = ["Found", "search"]
@@ -114,9 +114,8 @@ def _best(kernel: _Kernel, candidates: int) -> Schedule:
 
 def _candidates(function: Any, target: Any, count: int) -> list[_Candidate]:
     """Different random schedules: at most `count`, the same ones each time."""
-    module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    context = _context(module, target)
-    spaces = context.space_generator.generate_design_space(module)
+    module = alone(function)
+    spaces = _context(module, target).space_generator.generate_design_space(module)
     postprocessors = [
         meta_schedule.postproc.DisallowDynamicLoop(),
         meta_schedule.postproc.RewriteParallelVectorizeUnroll(),
@@ -125,7 +124,7 @@ def _candidates(function: Any, target: Any, count: int) -> list[_Candidate]:
     traces: dict[str, _Candidate] = {}
     for seed in range(1, count + 1):
         instructions = random.Random(seed).choice(spaces).trace.insts
-        schedule = s_tir.Schedule(module, seed=seed)
+        schedule = s_tir.Schedule(alone(function), seed=seed)
         try:
             s_tir.schedule.Trace(instructions, {}).apply_to_schedule(schedule, remove_postproc=True)
             if not all(postprocessor.apply(schedule) for postprocessor in postprocessors):

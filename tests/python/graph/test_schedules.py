@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import tvm_ffi
 import wasmgrad
 from onnx import TensorProto, helper, numpy_helper
+from tvm import te
 from wasmgrad import InvalidArgument
-from wasmgrad.compiler import CompileOptions, Found, compile_model, random_inputs
+from wasmgrad.compiler import CompileOptions, Found, _schedules, _search, compile_model, random_inputs
+from wasmgrad.compiler._compile import _machine
 
 CANDIDATES = 8
 
@@ -74,6 +77,20 @@ def test_a_search_finds_a_faster_schedule(searched: tuple[Path, list[Found]]) ->
     assert found.schedule.speedup > 1
 
 
+def test_candidates_leave_the_kernel_as_it_was() -> None:
+    """TVM's schedules change statements in place: the next candidates would be those of another kernel."""
+    column = te.reduce_axis((0, 196), "column")
+    x = te.placeholder((1, 196, 128), name="x")
+    mean = te.create_prim_func([x, te.compute((1, 128), lambda i, j: te.sum(x[i, column, j], axis=column))])
+    before = tvm_ffi.structural_hash(mean)
+    candidates = _search._candidates(mean, _machine(CompileOptions()).target, 16)
+    assert len(candidates) > 4
+    assert tvm_ffi.structural_hash(mean) == before
+    for candidate in candidates:
+        applied = _schedules.apply(mean, candidate.trace)
+        assert tvm_ffi.structural_hash(applied) == tvm_ffi.structural_hash(candidate.function)
+
+
 def test_a_schedule_changes_no_result(
     model: onnx.ModelProto, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -119,8 +136,6 @@ def test_a_damaged_schedule_is_ignored(
 
 
 def test_shipped_schedules_are_whole() -> None:
-    from wasmgrad.compiler import _schedules
-
     entries = json.loads(_schedules.SHIPPED.read_bytes())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
