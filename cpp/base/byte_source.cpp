@@ -1,7 +1,6 @@
 #include "wasmgrad/base/byte_source.hpp"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,7 +8,6 @@
 #include <cerrno>
 #include <string>
 #include <system_error>
-#include <utility>
 
 namespace wasmgrad {
 
@@ -36,32 +34,15 @@ Expected<ByteSource> ByteSource::of_file(int fd) {
   ByteSource source;
   source.file_.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!source.file_) return unreadable(errno);
-  const auto size = static_cast<std::size_t>(info.st_size);
-  if (size == 0) return source;  // there is nothing to map
-  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, source.file_.get(), 0);
-  if (mapped == MAP_FAILED) return unreadable(errno);
-  source.bytes_ = {static_cast<const std::byte*>(mapped), size};
+  source.size_ = static_cast<std::uint64_t>(info.st_size);
   return source;
-}
-
-ByteSource::ByteSource(ByteSource&& other) noexcept
-    : bytes_(std::exchange(other.bytes_, {})), file_(std::move(other.file_)) {}
-
-ByteSource& ByteSource::operator=(ByteSource&& other) noexcept {
-  std::swap(bytes_, other.bytes_);
-  std::swap(file_, other.file_);
-  return *this;
-}
-
-ByteSource::~ByteSource() {
-  if (file_ && !bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 Status ByteSource::read(std::uint64_t offset, std::span<std::byte> target) const {
   const Error ended{Errc::kRuntimeError, "ends before byte " + std::to_string(offset + target.size())};
-  if (offset > bytes_.size() || target.size() > bytes_.size() - offset) return ended;
+  if (offset > size_ || target.size() > size_ - offset) return ended;
   if (!file_) {
-    std::ranges::copy(bytes_.subspan(offset, target.size()), target.begin());
+    std::ranges::copy(memory_.subspan(offset, target.size()), target.begin());
     return {};
   }
   while (!target.empty()) {

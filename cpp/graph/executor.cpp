@@ -74,7 +74,7 @@ Status check_length(std::size_t length, const TensorInfo& tensor, const char* ki
 }  // namespace
 
 Expected<Executor> Executor::create(const ExecutorConfig& config) {
-  WASMGRAD_ASSIGN(ModuleParts parts, take_apart(config.module.view()));
+  WASMGRAD_ASSIGN(ModuleParts parts, take_apart(config.module));
   WASMGRAD_ASSIGN(Metadata metadata, Metadata::from_json(parts.metadata));
   WASMGRAD_CHECK(check_weights(metadata.weights, config.weights));
   sandbox::SandboxConfig guest;
@@ -130,8 +130,11 @@ Status Executor::fill_weights(const ByteSource& weights) {
   WASMGRAD_ASSIGN(const std::uint32_t address, call_i32(sandbox_, "graph_weights"));
   WASMGRAD_ASSIGN(const auto range, place(address, weights.size(), "weights"));
   if (const Status status = weights.read(0, range); !status) return status.error().within("weights");
-  if (to_hex(Sha256().update(range).finish()) == metadata_.weights.sha256) return {};
-  return refused_weights("of another model: their SHA-256 is not the one that the module names");
+  const std::string& expected = metadata_.weights.sha256;
+  const std::string found = to_hex(Sha256().update(range).finish());
+  if (found == expected) return {};
+  return Error{Errc::kInvalidEncoding, "these are not the weights of this module: their SHA-256 is " + found +
+                                           ", expected " + expected};
 }
 
 Status Executor::write_input(std::size_t index, std::span<const std::byte> data) {

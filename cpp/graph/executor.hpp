@@ -33,9 +33,9 @@ class Executor {
  public:
   /// Loads, checks and compiles the module, and puts the weights into its memory, the only place in this
   /// process where they are when they come from files. Errors: kInvalidEncoding (not a graph module, metadata
-  /// that is wrong or contradicts the module), kUnsupportedOperation (newer ABI, imports), kTooLarge (needs
-  /// more memory than allowed), kInvalidArgument (weights missing, of another length or of another model),
-  /// kRuntimeError (a file that cannot be read).
+  /// that is wrong or contradicts the module, weights of another model), kUnsupportedOperation (newer ABI,
+  /// imports), kTooLarge (needs more memory than allowed), kInvalidArgument (weights missing or of another
+  /// length), kRuntimeError (a file that cannot be read).
   static Expected<Executor> create(const ExecutorConfig& config);
 
   [[nodiscard]] const Metadata& metadata() const noexcept { return metadata_; }

@@ -7,10 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string_view>
+#include <string>
 #include <vector>
 
+#include "wasmgrad/base/byte_source.hpp"
 #include "wasmgrad/base/status.hpp"
 
 namespace wasmgrad::graph {
@@ -22,15 +22,14 @@ struct DataSegment {
   std::uint64_t size = 0;
 };
 
-/// The metadata points into the module.
 struct ModuleParts {
-  std::string_view metadata;      ///< the custom section `wasmgrad.graph`
+  std::string metadata;           ///< the custom section `wasmgrad.graph`
   std::vector<std::byte> code;    ///< the module without custom sections, its large data segments emptied
   std::vector<DataSegment> data;  ///< what those segments held
 };
 
-/// Errors: kInvalidEncoding when the bytes are not a WebAssembly module or have no such section. Code is not
-/// validated.
-Expected<ModuleParts> take_apart(std::span<const std::byte> module);
+/// Errors: kInvalidEncoding when the bytes are not a WebAssembly module or have no such section,
+/// kRuntimeError when they cannot be read. Code is not validated.
+Expected<ModuleParts> take_apart(const ByteSource& module);
 
 }  // namespace wasmgrad::graph

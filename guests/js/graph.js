@@ -4,10 +4,10 @@
 //   const { scores } = graph.run({ input: new Float32Array(3 * 224 * 224) });
 //
 // It knows nothing of pictures. Every address that a module gives is checked before it is used.
-import { check, GraphError } from "./error.js";
+import { GraphError } from "./error.js";
 import { instantiate } from "./module.js";
 import { openSource } from "./source.js";
-import { ARRAYS, viewAt, viewFor } from "./tensors.js";
+import { viewFor } from "./tensors.js";
 import { fillWeights } from "./weights.js";
 
 export { GraphError };
@@ -15,23 +15,23 @@ export { GraphError };
 /** Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. */
 export async function loadGraph(from, { weights } = {}) {
   const source = await openSource(from);
-  const { metadata, exports } = await instantiate(source).finally(() => source.close());
-  const graph = new Graph(metadata, exports);
-  if (metadata.weights.mode === "file") await fillWeights(graph, weights);
+  const { metadata, instance } = await instantiate(source).finally(() => source.close());
+  const graph = new Graph(metadata, instance);
+  if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, weights);
   return graph;
 }
 
-/** An instance of a module. `inputs` and `outputs` list {name, dtype, shape}; `views` are typed arrays over their memory. */
-export class Graph {
-  #exports;
+/** A module that can run. `inputs` and `outputs` list {name, dtype, shape}; `views` are typed arrays over their memory. */
+class Graph {
+  #instance;
 
-  constructor(metadata, exports) {
-    this.#exports = exports;
+  constructor(metadata, instance) {
+    this.#instance = instance;
     this.metadata = metadata;
     this.inputs = metadata.inputs;
     this.outputs = metadata.outputs;
-    this.#invoke("_initialize");
-    this.views = { inputs: this.#views("input", this.inputs), outputs: this.#views("output", this.outputs) };
+    instance.invoke("_initialize");
+    this.views = { inputs: instance.views("input", this.inputs), outputs: instance.views("output", this.outputs) };
   }
 
   /** Copies `feeds` (input name to typed array) in, runs, and returns copies of the outputs by name. */
@@ -44,37 +44,11 @@ export class Graph {
 
   /** Runs on what the input views hold. */
   execute() {
-    this.#succeed("graph_run");
+    this.#instance.succeed("graph_run");
   }
 
   /** Runs one call of `metadata.plan`, for profiling. */
   call(index) {
-    this.#succeed("graph_call", index);
-  }
-
-  /** A typed array at the address that an export returns. */
-  viewOf(type, size, name, ...args) {
-    const address = this.#invoke(name, ...args) >>> 0;
-    check(address > 0, "invalid_encoding", `${name}(${args}) is 0: the module lacks what its metadata names`);
-    return viewAt(this.#exports.memory, type, address, size, `${name}(${args})`);
-  }
-
-  #views(side, tensors) {
-    const more = this.#invoke(`graph_${side}`, tensors.length) !== 0;
-    check(!more, "invalid_encoding", `the module has more ${side}s than the ${tensors.length} of its metadata`);
-    return tensors.map(({ dtype, shape }, i) => this.viewOf(ARRAYS[dtype], shape.reduce((a, b) => a * b, 1), `graph_${side}`, i));
-  }
-
-  #succeed(name, ...args) {
-    const code = this.#invoke(name, ...args);
-    check(code === 0, "runtime_error", `${name}(${args}) failed with code ${code}`);
-  }
-
-  #invoke(name, ...args) {
-    try {
-      return this.#exports[name](...args);
-    } catch (error) { // a TypeError: it has other parameters, or is no function
-      throw new GraphError(error instanceof TypeError ? "invalid_encoding" : "runtime_error", `${name}(${args}) failed: ${error.message}`);
-    }
+    this.#instance.succeed("graph_call", index);
   }
 }

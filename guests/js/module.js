@@ -1,12 +1,13 @@
 // Graph modules in the engine: compiled, what they say about themselves checked, their data put in place.
 import { check, GraphError } from "./error.js";
+import { Instance } from "./instance.js";
 import { takeApart } from "./module_parts.js";
 import { IN_NODE } from "./source.js";
 import { ARRAYS, viewAt } from "./tensors.js";
 
 const ABI = 1;
 
-/** {metadata, exports} of an instance in which nothing has run yet. */
+/** {metadata, instance}; nothing has run in it yet. */
 export async function instantiate(source) {
   const { code, data } = await takeApart(source);
   const module = await compile(code).catch((error) => check(false, "invalid_encoding", error.message));
@@ -17,7 +18,7 @@ export async function instantiate(source) {
   for (const { address, offset, size } of data) {
     await source.read(viewAt(exports.memory, Uint8Array, address, size, "the address of a data segment"), offset);
   }
-  return { metadata, exports };
+  return { metadata, instance: new Instance(exports) };
 }
 
 async function compile(code) {

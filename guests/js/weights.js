@@ -2,14 +2,13 @@
 import { check } from "./error.js";
 import { IN_NODE, openSource } from "./source.js";
 
-/** Puts them in place, when they are those of the model. Without HTTPS a browser can only compare their length. */
-export async function fillWeights(graph, from) {
-  const expected = graph.metadata.weights;
+/** Puts them in place, when they are those that a model expects. Without HTTPS a browser can only compare their length. */
+export async function fillWeights(instance, expected, from) {
   check(from, "invalid_argument", "the module's weights are in a file of their own: pass { weights }");
   const source = await openSource(from);
   try {
     check(source.size === expected.bytes, "invalid_encoding", `the weights have ${source.size} bytes, expected ${expected.bytes}`);
-    const view = graph.viewOf(Uint8Array, source.size, "graph_weights");
+    const view = instance.viewOf(Uint8Array, source.size, "graph_weights");
     await source.read(view, 0);
     const hex = await sha256(view);
     check(!hex || hex === expected.sha256, "invalid_encoding", `the weights are of another model: their SHA-256 is ${hex}`);

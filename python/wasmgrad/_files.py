@@ -78,7 +78,7 @@ def find_part(packaged: str, in_source: str | None = None) -> Path:
     )
 
 
-def write_atomic(path: Path, contents: bytes) -> None:
+def write_atomic(path: Path, contents: bytes | memoryview) -> None:
     """Replaces `path` by `contents`, or leaves it as it was.
 
     Errors: `RuntimeFailure` with the system's reason.

@@ -7,18 +7,19 @@ missing exports, imports, more memory than allowed, weights of another model. No
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import _wasm_file as wasm
-from ._errors import Error, InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure, TooLarge
+from ._errors import InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure, TooLarge, Unsupported
 from ._graph_meta import SECTION, GraphMetadata
 
-__all__ = ["Blob", "GraphFile", "Source", "examine"]
+__all__ = ["Blob", "GraphContents", "GraphFile", "Source", "examine"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
+_LARGE = 1 << 20  # data segments from this size on do not pass through memory of their own
 _EXPORTS = {
     "memory": "memory",
     **dict.fromkeys(
@@ -47,14 +48,6 @@ class Blob:
         except OSError as error:
             raise RuntimeFailure(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
-    def view(self) -> memoryview:
-        """All of it; of a file, only pages that are looked at are read."""
-        if self._file is None:
-            return self._bytes
-        if self.size == 0:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ))
-
     def source(self) -> int | memoryview:
         """For who reads by itself what is too large to be in memory twice: the file's descriptor, or the memory."""
         return self._bytes if self._file is None else self._file.fileno()
@@ -71,19 +64,14 @@ class Blob:
             target = target[count:]
             offset += count
 
-    def read(self) -> bytes:
-        """All of it, copied. Errors: as `read_into`."""
+    def read(self, start: int = 0, end: int | None = None) -> bytes | memoryview:
+        """What is between two offsets, of a file copied. Errors: as `read_into`."""
+        end = self.size if end is None else end
         if self._file is None:
-            return bytes(self._bytes)
-        pieces: list[bytes] = []
-        offset = 0
-        while offset < self.size:
-            piece = os.pread(self._file.fileno(), self.size - offset, offset)
-            if not piece:
-                raise self._shortened()
-            pieces.append(piece)
-            offset += len(piece)
-        return b"".join(pieces)
+            return self._bytes[start:end]
+        found = bytearray(end - start)
+        self.read_into(memoryview(found), start)
+        return memoryview(found).toreadonly()
 
     def _shortened(self) -> RuntimeFailure:
         return RuntimeFailure(f"{self.name}: the file has become shorter since it was opened")
@@ -105,19 +93,21 @@ class GraphFile:
         self.module = Blob(source, "graph module")
         self.weights: Blob | None = None
         try:
-            self.metadata, self.pages = examine(self.module.view())
-            if max_memory is not None and self.pages * wasm.PAGE > max_memory:
+            self.contents = examine(self.module)
+            if max_memory is not None and self.contents.memory > max_memory:
                 raise TooLarge(
-                    f"the module needs {self.pages * wasm.PAGE:,} bytes of memory; {max_memory:,} are allowed"
+                    f"{self.module.name}: the module needs {self.contents.memory:,} bytes of memory; "
+                    f"{max_memory:,} are allowed"
                 )
-        except Error as error:
-            self.close()
-            raise type(error)(f"{self.module.name}: {error.message}") from error
-        try:
             self._open_weights(weights)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def metadata(self) -> GraphMetadata:
+        """What the module says of itself."""
+        return self.contents.metadata
 
     def _open_weights(self, source: Source | None) -> None:
         expected = self.metadata.weights
@@ -152,26 +142,50 @@ class GraphFile:
             self.weights.close()
 
 
-def examine(data: memoryview) -> tuple[GraphMetadata, int]:
-    """Metadata and memory pages of a module that is what a graph module must be.
+@dataclass(frozen=True)
+class GraphContents:
+    """What a graph module holds: its memory has `pages`, its `code` lacks the large data, which `segments` tell of."""
 
-    Errors: `InvalidEncoding` for one that is not or that lies, `Unsupported` for a newer ABI.
+    metadata: GraphMetadata
+    pages: int
+    code: bytes
+    segments: list[wasm.Segment]
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its memory."""
+        return self.pages * wasm.PAGE
+
+
+def examine(module: Blob) -> GraphContents:
+    """The contents of what must be a graph module.
+
+    Errors: `InvalidEncoding` for a module that is none or that lies, `Unsupported` for a newer ABI, `RuntimeFailure`
+    when it cannot be read, each naming the file.
     """
-    section = wasm.custom(data, SECTION)
+    try:
+        return _contents(*wasm.without_large_data(module.read, module.size, _LARGE))
+    except (InvalidEncoding, Unsupported) as error:
+        raise type(error)(f"{module.name}: {error.message}") from error
+
+
+def _contents(code: bytes, segments: list[wasm.Segment]) -> GraphContents:
+    section = wasm.custom(code, SECTION)
     if section is None:
         raise InvalidEncoding(f"not a graph module of wasmgrad: it has no section {SECTION}")
     metadata = GraphMetadata.from_json(bytes(section))
-    if count := wasm.import_count(data):
+    if count := wasm.import_count(code):
         raise InvalidEncoding(f"not a graph module: it imports {count} things, expected none")
-    exports = wasm.exports(data)
+    exports = wasm.exports(code)
     for name, kind in _EXPORTS.items():
         if exports.get(name) != kind:
             raise InvalidEncoding(f"not a graph module: it does not export the {kind} {name}")
-    pages = wasm.memory_pages(data)
+    pages = wasm.memory_pages(code)
     if pages is None or pages[0] != pages[1]:
         raise InvalidEncoding("not a graph module: its memory is not of one fixed size")
-    if metadata.memory.bytes > pages[0] * wasm.PAGE:
+    contents = GraphContents(metadata, pages[0], code, segments)
+    if metadata.memory.bytes > contents.memory:
         raise InvalidEncoding(
-            f"metadata.memory.bytes: {metadata.memory.bytes:,}, but the memory has {pages[0] * wasm.PAGE:,} bytes"
+            f"metadata.memory.bytes: {metadata.memory.bytes:,}, but the memory has {contents.memory:,} bytes"
         )
-    return metadata, pages[0]
+    return contents

@@ -50,16 +50,14 @@ def inspect(path: Path) -> Summary:
 
 
 def _of_wasm(path: Path) -> Summary:
-    from . import _wasm_file as wasm
     from ._graph_file import Blob, examine
 
     blob = Blob(path, "graph module")
     try:
-        metadata, pages = examine(blob.view())
-    except Error as error:
-        raise type(error)(f"{path}: {error.message}") from error
+        contents = examine(blob)
     finally:
         blob.close()
+    metadata = contents.metadata
     model, options, weights = metadata.model, metadata.options, metadata.weights
     opset = f", opset {model.opset}" if model.opset is not None else ""
     place = "in the module" if weights.mode == "embed" else f"in {path.with_suffix('.weights').name}"
@@ -71,7 +69,7 @@ def _of_wasm(path: Path) -> Summary:
         metadata.operators,
         metadata.parameters,
         metadata.flops,
-        pages * wasm.PAGE,
+        contents.memory,
         {
             "model": f"{model.name} ({model.format}{opset})",
             "source SHA-256": model.sha256,

@@ -6,7 +6,7 @@ here knows what a graph module is, or validates code: an engine does that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ._errors import InvalidArgument, InvalidEncoding
@@ -31,9 +31,12 @@ PAGE = 65536
 _HEADER = b"\0asm\x01\0\0\0"
 _CUSTOM, _IMPORT, _MEMORY, _EXPORT, _START, _DATA, _DATA_COUNT = 0, 2, 5, 7, 8, 11, 12
 _ACTIVE, _PASSIVE, _I32_CONST, _END = 0, 1, 0x41, 0x0B
+_NUMBER_BYTES = 5  # of the longest number of 32 bits
 _ADDRESS_SPACE = 1 << 32
 
 Buffer = bytes | bytearray | memoryview
+Fetch = Callable[[int, int], Buffer]
+"""Gives what is between two offsets of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class Segment:
 class _Reader:
     """A position in a part of a file that begins at `base`. Errors: `InvalidEncoding` with the place in the file."""
 
-    def __init__(self, data: memoryview, base: int = 0) -> None:
-        self._data = data
+    def __init__(self, data: Buffer, base: int = 0) -> None:
+        self._data = memoryview(data)
         self._base = base
         self._position = 0
 
@@ -144,12 +147,7 @@ def sections(data: Buffer) -> list[Section]:
     Errors: `InvalidEncoding` when `data` is not a module of WebAssembly 1 or a section runs past the end.
     """
     view = memoryview(data).cast("B")
-    if bytes(view[:4]) != _HEADER[:4]:
-        raise InvalidEncoding("not a WebAssembly module: it does not begin with \\0asm")
-    if bytes(view[4:8]) != _HEADER[4:]:
-        raise InvalidEncoding(
-            f"not a WebAssembly module of version 1: its version field is {bytes(view[4:8]).hex()}"
-        )
+    _check_header(view[: len(_HEADER)])
     reader = _Reader(view[len(_HEADER) :], len(_HEADER))
     found = []
     while not reader.at_end:
@@ -160,6 +158,15 @@ def sections(data: Buffer) -> list[Section]:
         offset = inner.offset
         found.append(Section(identifier, name, inner.rest(), offset))
     return found
+
+
+def _check_header(header: Buffer) -> None:
+    if bytes(header[:4]) != _HEADER[:4]:
+        raise InvalidEncoding("not a WebAssembly module: it does not begin with \\0asm")
+    if bytes(header[4:]) != _HEADER[4:]:
+        raise InvalidEncoding(
+            f"not a WebAssembly module of version 1: its version field is {bytes(header[4:]).hex()}"
+        )
 
 
 def assemble(parts: Iterable[Section]) -> bytes:
@@ -248,40 +255,82 @@ def with_data(data: Buffer, address: int, payload: Buffer) -> bytes:
     return assemble(edited)
 
 
-def without_large_data(data: Buffer, at_least: int) -> tuple[bytes, list[Segment]]:
-    """The module with its active data segments of `at_least` bytes emptied, and what they held.
+def without_large_data(fetch: Fetch, size: int, at_least: int) -> tuple[bytes, list[Segment]]:
+    """A module of `size` bytes with its active data segments of `at_least` bytes emptied, and what they held.
 
     Copying the segments into the memory after instantiation, before the first call, is as good as the original: so
-    weights need not pass through a compiler. A module with a start function, or with addresses that are not
-    constants, is left whole.
+    weights need not pass through a compiler, nor be in memory twice. A module with a start function, or with
+    addresses that are not constants, is left whole. Errors: `InvalidEncoding`, as `sections`.
     """
-    parts = sections(data)
-    old = _only(parts, _DATA)
-    if old is None or _only(parts, _START) is not None:
-        return bytes(data), []
-    reader = _Reader(old.payload, old.offset)
+    parts = _extents(fetch, size)
+    starts = any(part.id == _START for part in parts)
+    pieces: list[Buffer] = [fetch(0, len(_HEADER))]
+    segments: list[Segment] = []
+    for part in parts:
+        split = _split_data(fetch, part, at_least) if part.id == _DATA and not starts else None
+        if split is None:
+            pieces.append(fetch(part.start, part.end))
+            continue
+        payload, segments = split
+        pieces += [bytes([_DATA]), _unsigned(sum(map(len, payload))), *payload]
+    return b"".join(pieces), segments
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """A section in a file: from `start` to `end`, what it holds from `contents` on."""
+
+    id: int
+    start: int
+    contents: int
+    end: int
+
+
+def _extents(fetch: Fetch, size: int) -> list[_Extent]:
+    """The sections of a module, without what they hold. Errors: as `sections`."""
+    _check_header(fetch(0, min(len(_HEADER), size)))
+    found = []
+    start = len(_HEADER)
+    while start < size:
+        reader = _Reader(fetch(start, min(start + 1 + _NUMBER_BYTES, size)), start)
+        identifier, length = reader.byte(), reader.u32()
+        if length > size - reader.offset:
+            raise reader.fail(f"{length} bytes expected and {size - reader.offset} present")
+        found.append(_Extent(identifier, start, reader.offset, reader.offset + length))
+        start = found[-1].end
+    return found
+
+
+def _split_data(fetch: Fetch, part: _Extent, at_least: int) -> tuple[list[Buffer], list[Segment]] | None:
+    """The data section in pieces without its large segments, and these; None when an address is no constant."""
+    reader = _Reader(fetch(part.contents, min(part.contents + _NUMBER_BYTES, part.end)), part.contents)
     count = reader.u32()
     pieces: list[Buffer] = [_unsigned(count)]
     taken = []
+    at = reader.offset
     for _ in range(count):
+        reader = _Reader(fetch(at, min(at + 2 + 3 * _NUMBER_BYTES, part.end)), at)
         kind = reader.u32()
         address = 0
         if kind == _ACTIVE:
             if reader.byte() != _I32_CONST:
-                return bytes(data), []
+                return None
             address = reader.i32() % _ADDRESS_SPACE
             if reader.byte() != _END:
-                return bytes(data), []
+                return None
         elif kind != _PASSIVE:
-            return bytes(data), []
-        size = reader.u32()
-        contents = reader.take(size)
-        if kind == _ACTIVE and size >= at_least:
-            taken.append(Segment(address, reader.offset - size, size))
-            contents = contents[:0]
+            return None
+        length, at = reader.u32(), reader.offset
+        if length > part.end - at:
+            raise reader.fail(f"{length} bytes expected and {part.end - at} present")
+        contents: Buffer = b""
+        if kind == _ACTIVE and length >= at_least:
+            taken.append(Segment(address, at, length))
+        else:
+            contents = fetch(at, at + length)
         pieces += [_active(address) if kind == _ACTIVE else b"\x01", _unsigned(len(contents)), contents]
-    smaller = Section(_DATA, None, memoryview(b"".join(pieces)))
-    return assemble(smaller if part is old else part for part in parts), taken
+        at += length
+    return pieces, taken
 
 
 def exports(data: Buffer) -> dict[str, str]:

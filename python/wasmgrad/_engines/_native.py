@@ -45,7 +45,7 @@ class NativeFile:
         _check_whole(self.module)
         try:
             with tempfile.NamedTemporaryFile(suffix=".so") as copy:
-                copy.write(self.module.view())
+                copy.write(self.module.read())
                 copy.flush()
                 self.library = ctypes.CDLL(copy.name)
             for name in _EXPORTS:
@@ -68,7 +68,7 @@ def _check_whole(library: Blob) -> None:
 
     The system's loader ends the process on one that was cut short.
     """
-    header = bytes(library.view()[:64])
+    header = bytes(library.read(0, min(64, library.size)))
     if header[:4] != _ELF:
         raise InvalidEncoding(
             f"{library.name}: not a shared library; WebAssembly modules need another engine"

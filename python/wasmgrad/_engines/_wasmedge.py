@@ -28,13 +28,10 @@ class WasmEdgeEngine:
             raise NotFound(f"the engine wasmedge is not part of this installation: {error}") from error
         self._name = graph.module.name
         self._outputs = graph.metadata.outputs
-        weights = None
-        if graph.weights is not None:
-            graph.check_weights(graph.weights.view())
-            weights = graph.weights.source()
+        weights = None if graph.weights is None else graph.weights.source()
         with self._named():
             self._executor = _graph_core.GraphExecutor(
-                graph.module.source(), weights, str(cache_dir() / "wasmedge"), graph.pages
+                graph.module.source(), weights, str(cache_dir() / "wasmedge"), graph.contents.pages
             )
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:

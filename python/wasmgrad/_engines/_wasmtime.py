@@ -22,7 +22,6 @@ from .._errors import InvalidEncoding, NotFound, RuntimeFailure
 from .._files import cache_dir, keep_recent, mark_used, write_atomic
 from .._graph_file import GraphFile
 from .._graph_meta import TensorInfo
-from .._wasm_file import PAGE, without_large_data
 
 try:
     import wasmtime
@@ -32,7 +31,6 @@ except ImportError as error:
 __all__ = ["WasmtimeEngine"]
 
 _SETTINGS = "speed, relaxed SIMD"  # part of the cache key: what Config says below
-_LARGE = 1 << 20  # data segments from this size on are copied, not compiled
 _MAX_TABLE = 1 << 20
 _MAX_CACHE = 2 << 30  # bytes of compiled code that are kept
 _SIGNATURES = {
@@ -50,15 +48,14 @@ class WasmtimeEngine:
 
     def __init__(self, graph: GraphFile) -> None:
         self._name = graph.module.name
-        code, segments = without_large_data(graph.module.view(), _LARGE)
         config = wasmtime.Config()
         config.wasm_relaxed_simd = True
         config.cranelift_opt_level = "speed"
         engine = wasmtime.Engine(config)
-        module = _compiled(engine, code, self._name)
+        module = _compiled(engine, graph.contents.code, self._name)
         self._store = wasmtime.Store(engine)
         self._store.set_limits(
-            memory_size=graph.pages * PAGE, table_elements=_MAX_TABLE, instances=1, tables=8, memories=1
+            memory_size=graph.contents.memory, table_elements=_MAX_TABLE, instances=1, tables=8, memories=1
         )
         try:
             exports = wasmtime.Instance(self._store, module, []).exports(self._store)
@@ -72,7 +69,7 @@ class WasmtimeEngine:
         self._memory: NDArray[np.uint8] = np.frombuffer(
             memoryview(memory.get_buffer_ptr(self._store)), np.uint8
         )
-        for segment in segments:
+        for segment in graph.contents.segments:
             where = self._range(segment.address, segment.size, "a data segment")
             graph.module.read_into(where.data, segment.offset)
         self._invoke("_initialize")

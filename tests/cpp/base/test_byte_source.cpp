@@ -17,7 +17,9 @@ namespace {
 
 void check_reads(const ByteSource& source) {
   CHECK(source.size() == 8);
-  CHECK(text_of(source.view()) == "contents");
+  std::array<std::byte, 8> all{};
+  CHECK(source.read(0, all));
+  CHECK(text_of(all) == "contents");
   std::array<std::byte, 4> part{};
   CHECK(source.read(3, part));
   CHECK(text_of(part) == "tent");
@@ -30,12 +32,7 @@ void check_reads(const ByteSource& source) {
 
 }  // namespace
 
-TEST_CASE("memory is read in place") {
-  const auto bytes = bytes_of("contents");
-  const ByteSource source = bytes;
-  check_reads(source);
-  CHECK(source.view().data() == bytes.data());
-}
+TEST_CASE("memory is read") { check_reads(bytes_of("contents")); }
 
 TEST_CASE("a file is read, also once it has another name or none") {
   const TemporaryDirectory dir;
@@ -56,7 +53,8 @@ TEST_CASE("an empty file has no bytes") {
   dir.write("a", "");
   const auto source = ByteSource::open(dir / "a");
   REQUIRE(source);
-  CHECK(source->view().empty());
+  CHECK(source->size() == 0);
+  CHECK(source->read(0, {}));
 }
 
 TEST_CASE("a file that was cut short is an error where its bytes are copied") {

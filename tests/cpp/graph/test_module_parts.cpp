@@ -34,11 +34,13 @@ std::vector<std::byte> module_with_data(std::string_view before, std::size_t siz
   return with_metadata(module, probe_metadata());
 }
 
+Expected<ModuleParts> apart(std::span<const std::byte> module) { return take_apart(module); }
+
 }  // namespace
 
 TEST_CASE("large data is kept apart from the code, small data is not") {
   const auto large = module_with_data("", 65536);
-  const auto parts = take_apart(large);
+  const auto parts = apart(large);
   REQUIRE(parts);
   CHECK(parts->metadata == probe_metadata().dump());
   REQUIRE(parts->data.size() == 1);
@@ -48,13 +50,13 @@ TEST_CASE("large data is kept apart from the code, small data is not") {
   CHECK(parts->code == module_of("\x0b\x08\1\0\x41\x80\x80\4\x0b\0"sv));
 
   const auto small = module_with_data("", 65535);
-  CHECK(take_apart(small)->data.empty());
-  CHECK(take_apart(small)->code.size() > 65535);
+  CHECK(apart(small)->data.empty());
+  CHECK(apart(small)->code.size() > 65535);
 }
 
 TEST_CASE("the data of a module that starts by itself stays where it is") {
   const auto module = module_with_data("\x08\1\0"sv, 65536);
-  const auto parts = take_apart(module);
+  const auto parts = apart(module);
   REQUIRE(parts);
   CHECK(parts->data.empty());
   CHECK(parts->code.size() > 65536);
@@ -81,11 +83,27 @@ TEST_CASE("a module with any one byte damaged or missing is taken apart or refus
     std::vector<std::byte> damaged = module;
     for (const std::byte other : {std::byte{0xff}, std::byte{0x80}, std::byte{0}}) {
       damaged[i] = other;
-      const auto parts = take_apart(damaged);
+      const auto parts = apart(damaged);
       if (parts) (void)sandbox::with_plain_relaxed_results(parts->code);
     }
     damaged.resize(i);
     (void)sandbox::with_plain_relaxed_results(damaged);
-    CHECK_FALSE(take_apart(damaged));
+    CHECK_FALSE(apart(damaged));
+  }
+}
+
+TEST_CASE("a file is taken apart as memory is, and refused once it was cut short") {
+  const TemporaryDirectory dir;
+  const auto module = module_with_data("", 65536);
+  dir.write("module.wasm", text_of(module));
+  const auto file = ByteSource::open(dir / "module.wasm");
+  REQUIRE(file);
+  const auto parts = take_apart(*file);
+  REQUIRE(parts);
+  CHECK(parts->code == apart(module)->code);
+  CHECK(parts->metadata == probe_metadata().dump());
+  for (std::size_t size = module.size() - 1; size > 0; size /= 2) {
+    std::filesystem::resize_file(dir / "module.wasm", size);
+    CHECK(error_of(take_apart(*file)).code == Errc::kRuntimeError);
   }
 }

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from wasmgrad import InvalidEncoding, NotFound, RuntimeFailure
 from wasmgrad import _wasm_file as wasm
-from wasmgrad._engines import ENGINES
+from wasmgrad._engines import ENGINES, create
 from wasmgrad._graph import GraphModule, load
+from wasmgrad._graph_file import GraphFile
 from wasmgrad._graph_meta import SECTION
 
 from .conftest import METADATA, PAGES, WEIGHTS, MakeModule
@@ -88,6 +89,22 @@ def test_large_weights_outside_the_memory_are_refused(
     path.write_bytes(wasm.with_data(make_module(), (PAGES - 1) * wasm.PAGE + 1, bytes(2 << 20)))
     with pytest.raises((InvalidEncoding, RuntimeFailure), match="data segment"):
         load(path, engine)
+
+
+def test_a_file_that_is_cut_short_meanwhile_is_refused(
+    engine: str, make_module: MakeModule, tmp_path: Path
+) -> None:
+    address = 1 << 20
+    path = tmp_path / "large.wasm"
+    path.write_bytes(wasm.with_data(make_module(f"WEIGHTS_AT={address}", pages=64), address, bytes(2 << 20)))
+    for size in (1 << 20, 100):
+        graph = GraphFile(path)
+        contents = path.read_bytes()
+        os.truncate(path, size)
+        with pytest.raises((InvalidEncoding, RuntimeFailure), match=r"large\.wasm"):
+            create(engine, graph)
+        graph.close()
+        path.write_bytes(contents)
 
 
 @pytest.mark.parametrize("mode", ["embed", "file"])
