@@ -36,8 +36,9 @@ class Graph {
 
   /** Copies `feeds` (input name to typed array) in, runs, and returns copies of the outputs by name. */
   run(feeds = {}) {
-    const places = Object.entries(feeds).map(([name, array]) => [viewFor(this.inputs, this.views.inputs, name, array), array]);
-    for (const [view, array] of places) view.set(array);
+    const names = Object.keys(feeds);
+    const views = names.map((name) => viewFor(this.inputs, this.views.inputs, name, feeds[name]));
+    views.forEach((view, i) => view.set(feeds[names[i]]));
     this.execute();
     return Object.fromEntries(this.outputs.map(({ name }, i) => [name, this.views.outputs[i].slice()]));
   }

@@ -21,7 +21,7 @@ export class Instance {
   /** Calls an export that returns 0 for success. */
   succeed(name, ...args) {
     const code = this.invoke(name, ...args);
-    check(code === 0, "runtime_error", `${name}(${args}) failed with code ${code}`);
+    if (code !== 0) throw new GraphError("runtime_error", `${name}(${args}) failed with code ${code}`);
   }
 
   /** A typed array at the address that an export returns. */

@@ -1,5 +1,5 @@
 // Element types, and typed arrays over a module's memory, whose addresses are checked before they are used.
-import { check } from "./error.js";
+import { check, GraphError } from "./error.js";
 
 /** The typed array of each dtype. */
 export const ARRAYS = {
@@ -16,13 +16,14 @@ export function viewAt(memory, type, address, size, what) {
   return new type(buffer, address, size);
 }
 
-/** The view of the input that `name` is, when `array` fits it. */
+/** The view of the input that `name` is, when `array` fits it. It is called in every run: only failures make messages. */
 export function viewFor(inputs, views, name, array) {
   const index = inputs.findIndex((input) => input.name === name);
-  check(index >= 0, "invalid_argument", `there is no input "${name}"; the inputs are ${inputs.map((input) => input.name)}`);
-  const [view, { dtype, shape }] = [views[index], inputs[index]];
+  const view = views[index];
+  if (view && array?.constructor === view.constructor && array.length === view.length) return view;
+  check(view, "invalid_argument", `there is no input "${name}"; the inputs are ${inputs.map((input) => input.name)}`);
   const described = (a) => `${a?.constructor.name}(${a?.length})`;
-  const fits = array?.constructor === view.constructor && array.length === view.length;
-  check(fits, "invalid_argument", `input "${name}": expected ${dtype} [${shape}] as ${described(view)}, got ${described(array)}`);
-  return view;
+  const { dtype, shape } = inputs[index];
+  const message = `input "${name}": expected ${dtype} [${shape}] as ${described(view)}, got ${described(array)}`;
+  throw new GraphError("invalid_argument", message);
 }

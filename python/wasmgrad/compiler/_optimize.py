@@ -16,6 +16,7 @@ import tvm
 from tvm import relax
 
 from ._constants import rearrange_constants
+from ._flatten import flatten_as_stored
 from ._kernels import Kernel
 from ._offload import offload
 from ._simplify import full_rank_constants, pad_inside, whole_gelu, without_clip
@@ -44,6 +45,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
             )
             module = rearrange_constants(module)
             module = _run(module, transform.FoldConstant(), transform.DeadCodeElimination(["main"]))
+            module = flatten_as_stored(module)
             module, kernels = offload(module, lanes)
             module = _run(module, transform.DeadCodeElimination(["main"]))
         module = _run(module, transform.LegalizeOps(), transform.RewriteDataflowReshape())

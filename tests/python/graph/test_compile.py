@@ -189,6 +189,38 @@ def test_pictures_stay_in_nhwc_past_numbers_for_each_channel() -> None:
     assert kernels.count("wg_transpose") == 2, kernels
 
 
+def test_weights_take_over_the_order_in_which_pictures_are_flattened() -> None:
+    nodes = [_node("Conv", "x", "w", to="c"), _node("Flatten", "c", to="f"), _node("MatMul", "f", "m")]
+    constants = {"w": _weights(5, 1, 3, 3), "m": _weights(5 * 7 * 9, 11)}
+    kernels = _kernels(_model(nodes, (2, 1, 9, 11), constants))
+    assert "wg_transpose" not in kernels
+
+
+@pytest.mark.parametrize(
+    ("axes", "flat", "transposes"),
+    [
+        ([0, 2, 1, 3], [2, 60], 0),
+        ([0, 2, 3, 1], [2, 60], 0),
+        ([0, 1, 3, 2], [2, 3, 20], 0),
+        ([0, 2, 3, 1], [2, 4, 15], 1),
+        ([1, 0, 2, 3], [3, 40], 1),
+        ([3, 1, 2, 0], [5, 24], 1),
+        ([0, 2, 3, 1], [10, 12], 1),
+    ],
+)
+def test_flattening_in_another_order_multiplies_the_same_rows(
+    axes: list[int], flat: list[int], transposes: int
+) -> None:
+    nodes = [
+        _node("Transpose", "x", to="t", perm=axes),
+        _node("Reshape", "t", "shape", to="f"),
+        _node("MatMul", "f", "m"),
+    ]
+    constants = {"shape": np.array(flat), "m": _weights(flat[-1], 8)}
+    kernels = _kernels(_model(nodes, (2, 3, 4, 5), constants))
+    assert sum("transpose" in kernel for kernel in kernels) == transposes, kernels
+
+
 def test_integers_of_64_bits_stay_so_beside_four_axes() -> None:
     graph = helper.make_graph(
         [_node("Transpose", "c", to="t"), _node("Sub", "t", "x")],
