@@ -40,7 +40,9 @@ class Graph {
     const views = names.map((name) => viewFor(this.inputs, this.views.inputs, name, feeds[name]));
     views.forEach((view, i) => view.set(feeds[names[i]]));
     this.execute();
-    return Object.fromEntries(this.outputs.map(({ name }, i) => [name, this.views.outputs[i].slice()]));
+    const results = { __proto__: null }; // an output may have any name
+    for (let i = 0; i < this.outputs.length; i++) results[this.outputs[i].name] = this.views.outputs[i].slice();
+    return results;
   }
 
   /** Runs on what the input views hold. */

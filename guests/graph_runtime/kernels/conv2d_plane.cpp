@@ -56,7 +56,12 @@ class Plane {
 
   template <int kChannels>
   void tile(const Grid& grid, const Window& window, const float* bias, float* y) const {
-    Vector sums[kTileParts][kChannels] = {};
+    Vector sums[kTileParts][kChannels];
+#pragma GCC unroll 2
+    for (int c = 0; c < kChannels; ++c) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kTileParts; ++v) sums[v][c] = splat(bias[c]);
+    }
     const float* row = window.x;
     const float* weights = window.weights;
     const std::int32_t row_step = window.row_step;
@@ -82,9 +87,8 @@ class Plane {
     const Vector most = splat(activation_.high);
 #pragma GCC unroll 2
     for (int c = 0; c < kChannels; ++c) {
-      const Vector b = splat(bias[c]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kTileParts; ++v) sums[v][c] = at_most(at_least(sums[v][c] + b, least), most);
+      for (int v = 0; v < kTileParts; ++v) sums[v][c] = at_most(at_least(sums[v][c], least), most);
     }
     const std::int32_t stride = d_.out_c;  // lane i of channel c belongs at y[i * stride + c]
     float* const ys[kTileParts] = {y, y + grid.y[1], y + grid.y[2], y + grid.y[3]};

@@ -1,8 +1,6 @@
 // Pictures for kernels whose windows must not leave them: with padding, a copy with zeros around it.
 #pragma once
 
-#include <cstring>
-
 #include "conv2d.hpp"
 
 namespace wg {
@@ -14,19 +12,24 @@ struct Picture {
 };
 
 /// A copy of the picture with zeros around it, as far as windows reach.
-inline Picture pad(const Conv2d& d, const float* x, float* copy) {
+inline Picture pad(const Conv2d& d, const float* x, float* padded) {
   const std::int32_t height = (d.out_h - 1) * d.stride_h + (d.kernel_h - 1) * d.dilation_h + 1;
   const std::int32_t width = (d.out_w - 1) * d.stride_w + d.kernel_w;
-  const std::int32_t left = smaller(d.pad_left, width);
-  const std::int32_t inside = larger(0, smaller(d.in_w, width - left));
-  float* to = copy;
-  for (int i = 0; i < height; ++i, to += width * d.in_c) {
-    std::memset(to, 0, width * d.in_c * sizeof(float));
+  const std::int32_t left = smaller(d.pad_left, width) * d.in_c;
+  const std::int32_t row = width * d.in_c;
+  const std::int32_t inside = larger(0, smaller(d.in_w * d.in_c, row - left));
+  float* to = padded;
+  for (int i = 0; i < height; ++i, to += row) {
     const int y = i - d.pad_top;
-    if (y >= 0 && y < d.in_h)
-      std::memcpy(to + left * d.in_c, x + y * d.in_w * d.in_c, inside * d.in_c * sizeof(float));
+    if (y >= 0 && y < d.in_h) {
+      clear(to, left);
+      copy(to + left, x + y * d.in_w * d.in_c, inside);
+      clear(to + left + inside, row - left - inside);
+    } else {
+      clear(to, row);
+    }
   }
-  return {copy, width};
+  return {padded, width};
 }
 
 /// One picture of the batch. The compiler gives scratch memory, and so a number of rows, only where there is

@@ -91,24 +91,27 @@ void reduce_few(const Window& window, int count, float* y) {
   store_first(y, Reduce::finish(total, window.count), count);
 }
 
-// The window that pooling mostly has, and whole in the picture.
+// A row of windows of 2x2 values, which pooling mostly has, whole in the picture and `step` apart.
 template <typename Reduce>
-void reduce_pairs(const Window& window, int channel, float* y) {
-  const float* x = window.corner + channel;
-  const Vector top = Reduce::add(load(x), load(x + window.column_step));
-  x += window.row_step;
-  const Vector bottom = Reduce::add(load(x), load(x + window.column_step));
-  store(y + channel, Reduce::finish(Reduce::add(top, bottom), window.count));
+void reduce_pairs(const Window& first, int outputs, std::int32_t step, int channels, float* y) {
+  const std::int32_t right = first.column_step;
+  const auto one = [&](const float* top, const float* bottom, int channel) {
+    const Vector above = Reduce::add(load(top + channel), load(top + channel + right));
+    const Vector below = Reduce::add(load(bottom + channel), load(bottom + channel + right));
+    store(y + channel, Reduce::finish(Reduce::add(above, below), first.count));
+  };
+  const float* top = first.corner;
+  const float* bottom = top + first.row_step;
+  const int last = channels - kLanes;  // the last vector may do some channels a second time
+  for (const float* end = y + outputs * channels; y != end; top += step, bottom += step, y += channels) {
+    for (int channel = 0; channel < last; channel += kLanes) one(top, bottom, channel);
+    one(top, bottom, last);
+  }
 }
 
 template <typename Reduce>
 void reduce_all(const Window& window, int channels, float* y) {
   int channel = 0;
-  if (window.rows == 2 && window.columns == 2 && channels >= kLanes) {
-    for (; channel + kLanes <= channels; channel += kLanes) reduce_pairs<Reduce>(window, channel, y);
-    if (channel < channels) reduce_pairs<Reduce>(window, channels - kLanes, y);
-    return;
-  }
   for (; channel + 4 * kLanes <= channels; channel += 4 * kLanes) reduce<Reduce, 4>(window, channel, y);
   for (; channel + kLanes <= channels; channel += kLanes) reduce<Reduce, 1>(window, channel, y);
   if (channel == channels) return;
@@ -129,6 +132,13 @@ void pool(const Pool2d& d, const float* x, float* y) {
     const Span rows = span_at(i % d.out_h, d.stride_h, d.kernel_h, d.dilation_h, d.in_h, d.pad_top,
                               d.pad_bottom, include_pad);
     const float* row = x + (i / d.out_h * d.in_h + rows.first) * row_size;
+    if (inside && rows.inside == 2 && d.kernel_w == 2 && d.channels >= kLanes) {
+      const float count = static_cast<float>(rows.counted * d.kernel_w);
+      const Window first{row, 2, 2, d.dilation_h * row_size, d.dilation_w * d.channels, count};
+      reduce_pairs<Reduce>(first, d.out_w, d.stride_w * d.channels, d.channels, y);
+      y += d.out_w * d.channels;
+      continue;
+    }
     for (int j = 0; j < d.out_w; ++j, y += d.channels) {
       const Span columns = inside ? Span{j * d.stride_w, d.kernel_w, d.kernel_w}
                                   : span_at(j, d.stride_w, d.kernel_w, d.dilation_w, d.in_w, d.pad_left,

@@ -106,10 +106,35 @@ inline float sum(Vector v) {
 /// Hides how the pointer of a loop came about, so that the optimizer neither unrolls the loop nor gives each
 /// load an address of its own. Engines compute late what has no side effect: they would load the operands of
 /// several turns first, and spill.
-inline void detach([[maybe_unused]] const float*& pointer) {
+template <typename T>
+inline void detach([[maybe_unused]] T*& pointer) {
 #if defined(__wasm__)
   asm volatile("" : "+r"(pointer));
 #endif
+}
+
+/// Short runs, for which calling memset and memcpy, whose loops in wasm move words, takes longer than the
+/// work.
+inline void clear(float* p, std::int32_t count) {
+  for (; count >= kLanes; count -= kLanes, p += kLanes) {
+    detach(p);
+    store(p, Vector{});
+  }
+  for (; count > 0; --count) {
+    detach(p);
+    *p++ = 0;
+  }
+}
+
+inline void copy(float* to, const float* from, std::int32_t count) {
+  for (; count >= kLanes; count -= kLanes, to += kLanes, from += kLanes) {
+    detach(to);
+    store(to, load(from));
+  }
+  for (; count > 0; --count) {
+    detach(to);
+    *to++ = *from++;
+  }
 }
 
 inline Vector as_floats(Integers v) {
