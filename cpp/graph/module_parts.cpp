@@ -109,7 +109,7 @@ Expected<std::optional<SplitData>> split_data(const ByteSource& module, const Se
       WASMGRAD_CHECK(append(split.section, module, contents, at));
     }
   }
-  return std::optional(std::move(split));
+  return at == section.end ? std::optional(std::move(split)) : std::nullopt;
 }
 
 // What a custom section holds if it is that of the metadata.

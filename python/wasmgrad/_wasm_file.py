@@ -302,7 +302,10 @@ def _extents(fetch: Fetch, size: int) -> list[_Extent]:
 
 
 def _split_data(fetch: Fetch, part: _Extent, at_least: int) -> tuple[list[Buffer], list[Segment]] | None:
-    """The data section in pieces without its large segments, and these; None when an address is no constant."""
+    """The data section in pieces without its large segments, and these.
+
+    None when an address is no constant, or the section goes on after its segments.
+    """
     reader = _Reader(fetch(part.contents, min(part.contents + _NUMBER_BYTES, part.end)), part.contents)
     count = reader.u32()
     pieces: list[Buffer] = [_unsigned(count)]
@@ -330,7 +333,7 @@ def _split_data(fetch: Fetch, part: _Extent, at_least: int) -> tuple[list[Buffer
             contents = fetch(at, at + length)
         pieces += [_active(address) if kind == _ACTIVE else b"\x01", _unsigned(len(contents)), contents]
         at += length
-    return pieces, taken
+    return (pieces, taken) if at == part.end else None
 
 
 def exports(data: Buffer) -> dict[str, str]:

@@ -62,6 +62,18 @@ TEST_CASE("the data of a module that starts by itself stays where it is") {
   CHECK(parts->code.size() > 65536);
 }
 
+TEST_CASE("data that goes on after its segments stays where it is") {
+  std::vector<std::byte> data(65536 + 9, std::byte{0});
+  std::ranges::copy(bytes_of("\1\0\x41\0\x0b\x80\x80\4"sv), data.begin());
+  std::vector<std::byte> module = module_of("\x0b"sv);
+  sandbox::append_number(module, data.size());
+  module.insert(module.end(), data.begin(), data.end());
+  const auto parts = apart(with_metadata(module, probe_metadata()));
+  REQUIRE(parts);
+  CHECK(parts->data.empty());
+  CHECK(parts->code == module);
+}
+
 TEST_CASE("relaxed instructions are followed by two negations, and constants are left alone") {
   // One function with two local variables: a constant that looks like an instruction, and relaxed_madd.
   const std::string constant = "\xfd\x0c\xfd\x85\2\0\0\0\0\0\0\0\0\0\0\0\0\0"s;

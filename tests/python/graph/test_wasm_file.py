@@ -135,6 +135,16 @@ def test_a_module_with_data_at_a_computed_address_keeps_it() -> None:
     assert without_large_data(module, 1) == (module, [])
 
 
+def test_what_follows_the_last_segment_is_left_to_the_engine(plain: bytes) -> None:
+    parts = wasm.sections(plain)
+    longer = [
+        wasm.Section(part.id, None, memoryview(bytes(part.payload) + b"more")) if part.id == 11 else part
+        for part in parts
+    ]
+    module = wasm.assemble(longer)
+    assert without_large_data(module, 1) == (module, [])
+
+
 def test_large_data_is_not_read(plain: bytes) -> None:
     module = wasm.with_data(plain, 2048, bytes(5000))
 
