@@ -17,7 +17,8 @@ SECONDS_EACH ?= 60
 SEED ?= 0
 # clang 14, which Debian 12 calls clang, cannot read its own C++20 library.
 CLANG ?= $(firstword $(shell command -v clang-19 clang))
-CONFIGURE_ASAN = cmake --preset asan -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
+CONFIGURE_ASAN = $(if $(CLANG),,$(error This needs clang with libFuzzer. On Debian and Ubuntu: apt-get install clang-19 libclang-rt-19-dev)) \
+  cmake --preset asan -G Ninja -DCMAKE_C_COMPILER=$(CLANG) -DCMAKE_CXX_COMPILER=$(subst clang,clang++,$(CLANG))
 
 SOURCES := $(shell find cpp guests python cmake tools -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml
 CPP_FILES = $(shell find cpp guests tests tools benchmarks -name '*.[ch]' -o -name '*.[ch]pp')
