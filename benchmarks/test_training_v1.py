@@ -6,6 +6,7 @@ import io
 import shutil
 import statistics
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -17,6 +18,15 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training_v1")
     shutil.copy(Path(__file__).parent / "training_v1.c", folder)
     return wasmgrad.build_guest(folder, folder / "training_v1.wasm")
+
+
+@pytest.mark.parametrize(("engine", "most"), [("wasmedge", 1000), ("wasmtime", 30_000)])
+def test_a_call_costs_little(guest: Path, engine: Literal["wasmedge", "wasmtime"], most: int) -> None:
+    """Nanoseconds; in wasmtime, a call passes through Python."""
+    result = wasmgrad.Sandbox(guest, args=["call"], engine=engine).run()
+    nanoseconds = [float(line) for line in result.stdout.split()]
+    print(f"{engine}: {statistics.median(nanoseconds):.0f} ns a call")
+    assert statistics.median(nanoseconds) < most, nanoseconds
 
 
 def figures(guest: Path, mode: str, name: str, model: bytes) -> list[float]:

@@ -1,5 +1,6 @@
 /* What driving one's own training loop costs a guest, measured by itself: `training_v1 MODE`.
  *
+ * call      Nanoseconds of a call that does next to nothing, dataset_size.
  * overhead  Nanoseconds of a trainer_step call beyond the training in it, with the model "tiny".
  * loop      Time of single steps by that of trainer_fit over as many batches, with the model "digits". The
  * two take turns; one line a round. */
@@ -38,6 +39,18 @@ static wasmgrad_trainer make_trainer(const char* name, const char* options) {
   check(wasmgrad_model_load_by_name(name, (uint32_t)strlen(name), WASMGRAD_TARGET_CPU, &model), "model");
   check(wasmgrad_trainer_create(model, options, (uint32_t)strlen(options), &trainer), "trainer");
   return trainer;
+}
+
+static void measure_call(void) {
+  enum { CALLS = 20000 };
+  wasmgrad_dataset dataset;
+  uint64_t rows;
+  check(wasmgrad_dataset_create(&dataset), "dataset");
+  for (int round = 0; round < ROUNDS; ++round) {
+    const double start = now();
+    for (int call = 0; call < CALLS; ++call) check(wasmgrad_dataset_size(dataset, &rows), "size");
+    printf("%.1f\n", (now() - start) / CALLS * 1e9);
+  }
 }
 
 static void measure_overhead(void) {
@@ -94,7 +107,9 @@ static void measure_loop(void) {
 }
 
 int main(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "overhead") == 0) {
+  if (argc == 2 && strcmp(argv[1], "call") == 0) {
+    measure_call();
+  } else if (argc == 2 && strcmp(argv[1], "overhead") == 0) {
     measure_overhead();
   } else if (argc == 2 && strcmp(argv[1], "loop") == 0) {
     measure_loop();

@@ -65,8 +65,9 @@ InferenceHost::InferenceHost(GuestContext& context, std::vector<std::unique_ptr<
       executions_("execution context", context.handles) {}
 
 std::vector<HostFunction> InferenceHost::functions() {
-  const auto import = [this](std::string_view name, auto method) {
+  const auto import = [this](std::string_view name, auto method, bool opens_files = false) {
     HostFunction function = errno_import(kModule, name, kErrnos, context_.gate, last_error_, *this, method);
+    function.opens_files = opens_files;
     function.call = [this, call = std::move(function.call)](
                         GuestMemory memory, std::span<const Value> arguments, std::span<Value> results) {
       Status status = call(memory, arguments, results);
@@ -76,10 +77,10 @@ std::vector<HostFunction> InferenceHost::functions() {
     return function;
   };
   return {
-      import("load", &InferenceHost::load),
-      import("load_by_name", &InferenceHost::load_by_name),
-      import("load_by_name_with_config", &InferenceHost::load_by_name_with_config),
-      import("init_execution_context", &InferenceHost::init_execution_context),
+      import("load", &InferenceHost::load, true),
+      import("load_by_name", &InferenceHost::load_by_name, true),
+      import("load_by_name_with_config", &InferenceHost::load_by_name_with_config, true),
+      import("init_execution_context", &InferenceHost::init_execution_context, true),
       import("set_input", &InferenceHost::set_input),
       import("compute", &InferenceHost::compute),
       import("get_output", &InferenceHost::get_output),

@@ -15,11 +15,10 @@ namespace wasmgrad::abi::v1 {
 
 namespace {
 
-/// What a training loop calls over and over; none of it opens a file.
-constexpr std::string_view kHot[] = {"dataset_append",    "trainer_step",         "trainer_backward",
-                                     "trainer_apply",     "trainer_predict",      "trainer_output",
-                                     "trainer_set",       "trainer_parameters",   "trainer_set_parameters",
-                                     "trainer_gradients", "trainer_set_gradients"};
+/// What reads a model's file, or reads or writes the owner's files of a run.
+constexpr std::string_view kOpening[] = {"model_load",   "model_load_by_name", "trainer_create",
+                                         "trainer_fit",  "trainer_epoch",      "trainer_evaluate",
+                                         "trainer_close"};
 
 constexpr std::uint32_t number_of(Errc code) noexcept { return static_cast<std::uint32_t>(code); }
 
@@ -65,7 +64,7 @@ std::vector<HostFunction> Session::functions() {
   functions.push_back(errno_import(layout::kModule, "last_error", kErrnos, context_.gate, unread_error_,
                                    *this, &Session::copy_last_error));
   for (HostFunction& function : functions)
-    function.opens_files = std::ranges::find(kHot, function.name) == std::end(kHot);
+    function.opens_files = std::ranges::find(kOpening, function.name) != std::end(kOpening);
   return functions;
 }
 
