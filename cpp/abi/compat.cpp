@@ -165,6 +165,7 @@ Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const 
 }
 
 Status check_labels(const TensorView& labels, std::int64_t classes) {
+  if (classes < 0) return invalid("the number of labels is " + std::to_string(classes));
   const auto same = [](auto value) { return value; };
   const auto widen = [](auto value) { return static_cast<std::int64_t>(value); };
   switch (labels.dtype()) {

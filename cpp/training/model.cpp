@@ -8,6 +8,7 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/exported/load.hpp"
 #include "wasmgrad/training/model_storage.hpp"
 #include "wasmgrad/training/torch_error.hpp"
@@ -85,8 +86,12 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
                             std::uint64_t max_bytes, ModelEncoding encoding) {
   const std::string where = "model '" + name + "'";
   return guarded(where, [&]() -> Expected<Model> {
+    // What is wrong is told in the file's own words.
+    const auto refused = [&where](const Error& error) {
+      return Error{error.code, printable(error.message)}.within(where);
+    };
     const auto parsed = vet::Archive::parse(archive);
-    if (!parsed) return parsed.error().within(where);
+    if (!parsed) return refused(parsed.error());
     const bool exported = exported::is_exported(*parsed);
     if (encoding != ModelEncoding::kAutodetect && exported != (encoding == ModelEncoding::kTorchExport)) {
       return Error{Errc::kInvalidEncoding,
@@ -95,7 +100,7 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
     }
     auto module = exported ? exported::load_exported(*parsed, max_bytes)
                            : load_torchscript(archive, *parsed, max_bytes);
-    if (!module) return module.error().within(where);
+    if (!module) return refused(module.error());
 
     auto storage = std::make_shared<Storage>();
     storage->name = name;

@@ -172,6 +172,9 @@ TEST_CASE("the first label out of range is named, whatever its type") {
     REQUIRE(view);
     return check_labels(*view, 10);
   };
+  const auto one = TensorView::create("", DType::kU8, {1}, std::as_bytes(std::span("")));
+  REQUIRE(one);
+  CHECK(error_of(check_labels(*one, INT64_MIN)).message == "the number of labels is -9223372036854775808");
   CHECK(check(std::vector<std::uint8_t>{0, 9}, DType::kU8));
   CHECK(check(std::vector<std::uint16_t>{0, 0x4880}, DType::kF16));  // 9.0
   CHECK(error_of(check(std::vector<std::uint8_t>{0, 9, 10, 11}, DType::kU8)).message ==

@@ -230,6 +230,9 @@ def hostile() -> dict[str, bytes]:
         "graph_argument": program(
             node_edit(1, lambda node: node["inputs"][0].update(arg={"as_graph": {"name": "g", "graph": {}}}))
         ),
+        "kind_with_line_break": program(
+            node_edit(1, lambda node: node["inputs"][0].update(arg={"as_\nten": 1}))
+        ),
         "undefined_name": program(
             node_edit(1, lambda node: node["inputs"][0].update(arg={"as_tensor": {"name": "nowhere"}}))
         ),

@@ -36,6 +36,7 @@ TEST_CASE("arguments that do not fit an operator's schema are refused") {
   check_refused("argument_of_wrong_type", Errc::kInvalidEncoding, "'torch.ops.aten.relu.default'");
   check_refused("number_for_tensor", Errc::kInvalidEncoding, "'torch.ops.aten.relu.default'");
   check_refused("graph_argument", Errc::kUnsupportedOperation, "'as_graph'");
+  check_refused("kind_with_line_break", Errc::kUnsupportedOperation, "'as_?ten'");
   check_refused("too_many_outputs", Errc::kInvalidEncoding, "2");
 }
 
