@@ -21,6 +21,8 @@ constexpr std::string_view kMetadataSection = "wasmgrad.graph";
 constexpr std::size_t kNumberBytes = 5;  // of the longest number
 // Constants of the code may stay where they are.
 constexpr std::size_t kLargeBytes = 65536;
+// Of what is read here: a file may be sparse and name sections of any size.
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
 
 // What a section holds, from `begin` to `end` of the module.
 struct Section {
@@ -35,7 +37,15 @@ struct SplitData {
   std::vector<DataSegment> taken;
 };
 
+Status check_held(std::uint64_t bytes) {
+  if (bytes <= kMostBytes) return {};
+  return Error{Errc::kTooLarge, "the module has " + std::to_string(bytes) +
+                                    " bytes or more beside its large data; at most " +
+                                    std::to_string(kMostBytes) + " are read"};
+}
+
 Status append(std::vector<std::byte>& out, const ByteSource& module, std::uint64_t begin, std::uint64_t end) {
+  WASMGRAD_CHECK(check_held(out.size() + (end - begin)));
   const std::size_t before = out.size();
   out.resize(before + (end - begin));
   return module.read(begin, std::span(out).subspan(before));
@@ -122,6 +132,7 @@ Expected<std::optional<std::string>> read_metadata(const ByteSource& module, con
     return std::optional<std::string>();
   }
   const std::uint64_t begin = position(section.begin, start, reader);
+  WASMGRAD_CHECK(check_held(section.end - begin));
   std::string metadata(section.end - begin, '\0');
   WASMGRAD_CHECK(module.read(begin, std::as_writable_bytes(std::span(metadata))));
   return std::optional(std::move(metadata));

@@ -29,7 +29,8 @@ struct ModuleParts {
 };
 
 /// Errors: kInvalidEncoding when the bytes are not a WebAssembly module or have no such section,
-/// kRuntimeError when they cannot be read. Code is not validated.
+/// kRuntimeError when they cannot be read, kTooLarge for more than 1 GiB beside the large data. Code is not
+/// validated.
 Expected<ModuleParts> take_apart(const ByteSource& module);
 
 }  // namespace wasmgrad::graph

@@ -20,6 +20,7 @@ __all__ = ["Blob", "GraphContents", "GraphFile", "Source", "examine"]
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 _LARGE = 1 << 20  # data segments from this size on do not pass through memory of their own
+_MOST_BYTES = 1 << 30  # of what is read here: a file may be sparse and name sections of any size
 _EXPORTS = {
     "memory": "memory",
     **dict.fromkeys(
@@ -161,10 +162,22 @@ def examine(module: Blob) -> GraphContents:
     """The contents of what must be a graph module.
 
     Errors: `InvalidEncoding` for a module that is none or that lies, `Unsupported` for a newer ABI, `RuntimeFailure`
-    when it cannot be read, each naming the file.
+    when it cannot be read, `TooLarge` for more than 1 GiB beside the large data, each naming the file.
     """
+    held = 0
+
+    def fetch(start: int, end: int) -> bytes | memoryview:
+        nonlocal held
+        held += end - start
+        if held > _MOST_BYTES:
+            raise TooLarge(
+                f"{module.name}: the module has {held:,} bytes or more beside its large data; at most "
+                f"{_MOST_BYTES:,} are read"
+            )
+        return module.read(start, end)
+
     try:
-        return _contents(*wasm.without_large_data(module.read, module.size, _LARGE))
+        return _contents(*wasm.without_large_data(fetch, module.size, _LARGE))
     except (InvalidEncoding, Unsupported) as error:
         raise type(error)(f"{module.name}: {error.message}") from error
 

@@ -119,3 +119,14 @@ TEST_CASE("a file is taken apart as memory is, and refused once it was cut short
     CHECK(error_of(take_apart(*file)).code == Errc::kRuntimeError);
   }
 }
+
+TEST_CASE("a sparse file with a huge section is refused before it is read") {
+  const TemporaryDirectory dir;
+  auto begin = module_of("\1"sv);
+  sandbox::append_number(begin, std::size_t{3} << 30);
+  dir.write("module.wasm", text_of(begin));
+  std::filesystem::resize_file(dir / "module.wasm", begin.size() + (std::uintmax_t{3} << 30));
+  const auto file = ByteSource::open(dir / "module.wasm");
+  REQUIRE(file);
+  CHECK(error_of(take_apart(*file)).code == Errc::kTooLarge);
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -268,3 +269,11 @@ class TestWeightsApart:
     def test_saving_writes_both_files(self, apart: bytes, tmp_path: Path, arrays: Arrays) -> None:
         load(apart, weights=WEIGHTS.tobytes()).save(tmp_path / "copy.wasm")
         assert load(tmp_path / "copy.wasm")(**arrays)[1] == 42
+
+
+def test_a_sparse_file_with_a_huge_section_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.wasm"
+    path.write_bytes(b"\0asm\1\0\0\0\1\x80\x80\x80\x80\x0c")
+    os.truncate(path, 14 + (3 << 30))
+    with pytest.raises(TooLarge, match=r"sparse\.wasm: the module has"):
+        load(path)
