@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/training-abi.md from the C header of the training interface and the text around it.
+"""Writes docs/training-abi.md from the C header of the interface, the table of options and the text around them.
 
     python tools/abi_docs.py            writes the page
     python tools/abi_docs.py --check    exit code 1 when the page is not what would be written
@@ -15,6 +15,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "options"))
+import table as option_table
+import text as option_text
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = ROOT / "guests/sdk/include/wasmgrad/training_v1.h"
@@ -269,6 +273,7 @@ def page() -> str:
         "records": _records_part(header),
         "enumerators": _enumerators_part(header),
         "lowering": _lowering_part(header),
+        "options": ["\n".join(option_text.rows(option_table.load()))],
     }
     text = TEMPLATE.read_text(encoding="utf-8")
     for name, lines in parts.items():

@@ -16,8 +16,6 @@ namespace wasmgrad::abi {
 
 namespace {
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }

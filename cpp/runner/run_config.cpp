@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "wasmgrad/base/strict_json.hpp"
 #include "wasmgrad/training/json_fields.hpp"
+#include "wasmgrad/training/option_table.hpp"
 
 namespace wasmgrad::runner {
 
@@ -17,40 +19,6 @@ using training::json::read_scalar;
 using training::json::read_text;
 using training::json::refuse;
 using training::json::Refused;
-
-// Calls visit(key, field) for every training override.
-template <class Overrides, class Visit>
-void visit_training(Overrides& o, Visit visit) {
-  visit("optimizer", o.optimizer);
-  visit("learning_rate", o.learning_rate);
-  visit("weight_decay", o.weight_decay);
-  visit("beta1", o.beta1);
-  visit("beta2", o.beta2);
-  visit("epsilon", o.epsilon);
-  visit("momentum", o.momentum);
-  visit("alpha", o.alpha);
-  visit("nesterov", o.nesterov);
-  visit("loss", o.loss);
-  visit("schedule", o.schedule);
-  visit("warmup_epochs", o.warmup_epochs);
-  visit("step_epochs", o.step_epochs);
-  visit("gamma", o.gamma);
-  visit("minimum_factor", o.minimum_factor);
-  visit("epochs", o.epochs);
-  visit("batch_size", o.batch_size);
-  visit("accumulate", o.accumulate);
-  visit("batches_per_epoch", o.batches_per_epoch);
-  visit("shuffle", o.shuffle);
-  visit("seed", o.seed);
-  visit("threads", o.threads);
-  visit("clip_norm", o.clip_norm);
-  visit("clip_value", o.clip_value);
-  visit("top_k", o.top_k);
-  visit("early_stopping_patience", o.early_stopping_patience);
-  visit("early_stopping_min_delta", o.early_stopping_min_delta);
-  visit("input_scale", o.input_scale);
-  visit("input_offset", o.input_offset);
-}
 
 template <class Limits, class Visit>
 void visit_limits(Limits& limits, Visit visit) {
@@ -120,8 +88,10 @@ Limits read_limits(const Json& json) {
 training::Overrides read_training(const Json& json) {
   training::Overrides overrides;
   ObjectReader reader("training", json);
-  visit_training(overrides, [&](const char* key, auto& field) {
+  training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+    auto& field = own(overrides);
     using T = typename std::remove_reference_t<decltype(field)>::value_type;
+    const std::string key(info.name);
     if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
   });
   reader.done();
@@ -172,14 +142,38 @@ RunConfig read_config(const Json& json) {
 }  // namespace
 
 Expected<RunConfig> RunConfig::from_json(std::string_view json) {
+  constexpr int kMaxDepth = 8;
+  auto parsed = parse_strict_json(json, "the configuration", kMaxDepth);
+  if (!parsed) return Error{Errc::kInvalidArgument, parsed.error().message};
   try {
-    return read_config(Json::parse(json));
-  } catch (const Json::parse_error& error) {
-    return Error{Errc::kInvalidArgument,
-                 "the configuration is not JSON: it cannot be read past byte " + std::to_string(error.byte)};
+    return read_config(*parsed);
   } catch (const std::exception& error) {
     return Error{Errc::kInvalidArgument, error.what()};
   }
+}
+
+Status RunConfig::set_training(const std::string& key, const std::string& text) {
+  bool known = false;
+  std::string names;
+  try {
+    training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+      names += (names.empty() ? "" : ", ") + std::string(info.name);
+      if (info.name != key) return;
+      known = true;
+      auto& field = own(training);
+      using T = typename std::remove_reference_t<decltype(field)>::value_type;
+      Json value = text;
+      if constexpr (!std::is_enum_v<T>) {
+        const Json number = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+        if (!number.is_discarded()) value = number;
+      }
+      field = read_scalar<T>(key, value);
+    });
+  } catch (const Refused& refused) {
+    return Error{Errc::kInvalidArgument, refused.what()};
+  }
+  if (known) return {};
+  return Error{Errc::kInvalidArgument, "there is no option '" + key + "'; known are " + names};
 }
 
 std::string RunConfig::to_json() const {
@@ -201,7 +195,9 @@ std::string RunConfig::to_json() const {
   if (output) json["output"] = output->string();
   if (checkpoint) json["checkpoint"] = checkpoint->string();
   if (resume) json["resume"] = resume->string();
-  visit_training(training, [&](const char* key, const auto& field) {
+  training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+    const auto& field = own(training);
+    const std::string key(info.name);
     if (!field) return;
     if constexpr (std::is_enum_v<std::remove_cvref_t<decltype(*field)>>) {
       json["training"][key] = std::string(training::name_of(*field));

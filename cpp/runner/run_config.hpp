@@ -45,6 +45,10 @@ struct RunConfig {
 
   /// Errors: kInvalidArgument, naming the key, its value and what is allowed; unknown keys are errors.
   static Expected<RunConfig> from_json(std::string_view json);
+  /// Sets one option of training from text: a name, a number, true or false. Ranges are judged by from_json
+  /// and the trainer. Errors: kInvalidArgument, naming the option, its value and what is expected, or the
+  /// known options.
+  Status set_training(const std::string& key, const std::string& text);
   [[nodiscard]] std::string to_json() const;
 };
 

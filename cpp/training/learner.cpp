@@ -18,8 +18,6 @@ namespace wasmgrad::training {
 
 namespace {
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 /// What an output is compared with, in the form that its loss takes.
 at::Tensor target_of(const BoundLoss& loss, const Batch& batch) {
   const at::Tensor& target = batch.targets[loss.target];

@@ -21,7 +21,6 @@ namespace wasmgrad::training {
 
 namespace {
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
 Error unsupported(std::string message) { return {Errc::kUnsupportedOperation, std::move(message)}; }
 
 bool takes_tensor(const c10::TypePtr& type) { return c10::TensorType::get()->isSubtypeOf(*type); }

@@ -27,7 +27,7 @@ Trainer::State::State(Learner model_learner, TrainerOptions trainer_options, Obs
     : learner(std::move(model_learner)),
       created_options(trainer_options),
       options(std::move(trainer_options)),
-      threads(options.threads > 0 ? options.threads : usable_threads()),
+      threads(options.threads > 0 ? static_cast<int>(options.threads) : usable_threads()),
       observer(run_observer != nullptr ? run_observer : &silent),
       stop(run_stop) {}
 

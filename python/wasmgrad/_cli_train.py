@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ._errors import GuestExit, Interrupted, InvalidArgument
-from ._options import Limits, Loss, Optimizer, Schedule, TrainingOptions
+from ._option_table import OPTIONS
+from ._options import Limits, TrainingOptions
 from ._result import Event
 
 if TYPE_CHECKING:
@@ -66,12 +69,47 @@ def _option(panel: str, help_text: str, metavar: str | None = None) -> Any:
     return typer.Option(help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
-def _choice(panel: str, help_text: str, values: object) -> Any:
-    return _option(panel, f"{help_text}: {', '.join(get_args(values))}.", "NAME")
+def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives the command a parameter for every option of the table; it gets those that have a value as `options`."""
+    extra = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                option.type | None,
+                typer.Option(
+                    *option.flags,
+                    help=option.help,
+                    metavar="NAME" if option.type is str else None,
+                    rich_help_panel=_SCHEDULE
+                    if option.group in ("schedule", "early_stopping")
+                    else _TRAINING,
+                    show_default=False,
+                ),
+            ],
+        )
+        for option in OPTIONS
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
+    place = next(i for i, parameter in enumerate(own) if parameter.name == "output")
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **given: Any) -> None:
+        options = {option.name: given.pop(option.name) for option in OPTIONS}
+        command(*args, options=cast(TrainingOptions, options), **given)
+
+    parameters = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own[:place], *extra, *own[place:])
+    ]
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapped
 
 
+@_with_training_options
 def train(
-    context: typer.Context,
     guest: Annotated[
         Path | None,
         typer.Argument(metavar="[GUEST]", help="A wasm file.  [default: the packaged MNIST guest]"),
@@ -87,58 +125,6 @@ def train(
     env: EnvOption = None,
     data: Annotated[
         Path | None, _option(_MODEL, "Directory with the MNIST files of the packaged guest.", "DIR")
-    ] = None,
-    epochs: Annotated[int | None, _option(_TRAINING, "Passes over the training set.")] = None,
-    batch_size: Annotated[int | None, _option(_TRAINING, "Samples a step.")] = None,
-    lr: Annotated[
-        float | None, typer.Option("--lr", "--learning-rate", help="Step size.", rich_help_panel=_TRAINING)
-    ] = None,
-    optimizer: Annotated[str | None, _choice(_TRAINING, "Update rule", Optimizer)] = None,
-    loss: Annotated[str | None, _choice(_TRAINING, "Loss function", Loss)] = None,
-    seed: Annotated[int | None, _option(_TRAINING, "Of order and dropout.")] = None,
-    threads: Annotated[int | None, _option(_TRAINING, "Threads of the training host; 0 for all.")] = None,
-    batches_per_epoch: Annotated[int | None, _option(_TRAINING, "Steps an epoch, in place of all.")] = None,
-    shuffle: Annotated[
-        bool | None,
-        typer.Option(
-            "--shuffle/--no-shuffle",
-            help="A new order each epoch.",
-            rich_help_panel=_TRAINING,
-            show_default=False,
-        ),
-    ] = None,
-    weight_decay: Annotated[float | None, _option(_TRAINING, "L2 penalty; decoupled for adamw.")] = None,
-    momentum: Annotated[float | None, _option(_TRAINING, "Of sgd and rmsprop.")] = None,
-    nesterov: Annotated[
-        bool | None,
-        typer.Option(
-            "--nesterov/--no-nesterov",
-            help="Of sgd with momentum.",
-            rich_help_panel=_TRAINING,
-            show_default=False,
-        ),
-    ] = None,
-    beta1: Annotated[float | None, _option(_TRAINING, "Of adam and adamw.")] = None,
-    beta2: Annotated[float | None, _option(_TRAINING, "Of adam and adamw.")] = None,
-    epsilon: Annotated[float | None, _option(_TRAINING, "Of adam, adamw and rmsprop.")] = None,
-    alpha: Annotated[float | None, _option(_TRAINING, "Smoothing of rmsprop.")] = None,
-    clip_norm: Annotated[
-        float | None, _option(_TRAINING, "Largest L2 norm of all gradients together.")
-    ] = None,
-    clip_value: Annotated[float | None, _option(_TRAINING, "Largest absolute gradient element.")] = None,
-    top_k: Annotated[int | None, _option(_TRAINING, "k of the second accuracy.")] = None,
-    input_scale: Annotated[float | None, _option(_TRAINING, "Inputs become x * scale + offset.")] = None,
-    input_offset: Annotated[float | None, _option(_TRAINING, "See --input-scale.")] = None,
-    schedule: Annotated[str | None, _choice(_SCHEDULE, "Learning rate over time", Schedule)] = None,
-    warmup_epochs: Annotated[int | None, _option(_SCHEDULE, "Epochs of linear warm-up.")] = None,
-    step_epochs: Annotated[int | None, _option(_SCHEDULE, "step: epochs between two steps.")] = None,
-    gamma: Annotated[float | None, _option(_SCHEDULE, "step: factor of each step.")] = None,
-    minimum_factor: Annotated[float | None, _option(_SCHEDULE, "cosine: factor reached at the end.")] = None,
-    early_stopping_patience: Annotated[
-        int | None, _option(_SCHEDULE, "Epochs without improvement before stopping.")
-    ] = None,
-    early_stopping_min_delta: Annotated[
-        float | None, _option(_SCHEDULE, "What counts as an improvement.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -190,6 +176,8 @@ def train(
     log_dir: Annotated[
         Path | None, _option(_VIEW, "TensorBoard event files, besides the view.", "DIR")
     ] = None,
+    *,
+    options: TrainingOptions,
 ) -> None:
     """Train a model from inside a guest.
 
@@ -203,10 +191,6 @@ def train(
         raise InvalidArgument("--json and --classic: choose one view")
     if classic and log_dir is not None:
         raise InvalidArgument("--classic and --log-dir: plain lines leave no events to log; choose one")
-    given = context.params
-    options = {key: given[key] for key in TrainingOptions.__annotations__ if key in given} | {
-        "learning_rate": lr
-    }
     models = pairs("--model", model)
     settings: dict[str, Any] = {"args": args or [], "dirs": directory or [], "models": models}
     if guest is None:
@@ -236,7 +220,7 @@ def train(
             output_bytes=output_bytes,
             process_bytes=process_bytes,
         ),
-        options=cast(TrainingOptions, options),
+        options=options,
         output=output,
         checkpoint=kept,
         resume=resume,

@@ -165,9 +165,9 @@ class Trainer:
     def set(self, key: str, value: float) -> None:
         """Changes a hyper-parameter from the next step on.
 
-        key: learning_rate (the base rate, which the schedule still scales), weight_decay, momentum, beta1,
-        beta2, epsilon, alpha, clip_norm or clip_value (0 turns these two off). Errors: `NotFound` for another
-        key, `InvalidArgument` for a value out of range.
+        key: an option that can change by the table in docs/training-abi.md, such as learning_rate (the base rate,
+        which the schedule still scales); 0 turns clip_norm and clip_value off. Errors: `NotFound`, with the list of
+        keys, for another one; `InvalidArgument` for a value out of range.
         """
         self._native.set(key, value)
 

@@ -211,10 +211,10 @@ WASMGRAD_IMPORT("trainer_output")
 uint32_t wasmgrad_trainer_output(wasmgrad_trainer trainer, uint32_t index, wasmgrad_output_info* info,
                                  void* buffer, uint32_t buffer_bytes, uint32_t* written);
 
-/* Changes a hyper-parameter from the next step on: "learning_rate", "weight_decay", "momentum", "beta1",
- * "beta2", "epsilon", "alpha", "clip_norm", "clip_value" (the last two: 0 turns them off). A learning rate
- * that was set replaces the base rate, which the schedule still scales. An unknown key is WASMGRAD_NOT_FOUND;
- * one that the owner decided is WASMGRAD_UNSUPPORTED_OPERATION, and stays. */
+/* Changes a hyper-parameter from the next step on: one that can change by the table of options
+ * (docs/training-abi.md#options), such as "learning_rate"; 0 turns "clip_norm" and "clip_value" off. A
+ * learning rate that was set replaces the base rate, which the schedule still scales. An unknown key is
+ * WASMGRAD_NOT_FOUND; one that the owner decided is WASMGRAD_UNSUPPORTED_OPERATION, and stays. */
 WASMGRAD_IMPORT("trainer_set")
 uint32_t wasmgrad_trainer_set(wasmgrad_trainer trainer, const char* key, uint32_t key_bytes, double value);
 

@@ -106,12 +106,12 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
     Errc code = Errc::kInvalidArgument;
   };
   const Case cases[] = {
-      {"", "the options are not JSON", Errc::kInvalidEncoding},
+      {"", "the text of the options is not JSON", Errc::kInvalidEncoding},
       {"{", "cannot be read past byte", Errc::kInvalidEncoding},
-      {"{} {}", "the options are not JSON", Errc::kInvalidEncoding},
-      {R"({"epochs": NaN})", "the options are not JSON", Errc::kInvalidEncoding},
-      {R"({"epochs": Infinity})", "the options are not JSON", Errc::kInvalidEncoding},
-      {"{\"optimizer\": \"\xff\"}", "the options are not JSON", Errc::kInvalidEncoding},
+      {"{} {}", "the text of the options is not JSON", Errc::kInvalidEncoding},
+      {R"({"epochs": NaN})", "the text of the options is not JSON", Errc::kInvalidEncoding},
+      {R"({"epochs": Infinity})", "the text of the options is not JSON", Errc::kInvalidEncoding},
+      {"{\"optimizer\": \"\xff\"}", "the text of the options is not JSON", Errc::kInvalidEncoding},
       {"[]", "the options is []; expected an object"},
       {"3", "the options is 3; expected an object"},
       {R"({"batchsize": 3})", "unknown key 'batchsize'; known are optimizer, loss, schedule, epochs"},
@@ -120,8 +120,8 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
        "unknown key 'early_stopping.wait'; known are patience, min_delta"},
       {R"({"inputs": {"x": {"mean": 3}}})", "unknown key 'inputs.x.mean'; known are scale, offset"},
       {R"({"loss": {"y": {"scale": 3}}})", "unknown key 'loss.y.scale'; known are name, weight"},
-      {R"({"seed": 1, "seed": 2})", "the key 'seed' is given twice"},
-      {R"({"optimizer": {"beta1": 0, "beta1": 0}})", "the key 'beta1' is given twice"},
+      {R"({"seed": 1, "seed": 2})", "has the key 'seed' twice"},
+      {R"({"optimizer": {"beta1": 0, "beta1": 0}})", "has the key 'beta1' twice"},
       {R"({"optimizer": "lion"})",
        "optimizer: unknown optimizer 'lion'; known are adam, rmsprop, sgd, adamw"},
       {R"({"optimizer": {"name": "lion"}})", "optimizer.name: unknown optimizer 'lion'"},
@@ -146,8 +146,8 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
       {R"({"inputs": {"x": 1}})", "inputs.x is 1; expected an object"},
       {R"({"freeze": ["a\u0000b"]})", "a string without zero bytes"},
       {"{\"freeze\": " + std::string(100000, '[') + std::string(100000, ']') + "}",
-       "nested more than 8 deep"},
-      {std::string(100000, '['), "nested more than 8 deep"},
+       "nested deeper than 8 levels"},
+      {std::string(100000, '['), "nested deeper than 8 levels"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text.substr(0, 100));
