@@ -17,7 +17,7 @@ namespace wasmgrad::training {
 
 // The enumerators' values are those of the guest ABI, where 0..2 (optimizers) and 0..1 (losses) are the
 // original's.
-// [options: enumerations]
+// [generated: enumerations]
 enum class OptimizerKind : std::uint8_t {
   kAdam = 0,
   kRMSProp = 1,
@@ -40,7 +40,7 @@ enum class ScheduleKind : std::uint8_t {
   kStep = 1,
   kCosine = 2,
 };
-// [/options]
+// [/generated]
 
 /// Names as the command line and Python spell them: "adam", "rmsprop", "sgd", "adamw"; "cross_entropy"
 /// (logits), "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"; "constant", "step",
@@ -62,7 +62,7 @@ bool is_classification(LossKind kind) noexcept;
 
 /// Formulas and defaults are PyTorch's (torch.optim).
 struct OptimizerOptions {
-  // [options: fields optimizer]
+  // [generated: fields optimizer]
   /// Update rule, with PyTorch's formulas
   OptimizerKind kind = OptimizerKind::kAdam;
   /// Step size, which a schedule scales
@@ -81,12 +81,12 @@ struct OptimizerOptions {
   bool nesterov = false;
   /// Smoothing of the gradient's square (rmsprop)
   double alpha = 0.99;
-  // [/options]
+  // [/generated]
 };
 
 /// Learning rate at a given step, as a factor of OptimizerOptions::learning_rate.
 struct ScheduleOptions {
-  // [options: fields schedule]
+  // [generated: fields schedule]
   /// Learning rate over time
   ScheduleKind kind = ScheduleKind::kConstant;
   /// Epochs of linear warm-up from 0, before any schedule
@@ -97,7 +97,7 @@ struct ScheduleOptions {
   double gamma = 0.1;
   /// Factor of the learning rate that is reached at the last step (cosine)
   double minimum_factor = 0;
-  // [/options]
+  // [/generated]
 };
 
 /// How one output of a model is compared with its target.
@@ -115,7 +115,7 @@ struct InputScale {
 };
 
 /// What can be changed during a run.
-// [options: settings]
+// [generated: settings]
 // clang-format off
 inline constexpr std::array<std::string_view, 9> kSettings = {
     "learning_rate",
@@ -129,14 +129,14 @@ inline constexpr std::array<std::string_view, 9> kSettings = {
     "clip_value",
 };
 // clang-format on
-// [/options]
+// [/generated]
 
 struct TrainerOptions {
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   // The loss holds for every output that has a target, when neither `losses` nor `model_loss` says otherwise:
   // the loss of the model is the sum over the outputs, accuracies are those of the first with a
-  // classification loss. [options: fields trainer]
+  // classification loss. [generated: fields trainer]
   /// Loss function; cross_entropy takes logits
   LossKind loss = LossKind::kCrossEntropyLogits;
   /// Passes over the training set, counting those before a resume
@@ -168,7 +168,7 @@ struct TrainerOptions {
   std::optional<double> input_scale;
   /// Added to every input after scaling
   double input_offset = 0;
-  // [/options]
+  // [/generated]
   std::vector<OutputLoss> losses;  ///< only these outputs have a loss; empty: see `loss`
   /// The model computes its loss itself: forward takes the targets as arguments too, and returns a scalar or
   /// a dict with the key "loss". Its targets are not judged; whole numbers reach it as int64, others as f32.

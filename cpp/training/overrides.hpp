@@ -10,7 +10,7 @@ namespace wasmgrad::training {
 
 struct Overrides {
   // A loss is for every output, also instead of a model's own; a scale is for every input.
-  // [options: fields]
+  // [generated: fields]
   std::optional<OptimizerKind> optimizer;
   std::optional<double> learning_rate;
   std::optional<double> weight_decay;
@@ -40,7 +40,7 @@ struct Overrides {
   std::optional<double> early_stopping_min_delta;
   std::optional<double> input_scale;
   std::optional<double> input_offset;
-  // [/options]
+  // [/generated]
 
   /// `options` with every set field replaced.
   [[nodiscard]] TrainerOptions apply(TrainerOptions options) const;

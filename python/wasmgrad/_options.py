@@ -13,11 +13,11 @@ from ._errors import InvalidArgument
 
 __all__ = ["Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
 
-# [options: literals]
+# [generated: literals]
 Optimizer = Literal["adam", "rmsprop", "sgd", "adamw"]
 Loss = Literal["cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits"]
 Schedule = Literal["constant", "step", "cosine"]
-# [/options]
+# [/generated]
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -26,7 +26,7 @@ class TrainingOptions(TypedDict, total=False):
     One that is absent or None keeps the guest's choice, or the default in brackets.
     """
 
-    # [options: members]
+    # [generated: members]
     optimizer: Optimizer | None
     """Update rule, with PyTorch's formulas [adam]."""
     learning_rate: float | None
@@ -88,7 +88,7 @@ class TrainingOptions(TypedDict, total=False):
     """Inputs become x * scale + offset in f32 [1/255 for u8, else 1]."""
     input_offset: float | None
     """Added to every input after scaling [0]."""
-    # [/options]
+    # [/generated]
 
 
 @dataclass(frozen=True, kw_only=True)

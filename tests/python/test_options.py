@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,12 +11,6 @@ from wasmgrad._options import set_options
 
 ROOT = Path(__file__).resolve().parents[2]
 CPP = ROOT / "cpp"
-
-
-def test_everything_that_is_written_from_the_table_is_up_to_date() -> None:
-    command = [sys.executable, "tools/options", "--check"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
 
 
 def test_limits_are_those_of_the_run_configuration() -> None:

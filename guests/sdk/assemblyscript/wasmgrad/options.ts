@@ -36,7 +36,10 @@ export class Optimizer extends JsonObject {
     this.put("name", quoted(name));
   }
 
-  // [options: methods optimizer]
+  betas(first: f64, second: f64): this {
+    return this.beta1(first).beta2(second);
+  }
+  // [generated: methods optimizer]
   /** Step size, which a schedule scales. */
   learningRate(value: f64): this {
     this.put("learning_rate", value.toString());
@@ -77,7 +80,7 @@ export class Optimizer extends JsonObject {
     this.put("alpha", value.toString());
     return this;
   }
-  // [/options]
+  // [/generated]
 }
 
 /** The loss of an output: "cross_entropy", "mse", ... */
@@ -100,7 +103,11 @@ export class Schedule extends JsonObject {
     this.put("name", quoted(name));
   }
 
-  // [options: methods schedule]
+  /** Of "step": epochs between two decays, and the factor of each. */
+  steps(epochs: u32, gamma: f64): this {
+    return this.stepEpochs(epochs).gamma(gamma);
+  }
+  // [generated: methods schedule]
   /** Epochs of linear warm-up from 0, before any schedule. */
   warmupEpochs(value: u32): this {
     this.put("warmup_epochs", value.toString());
@@ -121,7 +128,7 @@ export class Schedule extends JsonObject {
     this.put("minimum_factor", value.toString());
     return this;
   }
-  // [/options]
+  // [/generated]
 }
 
 /** When Trainer.fit ends before its last epoch: after `patience` epochs without an improvement by `minDelta`. */
@@ -180,7 +187,7 @@ export class TrainerOptions extends JsonObject {
     this.put("schedule", value.toJson());
     return this;
   }
-  // [options: methods trainer]
+  // [generated: methods trainer]
   /** Passes over the training set, counting those before a resume. */
   epochs(value: u32): this {
     this.put("epochs", value.toString());
@@ -231,7 +238,7 @@ export class TrainerOptions extends JsonObject {
     this.put("top_k", value.toString());
     return this;
   }
-  // [/options]
+  // [/generated]
   earlyStopping(value: EarlyStopping): this {
     this.put("early_stopping", value.toJson());
     return this;

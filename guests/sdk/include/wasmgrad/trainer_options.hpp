@@ -15,7 +15,7 @@ namespace wasmgrad::v1 {
 
 struct OptimizerOptions {
   std::string name = "adam";  ///< adam, adamw, rmsprop or sgd
-  // [options: fields optimizer]
+  // [generated: fields optimizer]
   /// Step size, which a schedule scales
   std::optional<double> learning_rate = {};
   /// L2 penalty; decoupled for adamw
@@ -32,12 +32,12 @@ struct OptimizerOptions {
   std::optional<bool> nesterov = {};
   /// Smoothing of the gradient's square (rmsprop)
   std::optional<double> alpha = {};
-  // [/options]
+  // [/generated]
 
   [[nodiscard]] std::string to_json() const {
     JsonObject object;
     object.add("name", name);
-    // [options: members optimizer]
+    // [generated: members optimizer]
     object.add("learning_rate", learning_rate);
     object.add("weight_decay", weight_decay);
     object.add("beta1", beta1);
@@ -46,7 +46,7 @@ struct OptimizerOptions {
     object.add("momentum", momentum);
     object.add("nesterov", nesterov);
     object.add("alpha", alpha);
-    // [/options]
+    // [/generated]
     return object.to_json();
   }
 };
@@ -64,7 +64,7 @@ struct LossOptions {
 
 struct ScheduleOptions {
   std::string name = "constant";  ///< constant, step or cosine
-  // [options: fields schedule]
+  // [generated: fields schedule]
   /// Epochs of linear warm-up from 0, before any schedule
   std::optional<std::uint32_t> warmup_epochs = {};
   /// Epochs between two decays (step)
@@ -73,37 +73,37 @@ struct ScheduleOptions {
   std::optional<double> gamma = {};
   /// Factor of the learning rate that is reached at the last step (cosine)
   std::optional<double> minimum_factor = {};
-  // [/options]
+  // [/generated]
 
   [[nodiscard]] std::string to_json() const {
     JsonObject object;
     object.add("name", name);
-    // [options: members schedule]
+    // [generated: members schedule]
     object.add("warmup_epochs", warmup_epochs);
     object.add("step_epochs", step_epochs);
     object.add("gamma", gamma);
     object.add("minimum_factor", minimum_factor);
-    // [/options]
+    // [/generated]
     return object.to_json();
   }
 };
 
 /// Of Trainer::fit.
 struct EarlyStoppingOptions {
-  // [options: fields early_stopping]
+  // [generated: fields early_stopping]
   /// Epochs without improvement of the validation loss, or else the training loss, before stopping; 0 never
   /// stops
   std::uint32_t patience = 3;
   /// What counts as an improvement
   double min_delta = 0.0;
-  // [/options]
+  // [/generated]
 
   [[nodiscard]] std::string to_json() const {
     JsonObject object;
-    // [options: members early_stopping]
+    // [generated: members early_stopping]
     object.add("patience", patience);
     object.add("min_delta", min_delta);
-    // [/options]
+    // [/generated]
     return object.to_json();
   }
 };
@@ -123,7 +123,7 @@ struct TrainerOptions {
   OptimizerOptions optimizer = {};
   std::vector<LossOptions> losses = {};  ///< one without `output`, or one for each output that counts
   std::optional<ScheduleOptions> schedule = {};
-  // [options: fields trainer]
+  // [generated: fields trainer]
   /// Passes over the training set, counting those before a resume
   std::optional<std::uint32_t> epochs = {};
   /// Samples a step; the last batch of an epoch may be smaller
@@ -144,7 +144,7 @@ struct TrainerOptions {
   std::optional<double> clip_value = {};
   /// k of the second accuracy
   std::optional<std::uint32_t> top_k = {};
-  // [/options]
+  // [/generated]
   std::optional<EarlyStoppingOptions> early_stopping = {};
   std::vector<InputOptions> inputs = {};
   std::vector<std::string> freeze = {};  ///< patterns of parameter names, such as "features.*"
@@ -160,7 +160,7 @@ struct TrainerOptions {
       object.add("loss", outputs);
     }
     object.add("schedule", schedule);
-    // [options: members trainer]
+    // [generated: members trainer]
     object.add("epochs", epochs);
     object.add("batch_size", batch_size);
     object.add("batches_per_epoch", batches_per_epoch);
@@ -171,7 +171,7 @@ struct TrainerOptions {
     object.add("clip_norm", clip_norm);
     object.add("clip_value", clip_value);
     object.add("top_k", top_k);
-    // [/options]
+    // [/generated]
     object.add("early_stopping", early_stopping);
     if (!inputs.empty()) {
       JsonObject scaled;

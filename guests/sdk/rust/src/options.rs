@@ -12,7 +12,7 @@ use crate::json::Object;
 pub struct Optimizer {
     /// `adam`, `adamw`, `rmsprop` or `sgd`; empty: the host's default.
     pub name: String,
-    // [options: fields optimizer]
+    // [generated: fields optimizer]
     /// Step size, which a schedule scales.
     pub learning_rate: Option<f64>,
     /// L2 penalty; decoupled for adamw.
@@ -29,7 +29,7 @@ pub struct Optimizer {
     pub nesterov: Option<bool>,
     /// Smoothing of the gradient's square (rmsprop).
     pub alpha: Option<f64>,
-    // [/options]
+    // [/generated]
 }
 
 impl Optimizer {
@@ -42,7 +42,7 @@ impl Optimizer {
     fn to_object(&self) -> Object {
         let name = Some(self.name.as_str()).filter(|name| !name.is_empty());
         let object = Object::default().add("name", name);
-        // [options: members optimizer]
+        // [generated: members optimizer]
         let object = object.add("learning_rate", self.learning_rate);
         let object = object.add("weight_decay", self.weight_decay);
         let object = object.add("beta1", self.beta1);
@@ -51,7 +51,7 @@ impl Optimizer {
         let object = object.add("momentum", self.momentum);
         let object = object.add("nesterov", self.nesterov);
         let object = object.add("alpha", self.alpha);
-        // [/options]
+        // [/generated]
         object
     }
 }
@@ -86,7 +86,7 @@ impl Loss {
 pub struct Schedule {
     /// `constant`, `step` or `cosine`.
     pub name: String,
-    // [options: fields schedule]
+    // [generated: fields schedule]
     /// Epochs of linear warm-up from 0, before any schedule.
     pub warmup_epochs: Option<u32>,
     /// Epochs between two decays (step).
@@ -95,18 +95,18 @@ pub struct Schedule {
     pub gamma: Option<f64>,
     /// Factor of the learning rate that is reached at the last step (cosine).
     pub minimum_factor: Option<f64>,
-    // [/options]
+    // [/generated]
 }
 
 impl Schedule {
     fn to_object(&self) -> Object {
         let object = Object::default().add("name", Some(self.name.as_str()));
-        // [options: members schedule]
+        // [generated: members schedule]
         let object = object.add("warmup_epochs", self.warmup_epochs);
         let object = object.add("step_epochs", self.step_epochs);
         let object = object.add("gamma", self.gamma);
         let object = object.add("minimum_factor", self.minimum_factor);
-        // [/options]
+        // [/generated]
         object
     }
 }
@@ -114,22 +114,22 @@ impl Schedule {
 /// When [`crate::Trainer::fit`] ends before its last epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EarlyStopping {
-    // [options: fields early_stopping]
+    // [generated: fields early_stopping]
     /// Epochs without improvement of the validation loss, or else the training loss, before stopping; 0 never
     /// stops.
     pub patience: u32,
     /// What counts as an improvement.
     pub min_delta: f64,
-    // [/options]
+    // [/generated]
 }
 
 impl EarlyStopping {
     fn to_object(self) -> Object {
         let object = Object::default();
-        // [options: members early_stopping]
+        // [generated: members early_stopping]
         let object = object.add("patience", Some(self.patience));
         let object = object.add("min_delta", Some(self.min_delta));
-        // [/options]
+        // [/generated]
         object
     }
 }
@@ -154,7 +154,7 @@ pub struct TrainerOptions {
     pub loss: Vec<Loss>,
     /// The learning rate over time.
     pub schedule: Option<Schedule>,
-    // [options: fields trainer]
+    // [generated: fields trainer]
     /// Passes over the training set, counting those before a resume.
     pub epochs: Option<u32>,
     /// Samples a step; the last batch of an epoch may be smaller.
@@ -175,7 +175,7 @@ pub struct TrainerOptions {
     pub clip_value: Option<f64>,
     /// k of the second accuracy.
     pub top_k: Option<u32>,
-    // [/options]
+    // [/generated]
     /// When `fit` ends early.
     pub early_stopping: Option<EarlyStopping>,
     /// What happens to inputs first.
@@ -208,7 +208,7 @@ impl TrainerOptions {
             inputs.add(&input.input, Some(value))
         });
         let object = object.add("schedule", self.schedule.as_ref().map(Schedule::to_object));
-        // [options: members trainer]
+        // [generated: members trainer]
         let object = object.add("epochs", self.epochs);
         let object = object.add("batch_size", self.batch_size);
         let object = object.add("batches_per_epoch", self.batches_per_epoch);
@@ -219,7 +219,7 @@ impl TrainerOptions {
         let object = object.add("clip_norm", self.clip_norm);
         let object = object.add("clip_value", self.clip_value);
         let object = object.add("top_k", self.top_k);
-        // [/options]
+        // [/generated]
         object
             .add("early_stopping", self.early_stopping.map(|stopping| stopping.to_object()))
             .add("inputs", Some(inputs).filter(|_| !self.inputs.is_empty()))

@@ -81,77 +81,38 @@ const _: () = assert!(core::mem::size_of::<NamedTensor>() == 28);
 mod import {
     use super::{FitReport, Metrics, NamedTensor, OutputInfo};
 
+    #[rustfmt::skip] // generated from the header
     #[link(wasm_import_module = "wasmgrad:training@0.1")]
     extern "C" {
+        // [generated: imports]
         pub fn model_load(bytes: *const u8, size: u32, encoding: u32, target: u32, model: *mut u32) -> u32;
         pub fn model_load_by_name(name: *const u8, name_bytes: u32, target: u32, model: *mut u32) -> u32;
-        pub fn model_export(model: u32, encoding: u32, buffer: *mut u8, bytes: u32, written: *mut u32)
-            -> u32;
+        pub fn model_export(model: u32, encoding: u32, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn model_close(model: u32) -> u32;
-
         pub fn dataset_create(dataset: *mut u32) -> u32;
-        pub fn dataset_append(
-            dataset: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            targets: *const NamedTensor,
-            n_targets: u32,
-        ) -> u32;
+        pub fn dataset_append(dataset: u32, inputs: *const NamedTensor, n_inputs: u32, targets: *const NamedTensor, n_targets: u32) -> u32;
         pub fn dataset_split(dataset: u32, fractions: *const f64, n: u32, seed: u64, parts: *mut u32) -> u32;
         pub fn dataset_size(dataset: u32, rows: *mut u64) -> u32;
         pub fn dataset_close(dataset: u32) -> u32;
-
         pub fn trainer_create(model: u32, options: *const u8, options_bytes: u32, trainer: *mut u32) -> u32;
-        pub fn trainer_fit(
-            trainer: u32,
-            train: u32,
-            validation: u32,
-            epochs: u32,
-            report: *mut FitReport,
-        ) -> u32;
+        pub fn trainer_fit(trainer: u32, train: u32, validation: u32, epochs: u32, report: *mut FitReport) -> u32;
         pub fn trainer_epoch(trainer: u32, train: u32, metrics: *mut Metrics) -> u32;
-        pub fn trainer_step(
-            trainer: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            targets: *const NamedTensor,
-            n_targets: u32,
-            metrics: *mut Metrics,
-        ) -> u32;
-        pub fn trainer_backward(
-            trainer: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            targets: *const NamedTensor,
-            n_targets: u32,
-            metrics: *mut Metrics,
-        ) -> u32;
+        pub fn trainer_step(trainer: u32, inputs: *const NamedTensor, n_inputs: u32, targets: *const NamedTensor, n_targets: u32, metrics: *mut Metrics) -> u32;
+        pub fn trainer_backward(trainer: u32, inputs: *const NamedTensor, n_inputs: u32, targets: *const NamedTensor, n_targets: u32, metrics: *mut Metrics) -> u32;
         pub fn trainer_apply(trainer: u32) -> u32;
         pub fn trainer_evaluate(trainer: u32, dataset: u32, metrics: *mut Metrics) -> u32;
-        pub fn trainer_predict(
-            trainer: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            outputs: *mut u32,
-        ) -> u32;
-        pub fn trainer_output(
-            trainer: u32,
-            index: u32,
-            info: *mut OutputInfo,
-            buffer: *mut u8,
-            bytes: u32,
-            written: *mut u32,
-        ) -> u32;
+        pub fn trainer_predict(trainer: u32, inputs: *const NamedTensor, n_inputs: u32, outputs: *mut u32) -> u32;
+        pub fn trainer_output(trainer: u32, index: u32, info: *mut OutputInfo, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_set(trainer: u32, key: *const u8, key_bytes: u32, value: f64) -> u32;
-        pub fn trainer_parameters(trainer: u32, buffer: *mut f32, bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_parameters(trainer: u32, buffer: *mut f32, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_set_parameters(trainer: u32, values: *const f32, bytes: u32) -> u32;
-        pub fn trainer_gradients(trainer: u32, buffer: *mut f32, bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_gradients(trainer: u32, buffer: *mut f32, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_set_gradients(trainer: u32, values: *const f32, bytes: u32) -> u32;
-        pub fn trainer_checkpoint(trainer: u32, buffer: *mut u8, bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_checkpoint(trainer: u32, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_restore(trainer: u32, checkpoint: *const u8, bytes: u32) -> u32;
         pub fn trainer_close(trainer: u32) -> u32;
-
-        pub fn last_error(buffer: *mut u8, bytes: u32, written: *mut u32) -> u32;
+        pub fn last_error(buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
+        // [/generated]
     }
 }
 

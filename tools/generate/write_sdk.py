@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from table import Option, Table
+from read_options import Option, Table
 
 _CPP = {"number": "double", "integer": "std::uint32_t", "count": "std::uint64_t", "boolean": "bool"}
 _RUST = {"number": "f64", "integer": "u32", "count": "u64", "boolean": "bool"}
