@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -66,7 +67,9 @@ def find_part(packaged: str, in_source: str | None = None) -> Path:
     Errors: `NotFound` with the place that was expected to hold it.
     """
     homes = [Path(os.environ["WASMGRAD_HOME"])] if os.environ.get("WASMGRAD_HOME") else []
-    candidates = [home / packaged for home in (*homes, _PACKAGE)]
+    # An editable installation has two: the sources, and what CMake built beside the dependencies.
+    package = [Path(folder) for folder in sys.modules[__package__].__path__]
+    candidates = [home / packaged for home in (*homes, *package)]
     root = source_tree()
     if root is not None and in_source is not None:
         candidates.append(root / in_source)
