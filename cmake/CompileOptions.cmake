@@ -44,7 +44,7 @@ if(WASMGRAD_BUILD_FUZZERS)
 endif()
 find_program(WASMGRAD_CCACHE ccache)
 if(WASMGRAD_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Paths relative to the build directory let several build directories share their objects.
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_BINARY_DIR}" CCACHE_NOHASHDIR=1
+  # Paths relative to the source tree let its build directories, and several checkouts, share their objects.
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
                                   "${WASMGRAD_CCACHE}")
 endif()
