@@ -158,6 +158,16 @@ void PythonObserver::on_fit_end(const training::FitReport& report) {
   });
 }
 
+void PythonObserver::on_failure(const training::TrainingFailure& failure) {
+  emit("failure", [&](nb::dict& event) {
+    event["epoch"] = failure.epoch;
+    event["batch"] = failure.batch;
+    event["completed_steps"] = failure.steps;
+    event["restored"] = failure.restored;
+    event["message"] = text(failure.message);
+  });
+}
+
 void PythonObserver::on_model_saved(std::string_view path, std::uint64_t bytes) {
   emit("model_saved", [&](nb::dict& event) {
     event["path"] =

@@ -132,6 +132,15 @@ void JsonObserver::on_fit_end(const training::FitReport& report) {
                    {"interrupted", report.interrupted}}));
 }
 
+void JsonObserver::on_failure(const training::TrainingFailure& failure) {
+  write_line(line({{"event", "failure"},
+                   {"epoch", failure.epoch},
+                   {"batch", failure.batch},
+                   {"completed_steps", failure.steps},
+                   {"restored", failure.restored},
+                   {"message", failure.message}}));
+}
+
 void JsonObserver::on_model_saved(std::string_view path, std::uint64_t bytes) {
   write_line(line({{"event", "model_saved"}, {"path", path}, {"bytes", bytes}}));
 }

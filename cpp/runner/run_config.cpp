@@ -38,9 +38,11 @@ void visit_training(Overrides& o, Visit visit) {
   visit("minimum_factor", o.minimum_factor);
   visit("epochs", o.epochs);
   visit("batch_size", o.batch_size);
+  visit("predict_batch_size", o.predict_batch_size);
   visit("accumulate", o.accumulate);
   visit("batches_per_epoch", o.batches_per_epoch);
   visit("shuffle", o.shuffle);
+  visit("restore_on_error", o.restore_on_error);
   visit("seed", o.seed);
   visit("threads", o.threads);
   visit("clip_norm", o.clip_norm);

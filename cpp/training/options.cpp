@@ -139,6 +139,8 @@ Status validate(const TrainerOptions& options) {
       .require(options.epochs >= 0, "epochs", options.epochs, "at least 0")
       .require(options.batch_size >= 1 && options.batch_size <= kMostBatch, "batch size", options.batch_size,
                "at least 1 and at most 2147483648")
+      .require(options.predict_batch_size.value_or(1) >= 1, "predict batch size",
+               options.predict_batch_size.value_or(1), "at least 1")
       .require(options.accumulate >= 1, "accumulate", options.accumulate, "at least 1")
       .require(options.batches_per_epoch.value_or(1) >= 1, "batches per epoch",
                options.batches_per_epoch.value_or(1), "at least 1")

@@ -102,14 +102,19 @@ struct TrainerOptions {
   /// no parameters: batch statistics go on being updated.
   std::vector<std::string> freeze;
   ScheduleOptions schedule;
-  std::int64_t epochs = 10;  ///< of fit()
-  std::int64_t batch_size = 128;
+  std::int64_t epochs = 10;       ///< of fit()
+  std::int64_t batch_size = 128;  ///< of fit(), train_epoch() and evaluate()
+  /// Rows that predict() computes at a time; all of them when absent, since a model may look across rows.
+  std::optional<std::int64_t> predict_batch_size;
   /// Batches whose mean gradient makes one optimizer step of fit() and train_epoch(); what is left at an
   /// epoch's end makes a smaller last one.
   std::int64_t accumulate = 1;
   std::optional<std::int64_t> batches_per_epoch;  ///< all of them when absent
   bool shuffle = true;                            ///< a new order each epoch, from `seed`
   std::uint64_t seed = 0;
+  /// fit() and train_epoch() that fail go back to the state before the call, which costs a copy of it.
+  /// Without it, the steps completed before are kept.
+  bool restore_on_error = false;
   int threads = 0;                   ///< 0: as many as the process may use
   std::optional<double> clip_norm;   ///< global L2 norm of all gradients
   std::optional<double> clip_value;  ///< each gradient element

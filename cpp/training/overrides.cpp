@@ -38,9 +38,11 @@ TrainerOptions Overrides::apply(TrainerOptions options) const {
   replace(options.schedule.minimum_factor, minimum_factor);
   replace(options.epochs, epochs);
   replace(options.batch_size, batch_size);
+  replace(options.predict_batch_size, predict_batch_size);
   replace(options.accumulate, accumulate);
   replace(options.batches_per_epoch, batches_per_epoch);
   replace(options.shuffle, shuffle);
+  replace(options.restore_on_error, restore_on_error);
   replace(options.seed, seed);
   replace(options.threads, threads);
   replace(options.clip_norm, clip_norm);

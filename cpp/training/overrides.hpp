@@ -16,8 +16,8 @@ struct Overrides {
   std::optional<ScheduleKind> schedule;
   std::optional<std::int64_t> warmup_epochs, step_epochs;
   std::optional<double> gamma, minimum_factor;
-  std::optional<std::int64_t> epochs, batch_size, accumulate, batches_per_epoch;
-  std::optional<bool> shuffle;
+  std::optional<std::int64_t> epochs, batch_size, predict_batch_size, accumulate, batches_per_epoch;
+  std::optional<bool> shuffle, restore_on_error;
   std::optional<std::uint64_t> seed;
   std::optional<int> threads;
   std::optional<double> clip_norm, clip_value;

@@ -14,7 +14,10 @@
 #include "wasmgrad/training/compute_scope.hpp"
 #include "wasmgrad/training/dataset_storage.hpp"
 #include "wasmgrad/training/dtype_map.hpp"
+#include "wasmgrad/training/lowering/specialize.hpp"
+#include "wasmgrad/training/lowering/written_state.hpp"
 #include "wasmgrad/training/model_storage.hpp"
+#include "wasmgrad/training/state_guard.hpp"
 #include "wasmgrad/training/torch_error.hpp"
 
 namespace wasmgrad::training {
@@ -100,7 +103,12 @@ Expected<Predictor> Predictor::create(Model model) {
                            argument.type()->str() + "; only tensors can be given");
       }
     }
-    return Predictor(std::move(model), std::move(inputs));
+    std::vector<ProgramInput> bound;
+    for (const PredictorInput& input : inputs) bound.push_back({input.name, {}});
+    const torch::jit::Module& module = model.storage().module;
+    auto written = std::make_shared<const lowering::WrittenState>(
+        lowering::written_state(lowering::specialize(module, bound, /*training=*/false), module));
+    return Predictor(std::move(model), std::move(inputs), std::move(written));
   });
 }
 
@@ -139,6 +147,7 @@ Expected<std::vector<Output>> Predictor::run(std::span<const TensorView> inputs,
     const ComputeScope scope(usable_threads());
     const at::NoGradGuard no_grad;
     const torch::jit::GraphOptimizerEnabledGuard plain(false);
+    const StateGuard unchanged(*written_);
     const c10::IValue returned = model_.storage().module.get_method("forward")({}, arguments);
     WASMGRAD_ASSIGN(const auto tensors, outputs_of(returned));
     std::vector<Output> outputs;

@@ -1,6 +1,7 @@
 // Runs a vetted model forward: tensors in as they are, tensors out.
 //
-// Evaluation mode, no autograd, no scaling of inputs. Public header without torch.
+// Evaluation mode, no autograd, no scaling of inputs; buffers that the model writes to are put back. Public
+// header without torch.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,10 @@
 #include "wasmgrad/training/output.hpp"
 
 namespace wasmgrad::training {
+
+namespace lowering {
+struct WrittenState;
+}
 
 /// An argument of the model's `forward` that takes a tensor.
 struct PredictorInput {
@@ -42,11 +47,13 @@ class Predictor {
   [[nodiscard]] std::uint64_t model_bytes() const;
 
  private:
-  Predictor(Model model, std::vector<PredictorInput> inputs)
-      : model_(std::move(model)), inputs_(std::move(inputs)) {}
+  Predictor(Model model, std::vector<PredictorInput> inputs,
+            std::shared_ptr<const lowering::WrittenState> written)
+      : model_(std::move(model)), inputs_(std::move(inputs)), written_(std::move(written)) {}
 
   Model model_;
   std::vector<PredictorInput> inputs_;
+  std::shared_ptr<const lowering::WrittenState> written_;
 };
 
 }  // namespace wasmgrad::training

@@ -16,6 +16,10 @@
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/training/model_storage.hpp"
 
+namespace wasmgrad::training::lowering {
+struct WrittenState;
+}
+
 namespace wasmgrad::training {
 
 /// Where the counter-based random numbers of a step come from: bit-identical for equal (seed, step).
@@ -59,8 +63,8 @@ class Program {
   /// defaults. Shares the module's parameters and buffers as they are now: they may be written in place, not
   /// replaced. Never changes the module's graph. Errors: kInvalidArgument when an input is not an argument
   /// that takes a tensor, is given twice, or an argument without a default is missing, and when `forward`
-  /// does not return a Tensor, a tuple of Tensors or a Dict[str, Tensor]; kUnsupportedOperation when it
-  /// cannot be prepared.
+  /// does not return a Tensor, a tuple or list of Tensors, or a Dict[str, Tensor]; kUnsupportedOperation when
+  /// it cannot be prepared.
   static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs);
 
   /// Training-mode forward of one batch as it lies in the dataset (u8, f32, ...), in the order of lower().
@@ -69,8 +73,12 @@ class Program {
   /// throws. A model's own in-place operators may write to a batch that its transform leaves as it is.
   std::vector<NamedTensor> forward_train(std::span<const at::Tensor> inputs, StepRandom random);
 
-  /// Evaluation-mode forward, no autograd. Throws as forward_train.
+  /// Evaluation-mode forward, no autograd. Whatever the model writes, its module is afterwards as it was.
+  /// Throws as forward_train.
   std::vector<NamedTensor> forward_eval(std::span<const at::Tensor> inputs);
+
+  /// What forward_train may change in the module.
+  [[nodiscard]] const lowering::WrittenState& written() const;
 
  private:
   struct Mode;

@@ -20,6 +20,14 @@ std::int64_t steps_of(const TrainerOptions& options, std::int64_t samples) {
   return (batches_of(options, samples) + options.accumulate - 1) / options.accumulate;
 }
 
+/// All that training over this plan changes.
+lowering::WrittenState everything(const Learner& learner, const Plan& plan) {
+  lowering::WrittenState state = plan.program.written();
+  for (const at::Tensor& parameter : learner.parameters()) state.tensors.push_back(parameter);
+  for (const NamedTensor& entry : learner.optimizer().state()) state.tensors.push_back(entry.tensor);
+  return state;
+}
+
 }  // namespace
 
 Trainer::State::State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
@@ -30,6 +38,21 @@ Trainer::State::State(Learner model_learner, TrainerOptions trainer_options, Obs
       threads(options.threads > 0 ? options.threads : usable_threads()),
       observer(run_observer != nullptr ? run_observer : &silent),
       stop(run_stop) {}
+
+Trainer::State::RunStart::RunStart(const State& state, const Plan& plan)
+    : tensors_(everything(state.learner, plan)),
+      counters_(state.counters),
+      last_rate_(state.last_rate),
+      epoch_failed_(state.epoch_failed) {
+  tensors_.keep();
+}
+
+void Trainer::State::RunStart::restore(State& state) {
+  tensors_.restore();
+  state.counters = counters_;
+  state.last_rate = last_rate_;
+  state.epoch_failed = epoch_failed_;
+}
 
 double Trainer::State::scheduled_rate(std::int64_t steps_per_epoch) const {
   return options.optimizer.learning_rate *
@@ -54,19 +77,25 @@ Status Trainer::State::check_nothing_pending() const {
                                            " batches are pending; apply them first"};
 }
 
-Expected<Plan*> Trainer::State::plan(const Dataset& data, const std::string& what) {
+Expected<Plan*> Trainer::State::plan(const Dataset& data, const std::string& what, bool training) {
   if (data.size() == 0)
     return Error{Errc::kInvalidArgument, what + ": the data set is empty; at least one sample is needed"};
   auto plan = learner.plan(data.storage());
   if (!plan) return plan.error().within(what);
+  const Status fits = learner.rehearse(*plan.value(), data.storage(), training);
+  if (!fits) return fits.error().within(what);
   return plan;
 }
 
 /// Whether epochs over this data may begin, or go on.
 Expected<Plan*> Trainer::State::plan_epochs(const Dataset& train) {
   WASMGRAD_CHECK(check_nothing_pending());
-  WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train"));
+  WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train", true));
   if (counters.batch > 0 && counters.train_samples != train.size()) {
+    if (epoch_failed) {
+      begin_epoch();
+      return plan;
+    }
     return Error{Errc::kInvalidArgument,
                  "the run was interrupted within an epoch over " + std::to_string(counters.train_samples) +
                      " samples; it cannot go on with a data set of " + std::to_string(train.size())};
@@ -78,26 +107,31 @@ Expected<Plan*> Trainer::State::plan_epochs(const Dataset& train) {
 Status Trainer::State::train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate) {
   const Counters before = counters;
   const std::int64_t end = std::min(batches, counters.batch + options.accumulate);
+  Learner::Attempt attempt(learner, plan);
+  const auto where = [&] {
+    return "epoch " + std::to_string(counters.epoch + 1) + ", batch " + std::to_string(counters.batch + 1);
+  };
   try {
-    while (counters.batch < end) {
-      const Status done = learner.backward(plan, source.batch(counters.batch),
-                                           static_cast<std::uint64_t>(counters.passes), counters.sum);
-      if (!done) {
-        const Error error = done.error().within("epoch " + std::to_string(counters.epoch + 1) + ", batch " +
-                                                std::to_string(counters.batch + 1));
-        counters = before;
-        learner.drop_gradients();
-        return error;
-      }
+    Status done;
+    while (done && counters.batch < end) {
+      done = learner.backward(plan, source.batch(counters.batch), static_cast<std::uint64_t>(counters.passes),
+                              counters.sum);
+      if (!done) break;
       ++counters.passes;
       ++counters.batch;
     }
-    apply(rate);
+    if (done) done = apply(rate);
+    if (!done) {
+      const Error error = done.error().within(where());
+      counters = before;
+      return error;
+    }
   } catch (...) {
+    const Error error = current_error(where());
     counters = before;
-    learner.drop_gradients();
-    throw;
+    return error;
   }
+  attempt.keep();
   return {};
 }
 
@@ -136,10 +170,46 @@ Expected<bool> Trainer::State::train_batches(const Dataset& train, Plan& plan, E
   return complete;
 }
 
-void Trainer::State::count_epoch() {
-  ++counters.epoch;
+void Trainer::State::begin_epoch() {
   counters.batch = 0;
   counters.sum = {};
+  epoch_failed = false;
+}
+
+void Trainer::State::count_epoch() {
+  ++counters.epoch;
+  begin_epoch();
+}
+
+Status Trainer::State::keep_steps(const Plan& plan, const std::function<Status()>& work) {
+  const std::int64_t steps_before = counters.step;
+  std::optional<RunStart> start;
+  if (options.restore_on_error) start.emplace(*this, plan);
+  last_run = {};
+  Status done;
+  try {
+    done = work();
+  } catch (...) {
+    done = current_error("training");
+  }
+  if (counters.batch > 0) last_run.unfinished = counters.sum.mean(options.top_k);
+  if (done || done.error().code == Errc::kInterrupted) return done;
+  TrainingFailure failure{counters.epoch + 1, counters.batch + 1, counters.step - steps_before,
+                          start.has_value(), done.error().message};
+  epoch_failed = true;
+  if (start) {
+    start->restore(*this);
+    last_run = {};
+  }
+  observer->on_failure(failure);
+  const std::string steps = failure.steps == 0   ? "no step"
+                            : failure.steps == 1 ? "1 step"
+                                                 : std::to_string(failure.steps) + " steps";
+  return Error{done.error().code, failure.message + "; " + steps + " of this call " +
+                                      (failure.steps < 2 ? "was" : "were") + " completed" +
+                                      (failure.steps == 0 ? ""
+                                       : start            ? " and undone"
+                                                          : " and kept")};
 }
 
 /// Evaluates after a whole epoch and counts it. Nothing is counted when the owner asked to stop meanwhile:
@@ -167,8 +237,8 @@ Status Trainer::State::finish_epoch(const std::optional<Dataset>& validation,
 
 Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& validation,
                            const std::optional<Dataset>& test,
-                           const std::function<Status(std::int64_t)>& on_state, std::int64_t until_epoch,
-                           FitReport& report) {
+                           const std::function<Status(std::int64_t)>& on_state, std::int64_t until_epoch) {
+  FitReport& report = last_run;
   const std::optional<Dataset>& first = test ? test : validation;
   if (counters.step == 0 && first) {
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*first, test ? "test" : "validation"));
@@ -177,7 +247,7 @@ Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& v
   }
   while (counters.epoch < until_epoch && !out_of_patience()) {
     EpochReport epoch;
-    WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train"));
+    WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train", true));
     WASMGRAD_ASSIGN(const bool complete, train_batches(train, *plan, epoch));
     if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
     WASMGRAD_CHECK(finish_epoch(validation, test, epoch));
@@ -211,7 +281,7 @@ Expected<FitReport> Trainer::fit(const Dataset& train, const std::optional<Datas
   return guarded("training", [&]() -> Expected<FitReport> {
     const ComputeScope scope(state.threads);
     const auto start = Clock::now();
-    WASMGRAD_CHECK(state.plan_epochs(train));
+    WASMGRAD_ASSIGN(Plan * plan, state.plan_epochs(train));
     if (validation) WASMGRAD_CHECK(state.plan(*validation, "validation"));
     if (test) WASMGRAD_CHECK(state.plan(*test, "test"));
     state.report_steps();
@@ -228,8 +298,9 @@ Expected<FitReport> Trainer::fit(const Dataset& train, const std::optional<Datas
     info.threads = state.threads;
     state.observer->on_fit_begin(info);
 
-    FitReport report;
-    const Status done = state.run(train, validation, test, on_state, shown.epochs, report);
+    const Status done =
+        state.keep_steps(*plan, [&] { return state.run(train, validation, test, on_state, shown.epochs); });
+    FitReport& report = state.last_run;
     if (!done && done.error().code != Errc::kInterrupted) return done.error();
     if (!done) {
       report.interrupted = true;
@@ -248,9 +319,12 @@ Expected<EpochReport> Trainer::train_epoch(const Dataset& train) {
     WASMGRAD_ASSIGN(Plan * plan, state.plan_epochs(train));
     state.report_steps();
     EpochReport report;
-    WASMGRAD_ASSIGN(const bool complete, state.train_batches(train, *plan, report));
-    if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
-    state.count_epoch();
+    WASMGRAD_CHECK(state.keep_steps(*plan, [&]() -> Status {
+      WASMGRAD_ASSIGN(const bool complete, state.train_batches(train, *plan, report));
+      if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
+      state.count_epoch();
+      return {};
+    }));
     state.observer->on_epoch(report);
     return report;
   });
@@ -268,6 +342,7 @@ Expected<Metrics> Trainer::evaluate(const Dataset& data) {
   });
 }
 
+const FitReport& Trainer::last_run() const noexcept { return state_->last_run; }
 const Model& Trainer::model() const noexcept { return state_->learner.model(); }
 const TrainerOptions& Trainer::options() const noexcept { return state_->options; }
 std::int64_t Trainer::epoch() const noexcept { return state_->counters.epoch; }

@@ -2,8 +2,9 @@
 //
 // Deterministic: the same model, data, options, seed and thread count give bit-identical weights, whether or
 // not the run was stopped and resumed from a checkpoint in between, and whether fit() or single steps drove
-// it over the same batches. An error leaves the trainer as it was before the step that failed; only buffers
-// of the model that forward updates (batch statistics) may have moved. Public header without torch.
+// it over the same batches. A step happens whole or not at all: after an error parameters, buffers, optimizer
+// and counters are as they were before the step that failed. Only training changes buffers of the model;
+// evaluations and predictions leave them alone. Public header without torch.
 //
 // Tensors are matched with the arguments of the model's forward (inputs) and its outputs (targets) by name;
 // when no tensor of a list has a name, or with TrainerOptions::by_position, by position. Targets then belong,
@@ -49,7 +50,9 @@ class Trainer {
   /// `on_state` is called (to write a checkpoint); an error from it ends the run. A request to stop is no
   /// error: FitReport::interrupted. Errors: kInvalidArgument when the data does not fit the model (the shapes
   /// are named), a label is not one of the model's classes, or gradients are pending; kRuntimeError when the
-  /// loss is not finite.
+  /// loss or a gradient is not finite. Steps completed before an error are kept, unless
+  /// TrainerOptions::restore_on_error undoes them; the error says how many. The next call goes on at the
+  /// batch that failed, or begins the epoch anew when its data set has another size.
   Expected<FitReport> fit(const Dataset& train, const std::optional<Dataset>& validation,
                           const std::optional<Dataset>& test,
                           const std::function<Status(std::int64_t epoch)>& on_state = {},
@@ -59,8 +62,8 @@ class Trainer {
   /// kInterrupted when the owner asked to stop: the next epoch then goes on where this one stopped.
   Expected<EpochReport> train_epoch(const Dataset& train);
 
-  /// Loss and accuracy in evaluation mode, without touching the training state. Errors: kInvalidArgument as
-  /// fit(); kInterrupted.
+  /// Loss and accuracy in evaluation mode over batches of options().batch_size, without touching the training
+  /// state. Errors: kInvalidArgument as fit(); kInterrupted.
   Expected<Metrics> evaluate(const Dataset& data);
 
   // ---- Over batches of the caller; the views are read during the call only ----
@@ -76,8 +79,9 @@ class Trainer {
   /// is (batches_per_epoch, or an epoch over a dataset before).
   Status apply();
 
-  /// The model's outputs in evaluation mode for [N, ...] inputs, computed batch by batch. Errors:
-  /// kInvalidArgument when the model does not take them, or an output does not have a row a sample;
+  /// The model's outputs in evaluation mode for [N, ...] inputs, computed as one batch unless
+  /// TrainerOptions::predict_batch_size cuts it. Errors: kInvalidArgument when the model does not take them,
+  /// or an output of a cut batch does not have a row a sample; kTooLarge when memory ran out;
   /// kUnsupportedOperation when an output's type has no DType.
   Expected<std::vector<Output>> predict(std::span<const TensorView> inputs);
 
@@ -112,6 +116,9 @@ class Trainer {
   /// the seed or the thread count differ. The trainer is unchanged then.
   Status restore(std::span<const std::byte> checkpoint);
 
+  /// What the last fit() or train_epoch() did, also when it failed: its whole epochs (of a fit()), and
+  /// `unfinished`.
+  [[nodiscard]] const FitReport& last_run() const noexcept;
   [[nodiscard]] const Model& model() const noexcept;
   /// With what was set.
   [[nodiscard]] const TrainerOptions& options() const noexcept;
@@ -121,7 +128,8 @@ class Trainer {
   [[nodiscard]] std::int64_t steps() const noexcept;
   /// Of the last optimizer step; NaN before the first of this trainer.
   [[nodiscard]] double learning_rate() const noexcept;
-  /// Host memory of the optimizer's state and of gradients at their most; the model's own is not in it.
+  /// Host memory of the optimizer's state and of gradients at their most, and of what
+  /// TrainerOptions::restore_on_error keeps; the model's own is not in it.
   [[nodiscard]] std::uint64_t state_bytes() const noexcept;
 
  private:

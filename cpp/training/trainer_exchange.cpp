@@ -143,13 +143,17 @@ Status Trainer::restore(std::span<const std::byte> checkpoint) {
     state.options = std::move(options);
     state.settings = std::move(read.settings);
     state.counters = read.counters;
+    state.epoch_failed = false;
     state.steps = {};
     return {};
   });
 }
 
 std::uint64_t Trainer::state_bytes() const noexcept {
-  return parameter_bytes() + state_->learner.optimizer().state_bytes();
+  const std::uint64_t optimizer = state_->learner.optimizer().state_bytes();
+  const std::uint64_t kept =
+      state_->options.restore_on_error ? state_->learner.model().bytes() + optimizer : 0;
+  return parameter_bytes() + optimizer + kept;
 }
 
 }  // namespace wasmgrad::training

@@ -24,6 +24,19 @@ inline double seconds_since(Clock::time_point start) {
 }
 
 struct Trainer::State {
+  /// What a call began with, to go back to. A copy of all that training changes.
+  class RunStart {
+   public:
+    RunStart(const State& state, const Plan& plan);
+    void restore(State& state);
+
+   private:
+    StateGuard tensors_;
+    Counters counters_;
+    double last_rate_;
+    bool epoch_failed_;
+  };
+
   State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
         const StopToken* run_stop);
   State(const State&) = delete;
@@ -41,20 +54,28 @@ struct Trainer::State {
   [[nodiscard]] Status check_nothing_pending() const;
 
   // Over datasets: trainer.cpp.
-  Expected<Plan*> plan(const Dataset& data, const std::string& what);
+  /// The plan for this data, whose first batch has shown that it fits the model.
+  Expected<Plan*> plan(const Dataset& data, const std::string& what, bool training = false);
   Expected<Plan*> plan_epochs(const Dataset& train);
   Status train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate);
   Expected<bool> train_batches(const Dataset& train, Plan& plan, EpochReport& report);
+  void begin_epoch();
   void count_epoch();
   Status finish_epoch(const std::optional<Dataset>& validation, const std::optional<Dataset>& test,
                       EpochReport& report);
   Status run(const Dataset& train, const std::optional<Dataset>& validation,
              const std::optional<Dataset>& test, const std::function<Status(std::int64_t)>& on_state,
-             std::int64_t until_epoch, FitReport& report);
+             std::int64_t until_epoch);
+
+  /// Calls `work`, which trains over datasets. When it fails, tells the owner, and goes back to the state
+  /// before it with TrainerOptions::restore_on_error; the error then says what became of the steps.
+  Status keep_steps(const Plan& plan, const std::function<Status()>& work);
 
   // Over single batches: trainer_step.cpp.
-  Expected<Metrics> backward(std::span<const TensorView> inputs, std::span<const TensorView> targets);
-  void apply(double rate);
+  /// One backward pass, and an optimizer step after it where there is a rate.
+  Expected<Metrics> train_batch(std::span<const TensorView> inputs, std::span<const TensorView> targets,
+                                std::optional<double> rate);
+  Status apply(double rate);
   /// Tells the owner of the steps since the last report.
   void report_steps();
 
@@ -67,6 +88,9 @@ struct Trainer::State {
   Observer* observer;
   const StopToken* stop;
   Counters counters;
+  /// The epoch under way was left by an error, not by the owner: other data may begin it anew.
+  bool epoch_failed = false;
+  FitReport last_run;
   double last_rate = std::numeric_limits<double>::quiet_NaN();
   MetricSum steps;  ///< not yet reported
   Clock::time_point last_report = Clock::now();

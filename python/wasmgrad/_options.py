@@ -58,6 +58,8 @@ class TrainingOptions(TypedDict, total=False):
     """Passes over the training set, counting those done before a resume [10]."""
     batch_size: int | None
     """Samples a step; the last batch of an epoch may be smaller [128]."""
+    predict_batch_size: int | None
+    """Rows of a prediction that are computed at a time [all of them]."""
     accumulate: int | None
     """Batches whose mean gradient makes one optimizer step [1]."""
     batches_per_epoch: int | None
@@ -66,6 +68,8 @@ class TrainingOptions(TypedDict, total=False):
     """A new order each epoch, derived from the seed [True]."""
     seed: int | None
     """Of order and dropout [0]."""
+    restore_on_error: bool | None
+    """An epoch or fit that fails undoes its steps instead of keeping those completed [False]."""
     threads: int | None
     """Threads of the training host; 0 takes as many as the process may use [0]."""
     clip_norm: float | None

@@ -6,12 +6,15 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from . import _core
-from ._errors import InvalidArgument, NotFound
+from ._arrays import flat_values, named_arrays
+from ._errors import InvalidArgument
 from ._files import write_atomic
+from ._model_bytes import model_bytes, read_bytes
 from ._options import Loss, TrainingOptions, set_options
 from ._result import EpochMetrics, Event, Metrics
 
@@ -19,13 +22,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Arrays: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]] | Sequence[NDArray[Any]]
+    from ._arrays import Arrays
+    from ._model_bytes import Model
 
 __all__ = ["Dataset", "FitResult", "Trainer"]
 
 
 class Dataset:
-    """Rows of inputs and targets, as arrays of u8, f16, f32, f64, i32 or i64, copied.
+    """Rows of inputs and targets, copied: arrays of u8, f16, f32, f64, i32 or i64 in any byte order.
+
+    Other whole numbers and truth values become i32 or i64, which hold them exactly.
 
     Each of both is one array [N, ...], several by position, or several by name: inputs are then matched with
     the arguments of the model's forward, targets with its outputs. The trainer that uses the data judges what
@@ -33,7 +39,9 @@ class Dataset:
     """
 
     def __init__(self, inputs: Arrays, targets: Arrays = (), *, max_bytes: int = 4 << 30) -> None:
-        self._native = _core.Dataset(_named(inputs), _named(targets), max_bytes)
+        self._native = _core.Dataset(
+            named_arrays(inputs, "inputs"), named_arrays(targets, "targets"), max_bytes
+        )
 
     def __len__(self) -> int:
         return len(self._native)
@@ -67,7 +75,8 @@ class FitResult:
 class Trainer:
     """A model, an optimizer and their whole state.
 
-    model: TorchScript or a torch.export program, as bytes or a file; it is vetted before it is loaded.
+    model: TorchScript or a torch.export program, as bytes or a file; or a `torch.nn.Module`, a copy of which is
+    scripted by `torch.jit.script`, or a `torch.export.ExportedProgram`. It is vetted before it is loaded.
     losses: for a model of several outputs, the loss of each by name or position, with its weight when that is
     not 1; "model" when forward takes the targets too and returns the loss itself; without it, `loss` holds for
     every output that has a target. freeze: patterns of `*` and `?` over names of parameters that stay as they are.
@@ -78,7 +87,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: bytes | str | os.PathLike[str],
+        model: Model,
         *,
         losses: Mapping[str, Loss | tuple[Loss, float]] | Literal["model"] | None = None,
         freeze: Sequence[str] = (),
@@ -86,8 +95,7 @@ class Trainer:
         on_event: Callable[[Event], None] | None = None,
         **options: Unpack[TrainingOptions],
     ) -> None:
-        name = "model" if isinstance(model, bytes) else os.fspath(model)
-        archive = model if isinstance(model, bytes) else _read(model)
+        archive, name = model_bytes(model)
         model_options = {
             "losses": _weighted(losses),
             "freeze": [freeze] if isinstance(freeze, str) else list(freeze),
@@ -118,13 +126,14 @@ class Trainer:
         """Trains until `epochs` are done, counting those before a restore.
 
         Ctrl-C raises KeyboardInterrupt after the current step; the trainer can be saved, or go on, after it.
-        Errors: `InvalidArgument` when the data does not fit the model, `RuntimeFailure` when the loss is not
-        finite.
+        Errors: `InvalidArgument` when the data does not fit the model, `RuntimeFailure` when the loss or a gradient is
+        not finite. A step that fails leaves no trace; those before it are kept, and the error says how many, unless
+        the option `restore_on_error` undoes them. The next call goes on at the batch that failed.
         """
         report = self._native.fit(
-            train._native,
-            None if validation is None else validation._native,
-            None if test is None else test._native,
+            _rows(train, "train"),
+            None if validation is None else _rows(validation, "validation"),
+            None if test is None else _rows(test, "test"),
         )
         initial = report["initial"]
         return FitResult(
@@ -135,32 +144,39 @@ class Trainer:
         )
 
     def train_epoch(self, train: Dataset) -> EpochMetrics:
-        """Trains one epoch, without evaluation or early stopping."""
-        return EpochMetrics.from_event(self._native.train_epoch(train._native))
+        """Trains one epoch, without evaluation or early stopping. Errors: as `fit`."""
+        return EpochMetrics.from_event(self._native.train_epoch(_rows(train, "train")))
 
     def evaluate(self, data: Dataset) -> Metrics:
-        """Loss and accuracy in evaluation mode; the training state does not change."""
-        return Metrics.from_event(self._native.evaluate(data._native))
+        """Loss and accuracy in evaluation mode over batches of `batch_size`; nothing of the state changes."""
+        return Metrics.from_event(self._native.evaluate(_rows(data, "data")))
 
     def step(self, inputs: Arrays, targets: Arrays = ()) -> Metrics:
-        """One optimizer step on one batch: `backward`, then `apply`."""
-        return Metrics.from_event(self._native.step(_named(inputs), _named(targets)))
+        """One optimizer step on one batch: `backward`, then `apply`. An error leaves no trace of it."""
+        return Metrics.from_event(
+            self._native.step(named_arrays(inputs, "inputs"), named_arrays(targets, "targets"))
+        )
 
     def backward(self, inputs: Arrays, targets: Arrays = ()) -> Metrics:
         """Adds the gradient of the batch's mean loss to the pending gradients."""
-        return Metrics.from_event(self._native.backward(_named(inputs), _named(targets)))
+        return Metrics.from_event(
+            self._native.backward(named_arrays(inputs, "inputs"), named_arrays(targets, "targets"))
+        )
 
     def apply(self) -> None:
         """One optimizer step with the mean of the pending gradients, which are none afterwards."""
         self._native.apply()
 
     def predict(self, inputs: Arrays) -> NDArray[Any]:
-        """The model's first output in evaluation mode, a row a sample."""
+        """The model's first output in evaluation mode, of all rows as one batch.
+
+        Where they do not fit into memory together, the option `predict_batch_size` cuts them.
+        """
         return next(iter(self.outputs(inputs).values()))
 
     def outputs(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """All outputs in evaluation mode: by the model's names, or "0", "1", ... by position."""
-        return self._native.predict(_named(inputs))
+        """All outputs, as `predict` computes them: by the model's names, or "0", "1", ... by position."""
+        return self._native.predict(named_arrays(inputs, "inputs"))
 
     def set(self, key: str, value: float) -> None:
         """Changes a hyper-parameter from the next step on.
@@ -169,7 +185,9 @@ class Trainer:
         beta2, epsilon, alpha, clip_norm or clip_value (0 turns these two off). Errors: `NotFound` for another
         key, `InvalidArgument` for a value out of range.
         """
-        self._native.set(key, value)
+        if not isinstance(key, str) or not isinstance(value, Real):
+            raise InvalidArgument(f"{key!r} cannot be set to {value!r}; expected a name and a number")
+        self._native.set(key, float(value))
 
     def get_parameters(self) -> NDArray[np.float32]:
         """A copy of the trained parameters, one after the other in the model's order."""
@@ -177,7 +195,7 @@ class Trainer:
 
     def set_parameters(self, values: NDArray[np.float32]) -> None:
         """Replaces them; the optimizer's state stays. Errors: `InvalidArgument` for another size, or NaN."""
-        self._native.set_parameters(values)
+        self._native.set_parameters(flat_values(values, "the parameters"))
 
     def get_gradients(self) -> NDArray[np.float32]:
         """The mean of the pending gradients, in the order of the parameters."""
@@ -185,7 +203,7 @@ class Trainer:
 
     def set_gradients(self, values: NDArray[np.float32]) -> None:
         """Replaces them: `apply` then uses these."""
-        self._native.set_gradients(values)
+        self._native.set_gradients(flat_values(values, "the gradients"))
 
     def checkpoint(self) -> bytes:
         """The whole state as one safetensors file. Errors: `InvalidArgument` while gradients are pending."""
@@ -197,7 +215,7 @@ class Trainer:
         Errors: `InvalidEncoding` when it is none, `InvalidArgument` when it is that of another model,
         optimizer, seed or thread count. The trainer is unchanged then.
         """
-        self._native.restore(checkpoint if isinstance(checkpoint, bytes) else _read(checkpoint))
+        self._native.restore(checkpoint if isinstance(checkpoint, bytes) else read_bytes(checkpoint))
 
     def model(self) -> bytes:
         """The model in evaluation mode, as `torch.jit.load` reads it."""
@@ -208,14 +226,10 @@ class Trainer:
         write_atomic(Path(path), self.model())
 
 
-def _named(arrays: Arrays) -> list[tuple[str, NDArray[Any]]]:
-    if isinstance(arrays, Mapping):
-        if "" in arrays:
-            raise InvalidArgument("an array has an empty name")
-        return list(arrays.items())
-    if isinstance(arrays, Sequence):
-        return [("", array) for array in arrays]
-    return [("", arrays)]
+def _rows(data: Dataset, what: str) -> _core.Dataset:
+    if not isinstance(data, Dataset):
+        raise InvalidArgument(f"{what} is a {type(data).__name__}; expected a wasmgrad.Dataset")
+    return data._native
 
 
 def _weighted(
@@ -228,10 +242,3 @@ def _weighted(
             raise InvalidArgument(f"losses is '{losses}'; expected 'model' or a loss for each output")
         return losses
     return {name: (loss, 1.0) if isinstance(loss, str) else loss for name, loss in losses.items()}
-
-
-def _read(path: str | os.PathLike[str]) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise NotFound(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None

@@ -173,6 +173,106 @@ static void a_step_that_is_not_finite_fails(void) {
   REQUIRE(before != NULL && after != NULL && memcmp(before, after, count * sizeof *after) == 0);
 }
 
+/* ---- What an error leaves ---- */
+
+/* 20 rows, of which row 17 is in the third batch of 8; its loss is not finite. */
+static uint32_t dataset_that_fails(void) {
+  named_tensor* x = features(ROWS);
+  float values[ROWS * FEATURES] = {0};
+  values[17 * FEATURES] = NAN;
+  *x = matrix("", WASMGRAD_TYPE_F32, values, ROWS, FEATURES);
+  return dataset_of(x, 1, classes(ROWS), 1);
+}
+
+static const char* const kInOrder =
+    "{'batch_size':8,'shuffle':false,'threads':1,'optimizer':{'name':'adam','learning_rate':0.1}}";
+static const char* const kRestoring =
+    "{'batch_size':8,'shuffle':false,'threads':1,'restore_on_error':true,"
+    "'optimizer':{'name':'adam','learning_rate':0.1}}";
+
+static void a_step_that_fails_leaves_no_trace(void) {
+  const uint32_t trainer = trainer_of("convolution", "{'threads':1}");
+  static float pixels[2 * 36];
+  pixels[5] = NAN;
+  const uint32_t dims[] = {2, 1, 6, 6};
+  named_tensor* x = list(tensor("", WASMGRAD_TYPE_F32, pixels, 4, dims));
+  uint32_t bytes = 0;
+  uint32_t after_bytes = 0;
+  const unsigned char* before = checkpoint_of(trainer, &bytes);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_step(trainer, at(x), 1, at(classes(2)), 1, at(new_metrics())));
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_backward(trainer, at(x), 1, at(classes(2)), 1, at(new_metrics())));
+  const unsigned char* after = checkpoint_of(trainer, &after_bytes);
+  REQUIRE(before != NULL && after != NULL && bytes == after_bytes && memcmp(before, after, bytes) == 0);
+}
+
+static void an_epoch_that_fails_keeps_the_steps_before(void) {
+  const uint32_t whole = trainer_of("linear", kInOrder);
+  const uint32_t failed = trainer_of("linear", kInOrder);
+  const uint32_t bad = dataset_that_fails();
+  named_tensor* x = features(ROWS);
+  *x = matrix("", WASMGRAD_TYPE_F32, NULL, ROWS, FEATURES);
+  const uint32_t good = dataset_of(x, 1, classes(ROWS), 1);
+  wasmgrad_metrics* metrics = new_metrics();
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(failed, bad, at(metrics)));
+  EQUALS(metrics->samples, 16);
+  EQUALS(metrics->step, 2);
+  EQUALS(metrics->epoch, 0);
+  EQUALS(metrics->learning_rate, 0.1);
+  REQUIRE(isfinite(metrics->loss));
+  memset(metrics, 0x5a, sizeof *metrics);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(failed, bad, at(metrics))); /* the same batch: no step now */
+  EQUALS(metrics->samples, 0x5a5a5a5a5a5a5a5aU);
+  SUCCEEDS(trainer_epoch(failed, good, at(metrics)));
+  EQUALS(metrics->samples, ROWS);
+  EQUALS(metrics->step, 3);
+  SUCCEEDS(trainer_epoch(whole, good, at(metrics)));
+  uint32_t bytes = 0;
+  uint32_t other_bytes = 0;
+  const unsigned char* one = checkpoint_of(whole, &bytes);
+  const unsigned char* other = checkpoint_of(failed, &other_bytes);
+  REQUIRE(one != NULL && other != NULL && bytes == other_bytes && memcmp(one, other, bytes) == 0);
+}
+
+static void a_fit_that_fails_reports_the_steps_before(void) {
+  const uint32_t trainer = trainer_of("linear", kInOrder);
+  wasmgrad_fit_report* report = room(sizeof *report);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_fit(trainer, dataset_that_fails(), 0, 3, at(report)));
+  EQUALS(report->epochs, 0);
+  EQUALS(report->stopped_early, 0);
+  EQUALS(report->train.samples, 16);
+  EQUALS(report->train.step, 2);
+  EQUALS(report->validation.samples, 0);
+}
+
+static void an_epoch_that_fails_goes_on_with_other_data(void) {
+  const uint32_t trainer = trainer_of("linear", kInOrder);
+  wasmgrad_metrics* metrics = new_metrics();
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(trainer, dataset_that_fails(), at(metrics)));
+  SUCCEEDS(trainer_epoch(trainer, dataset_of_rows(9), at(metrics)));
+  EQUALS(metrics->samples, 9);
+  EQUALS(metrics->step, 4);
+  EQUALS(metrics->epoch, 1);
+}
+
+static void restoring_goes_back_to_before_the_call(void) {
+  const uint32_t trainer = trainer_of("linear", kRestoring);
+  const uint32_t bad = dataset_that_fails();
+  wasmgrad_metrics* metrics = new_metrics();
+  wasmgrad_fit_report* report = room(sizeof *report);
+  SUCCEEDS(trainer_epoch(trainer, dataset_of_rows(ROWS), at(metrics)));
+  uint32_t bytes = 0;
+  uint32_t after_bytes = 0;
+  const unsigned char* before = checkpoint_of(trainer, &bytes);
+  memset(metrics, 0x5a, sizeof *metrics);
+  memset(report, 0x5a, sizeof *report);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(trainer, bad, at(metrics)));
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_fit(trainer, bad, 0, 2, at(report)));
+  EQUALS(metrics->samples, 0x5a5a5a5a5a5a5a5aU);
+  EQUALS(report->epochs, UNTOUCHED);
+  const unsigned char* after = checkpoint_of(trainer, &after_bytes);
+  REQUIRE(before != NULL && after != NULL && bytes == after_bytes && memcmp(before, after, bytes) == 0);
+}
+
 void run_trainer_cases(void) {
   RUN(fit_trains_whole_epochs);
   RUN(fit_evaluates_validation_data);
@@ -186,4 +286,9 @@ void run_trainer_cases(void) {
   RUN(backward_then_apply_is_step);
   RUN(apply_needs_gradients);
   RUN(a_step_that_is_not_finite_fails);
+  RUN(a_step_that_fails_leaves_no_trace);
+  RUN(an_epoch_that_fails_keeps_the_steps_before);
+  RUN(a_fit_that_fails_reports_the_steps_before);
+  RUN(an_epoch_that_fails_goes_on_with_other_data);
+  RUN(restoring_goes_back_to_before_the_call);
 }

@@ -47,8 +47,10 @@ class OptionsReader {
     if (const Json* value = top.take("schedule")) read_schedule(*value);
     take(top, "epochs", options_.epochs);
     take(top, "batch_size", options_.batch_size);
+    take(top, "predict_batch_size", options_.predict_batch_size);
     take(top, "batches_per_epoch", options_.batches_per_epoch);
     take(top, "shuffle", options_.shuffle);
+    take(top, "restore_on_error", options_.restore_on_error);
     take(top, "seed", options_.seed);
     take(top, "threads", options_.threads);
     take(top, "accumulate", options_.accumulate);

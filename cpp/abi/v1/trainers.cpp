@@ -137,20 +137,25 @@ Status Trainers::fit(const GuestMemory& memory, std::uint32_t trainer, std::uint
   const StepCount count(context_.steps, used);
   const auto save_state = [&](std::int64_t) { return record_.save_checkpoint(*resource->run, used); };
   const Stopwatch watch;
-  WASMGRAD_ASSIGN(const training::FitReport done,
-                  resource->change().fit(data, held_out, std::nullopt, save_state, allowed));
+  const std::int64_t steps_before = used.steps();
+  const auto fitted = resource->change().fit(data, held_out, std::nullopt, save_state, allowed);
+  const bool kept_steps = used.steps() > steps_before;
+  if (!fitted && !kept_steps) return fitted.error();
+  const training::FitReport& done = used.last_run();
   record_.add(resource->run, done);
   if (done.interrupted) return interrupted(*resource);
 
   layout::FitReport written{kNoMetrics, kNoMetrics, static_cast<std::uint32_t>(done.epochs.size()),
                             done.stopped_early ? 1U : 0U};
-  if (!done.epochs.empty()) {
+  if (!fitted) {
+    written.train = in_layout(done.unfinished, used.learning_rate(), watch.seconds(), used);
+  } else if (!done.epochs.empty()) {
     const training::EpochReport& last = done.epochs.back();
     written.train = in_layout(last.train, last.learning_rate, last.seconds, used);
     if (last.validation) written.validation = in_layout(*last.validation, kNone, watch.seconds(), used);
   }
   result.write(written);
-  return {};
+  return fitted ? Status() : fitted.error();
 }
 
 Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t train,
@@ -163,8 +168,14 @@ Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::ui
   WASMGRAD_CHECK(record_.allowed_epochs(used.epoch(), 1));
   WASMGRAD_ASSIGN(const training::Dataset data, rows->freeze());
   const StepCount count(context_.steps, used);
+  const std::int64_t steps_before = used.steps();
+  const Stopwatch watch;
   const auto done = resource->change().train_epoch(data);
   if (!done && done.error().code == Errc::kInterrupted) return interrupted(*resource);
+  if (!done && used.steps() > steps_before) {
+    record_.add(resource->run, used.last_run());
+    result.write(in_layout(used.last_run().unfinished, used.learning_rate(), watch.seconds(), used));
+  }
   if (!done) return done.error();
   training::FitReport report;
   report.epochs.push_back(*done);

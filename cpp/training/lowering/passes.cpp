@@ -13,6 +13,7 @@ void apply_passes(torch::jit::Graph& graph, std::span<const ProgramInput> inputs
   lower_max_pool(graph);
   lower_layout(graph);
   lower_flatten_dropout(graph);
+  lower_norm_check(graph);
 }
 
 }  // namespace wasmgrad::training::lowering

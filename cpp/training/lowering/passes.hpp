@@ -36,6 +36,10 @@ int lower_layout(torch::jit::Graph& graph);
 /// flatten(1) of an image followed by dropout becomes `wasmgrad::flatten_dropout`. Returns how many.
 int lower_flatten_dropout(torch::jit::Graph& graph);
 
+/// Training-mode batch norm and instance norm of a single value a channel throw, as PyTorch's modules do.
+/// Returns how many are checked.
+int lower_norm_check(torch::jit::Graph& graph);
+
 /// Adds seed and step behind the inputs of a graph specialised for them, and applies all of the above, in the
 /// order they need.
 void apply_passes(torch::jit::Graph& graph, std::span<const ProgramInput> inputs);

@@ -125,6 +125,13 @@ TEST_CASE("JSON events carry their fields, and null where a number is not finite
   CHECK(events[7].at("bytes") == 123);
 }
 
+TEST_CASE("a failure says where, and what became of the steps before it") {
+  const Json event =
+      Json::parse(captured([](int fd) { JsonObserver(fd).on_failure({2, 7, 6, true, "the loss is nan"}); }));
+  CHECK(event == Json::parse(R"({"event": "failure", "epoch": 2, "batch": 7, "completed_steps": 6,
+                                 "restored": true, "message": "the loss is nan"})"));
+}
+
 TEST_CASE("text that is not UTF-8 still makes a JSON line") {
   const Json event = Json::parse(console_event("stdout", "a\xff\n"));
   CHECK(event.at("stream") == "stdout");

@@ -77,6 +77,7 @@ TEST_CASE("an option out of range is named with its value") {
       {"epochs is -1", [](auto& o) { o.epochs = -1; }},
       {"batch size is 0", [](auto& o) { o.batch_size = 0; }},
       {"batch size is -5", [](auto& o) { o.batch_size = -5; }},
+      {"predict batch size is 0", [](auto& o) { o.predict_batch_size = 0; }},
       {"accumulate is 0", [](auto& o) { o.accumulate = 0; }},
       {"loss weight of 'a' is -1", [](auto& o) { o.losses = {{"a", LossKind::kMSE, -1}}; }},
       {"scale of 'a' is inf", [=](auto& o) { o.inputs = {{"a", infinity, 0}}; }},

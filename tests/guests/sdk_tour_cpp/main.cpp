@@ -81,9 +81,11 @@ void show_options(const Model& model) {
   all.schedule = {.name = "cosine", .warmup_epochs = 1, .minimum_factor = 0.1};
   all.epochs = 5;
   all.batch_size = 4;
+  all.predict_batch_size = 3;
   all.batches_per_epoch = 2;
   all.shuffle = true;
   all.seed = 7;
+  all.restore_on_error = true;
   all.threads = 1;
   all.accumulate = 2;
   all.clip_norm = 1.5;

@@ -174,6 +174,11 @@ export class TrainerOptions extends JsonObject {
     this.put("batch_size", value.toString());
     return this;
   }
+  /** Rows of a prediction that are computed at a time, in place of all. */
+  predictBatchSize(value: u32): this {
+    this.put("predict_batch_size", value.toString());
+    return this;
+  }
   /** Batches in an epoch, in place of all. */
   batchesPerEpoch(value: u32): this {
     this.put("batches_per_epoch", value.toString());
@@ -187,6 +192,11 @@ export class TrainerOptions extends JsonObject {
   /** Of order and dropout. */
   seed(value: u64): this {
     this.put("seed", value.toString());
+    return this;
+  }
+  /** Whether fit and epoch undo their steps when they fail. */
+  restoreOnError(value: bool): this {
+    this.put("restore_on_error", value.toString());
     return this;
   }
   /** Threads on the host; 0: all. */

@@ -77,7 +77,11 @@ export class Trainer {
     return Result.of<Trainer>(errno, new Trainer(handle[0]));
   }
 
-  /** Trains `epochs` more epochs, each followed by an evaluation of `validation`. */
+  /**
+   * Trains `epochs` more epochs, each followed by an evaluation of `validation`. A step that fails leaves no trace;
+   * those before it are kept, and the error says how many, unless restoreOnError undoes them. The next call goes on
+   * with the batch that failed.
+   */
   fit(train: Dataset, validation: Dataset | null, epochs: u32): Result<FitReport> {
     const sizeOfMetrics = offsetof<Metrics>();
     const written = new ArrayBuffer(136);
@@ -92,7 +96,7 @@ export class Trainer {
     return Result.of<FitReport>(errno, report);
   }
 
-  /** Trains one epoch. */
+  /** Trains one epoch; it fails as fit does. */
   epoch(train: Dataset): Result<Metrics> {
     const metrics = new Metrics();
     return Result.of<Metrics>(trainer_epoch(this.handle, train.handle, changetype<usize>(metrics)), metrics);

@@ -95,9 +95,11 @@ struct TrainerOptions {
   std::optional<ScheduleOptions> schedule = {};
   std::optional<std::uint32_t> epochs = {};  ///< what schedules count with
   std::optional<std::uint32_t> batch_size = {};
+  std::optional<std::uint32_t> predict_batch_size = {};  ///< rows of a prediction at a time; all without it
   std::optional<std::uint32_t> batches_per_epoch = {};
   std::optional<bool> shuffle = {};
   std::optional<std::uint64_t> seed = {};
+  std::optional<bool> restore_on_error = {};  ///< fit and epoch that fail undo their steps
   std::optional<std::uint32_t> threads = {};
   std::optional<std::uint32_t> accumulate = {};  ///< batches an optimizer step
   std::optional<double> clip_norm = {};
@@ -120,9 +122,11 @@ struct TrainerOptions {
     object.add("schedule", schedule)
         .add("epochs", epochs)
         .add("batch_size", batch_size)
+        .add("predict_batch_size", predict_batch_size)
         .add("batches_per_epoch", batches_per_epoch)
         .add("shuffle", shuffle)
         .add("seed", seed)
+        .add("restore_on_error", restore_on_error)
         .add("threads", threads)
         .add("accumulate", accumulate)
         .add("clip_norm", clip_norm)

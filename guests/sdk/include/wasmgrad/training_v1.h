@@ -8,7 +8,8 @@
  * - The result is an errno. Nothing traps: a bad pointer, handle, length or enumerator is
  * WASMGRAD_INVALID_ARGUMENT. wasmgrad_last_error() has the sentence behind the last one.
  * - On an error nothing has changed, and nothing but last_error's text and, for WASMGRAD_TOO_LARGE, the size
- * that is needed was written.
+ * that is needed was written. Two functions are many steps, wasmgrad_trainer_fit and wasmgrad_trainer_epoch:
+ * they keep the steps that they completed, and then write what those were.
  * - A handle belongs to the guest until it closes it. 0 is never a handle, and a closed handle's number is
  * never used again. Closing a model or a dataset that a trainer uses is allowed: it lives on until the
  * trainer is closed.
@@ -170,22 +171,27 @@ uint32_t wasmgrad_trainer_create(wasmgrad_model model, const char* options, uint
                                  wasmgrad_trainer* trainer);
 
 /* Trains `epochs` more epochs, each followed by an evaluation of `validation` (0: none), unless early
- * stopping or the owner ends it sooner. */
+ * stopping or the owner ends it sooner. A step that fails ends it and leaves no trace; those before it are
+ * kept, and where there are any `report` is written: its `epochs` are whole ones, and `train` is over the
+ * steps of the one that failed. The next call goes on with the batch that failed. With the option
+ * restore_on_error all steps of the call are undone instead. */
 WASMGRAD_IMPORT("trainer_fit")
 uint32_t wasmgrad_trainer_fit(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_dataset validation,
                               uint32_t epochs, wasmgrad_fit_report* report);
 
-/* Trains one epoch. */
+/* Trains one epoch. When a step fails, those before it are kept, as in wasmgrad_trainer_fit, and `metrics`
+ * are over them. */
 WASMGRAD_IMPORT("trainer_epoch")
 uint32_t wasmgrad_trainer_epoch(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_metrics* metrics);
 
-/* Trains one batch, given by the guest: backward, then apply. */
+/* Trains one batch, given by the guest: backward, then apply. It happens whole or not at all: on an error
+ * parameters, buffers, optimizer and counters are as they were. */
 WASMGRAD_IMPORT("trainer_step")
 uint32_t wasmgrad_trainer_step(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
                                uint32_t n_inputs, const wasmgrad_named_tensor* targets, uint32_t n_targets,
                                wasmgrad_metrics* metrics);
 
-/* Adds the gradient of the batch's mean loss to the trainer's gradients. */
+/* Adds the gradient of the batch's mean loss to the trainer's gradients, or fails without a trace. */
 WASMGRAD_IMPORT("trainer_backward")
 uint32_t wasmgrad_trainer_backward(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
                                    uint32_t n_inputs, const wasmgrad_named_tensor* targets,
@@ -195,13 +201,14 @@ uint32_t wasmgrad_trainer_backward(wasmgrad_trainer trainer, const wasmgrad_name
  * Without any it is WASMGRAD_INVALID_ARGUMENT. */
 WASMGRAD_IMPORT("trainer_apply") uint32_t wasmgrad_trainer_apply(wasmgrad_trainer trainer);
 
-/* Loss and accuracy in evaluation mode. */
+/* Loss and accuracy in evaluation mode, in batches of the option batch_size. Buffers of the model stay. */
 WASMGRAD_IMPORT("trainer_evaluate")
 uint32_t wasmgrad_trainer_evaluate(wasmgrad_trainer trainer, wasmgrad_dataset dataset,
                                    wasmgrad_metrics* metrics);
 
 /* Runs the model in evaluation mode and keeps its outputs until the next prediction; `outputs` is their
- * number. */
+ * number. All rows are one batch, unless the option predict_batch_size cuts them. Buffers of the model stay.
+ */
 WASMGRAD_IMPORT("trainer_predict")
 uint32_t wasmgrad_trainer_predict(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
                                   uint32_t n_inputs, uint32_t* outputs);

@@ -286,7 +286,9 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
     });
   }
 
-  /// Trains `epochs` more epochs, each followed by an evaluation of `validation`, if there is one.
+  /// Trains `epochs` more epochs, each followed by an evaluation of `validation`, if there is one. A step
+  /// that fails leaves no trace; those before it are kept, and the error says how many, unless
+  /// restore_on_error undoes them. The next call goes on with the batch that failed.
   Result<FitReport> fit(const Dataset& train, const Dataset* validation, std::uint32_t epochs) {
     const std::uint32_t judge = validation != nullptr ? validation->handle() : 0;
     return detail::filled<FitReport>([&](FitReport* report) {
@@ -294,7 +296,7 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
     });
   }
 
-  /// Trains one epoch.
+  /// Trains one epoch. Errors: as fit().
   Result<Metrics> epoch(const Dataset& train) {
     return measured(
         [&](Metrics* metrics) { return wasmgrad_trainer_epoch(handle(), train.handle(), metrics); });

@@ -140,12 +140,16 @@ pub struct TrainerOptions {
     pub epochs: Option<u32>,
     /// Rows in a batch.
     pub batch_size: Option<u32>,
+    /// Rows of a prediction that are computed at a time, in place of all.
+    pub predict_batch_size: Option<u32>,
     /// Batches in an epoch, in place of all.
     pub batches_per_epoch: Option<u32>,
     /// Whether each epoch has a new order.
     pub shuffle: Option<bool>,
     /// Of order and dropout.
     pub seed: Option<u64>,
+    /// Whether `fit` and `epoch` undo their steps when they fail.
+    pub restore_on_error: Option<bool>,
     /// Threads on the host; 0: all.
     pub threads: Option<u32>,
     /// Batches in an optimizer step.
@@ -204,9 +208,11 @@ impl TrainerOptions {
             .add("schedule", schedule)
             .add("epochs", self.epochs)
             .add("batch_size", self.batch_size)
+            .add("predict_batch_size", self.predict_batch_size)
             .add("batches_per_epoch", self.batches_per_epoch)
             .add("shuffle", self.shuffle)
             .add("seed", self.seed)
+            .add("restore_on_error", self.restore_on_error)
             .add("threads", self.threads)
             .add("accumulate", self.accumulate)
             .add("clip_norm", self.clip_norm)

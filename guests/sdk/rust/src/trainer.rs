@@ -44,12 +44,14 @@ impl Trainer {
         sys::trainer_create(model.handle(), options).map(Self)
     }
 
-    /// Trains `epochs` more epochs, each followed by an evaluation of `validation`.
+    /// Trains `epochs` more epochs, each followed by an evaluation of `validation`. A step that fails leaves
+    /// no trace; those before it are kept, and the error says how many, unless `restore_on_error` undoes them.
+    /// The next call goes on with the batch that failed.
     pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>, epochs: u32) -> Result<FitReport> {
         sys::trainer_fit(self.0, train.handle(), validation.map_or(0, Dataset::handle), epochs)
     }
 
-    /// Trains one epoch.
+    /// Trains one epoch. Errors: as `fit`.
     pub fn epoch(&mut self, train: &Dataset) -> Result<Metrics> {
         sys::trainer_epoch(self.0, train.handle())
     }

@@ -30,7 +30,8 @@ TEST_CASE("every key sets its option") {
                   "epsilon": 1e-6, "momentum": 0.7, "nesterov": true, "alpha": 0.6},
     "loss": {"digit": "cross_entropy", "1": {"name": "mse", "weight": 0.5}},
     "schedule": {"name": "cosine", "warmup_epochs": 2, "step_epochs": 3, "gamma": 0.4, "minimum_factor": 0.1},
-    "epochs": 7, "batch_size": 32, "batches_per_epoch": 50, "shuffle": false, "seed": 18446744073709551615,
+    "epochs": 7, "batch_size": 32, "predict_batch_size": 9, "batches_per_epoch": 50, "shuffle": false,
+    "restore_on_error": true, "seed": 18446744073709551615,
     "threads": 2, "accumulate": 4, "clip_norm": 1.5, "clip_value": 2.5, "top_k": 3,
     "early_stopping": {"patience": 4, "min_delta": 0.01},
     "inputs": {"image": {"scale": 0.0039, "offset": -1}, "1": {"offset": 2}},
@@ -59,8 +60,10 @@ TEST_CASE("every key sets its option") {
   CHECK(options->schedule.minimum_factor == 0.1);
   CHECK(options->epochs == 7);
   CHECK(options->batch_size == 32);
+  CHECK(options->predict_batch_size == 9);
   CHECK(options->batches_per_epoch == 50);
   CHECK_FALSE(options->shuffle);
+  CHECK(options->restore_on_error);
   CHECK(options->seed == UINT64_MAX);
   CHECK(options->threads == 2);
   CHECK(options->accumulate == 4);
