@@ -74,6 +74,10 @@ void PythonObserver::rethrow() {
   if (raised_) std::rethrow_exception(std::exchange(raised_, nullptr));
 }
 
+void PythonObserver::on_warning(std::string_view message) {
+  emit("warning", [&](nb::dict& event) { event["message"] = text(message); });
+}
+
 void PythonObserver::on_tensor(std::string_view role, const TensorView& tensor, double seconds) {
   emit("tensor", [&](nb::dict& event) {
     nb::list shape;

@@ -25,9 +25,6 @@ using namespace nb::literals;
 namespace wasmgrad::bindings {
 namespace {
 
-constexpr std::uint64_t kMaxModelBytes = std::uint64_t{8}
-                                         << 30;  // the caller's own model: a guard against damage only
-
 std::span<const std::byte> bytes_of(const nb::bytes& bytes) {
   return {static_cast<const std::byte*>(bytes.data()), bytes.size()};
 }
@@ -93,7 +90,9 @@ class PyTrainer {
   PyTrainer(const nb::bytes& archive, const std::string& name, const std::string& options,
             const std::string& model_options, nb::object on_event)
       : observer_(std::move(on_event), stop_),
-        trainer_(create(archive, name, options_from(options, model_options))) {}
+        trainer_(create(archive, name, options_from(options, model_options))) {
+    observer_.rethrow();
+  }
 
   nb::dict fit(const training::Dataset& train, const std::optional<training::Dataset>& validation,
                const std::optional<training::Dataset>& test) {
@@ -161,6 +160,7 @@ class PyTrainer {
   [[nodiscard]] std::int64_t epoch() const { return trainer_.epoch(); }
   [[nodiscard]] std::int64_t steps() const { return trainer_.steps(); }
   [[nodiscard]] std::uint64_t parameters() const { return trainer_.parameter_bytes() / sizeof(float); }
+  [[nodiscard]] std::vector<std::string> warnings() const { return trainer_.model().warnings(); }
 
   static int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
@@ -177,7 +177,7 @@ class PyTrainer {
   training::Trainer create(const nb::bytes& archive, const std::string& name,
                            const training::TrainerOptions& options) {
     const nb::gil_scoped_release unlocked;
-    auto model = value_of(training::Model::load(bytes_of(archive), name, kMaxModelBytes));
+    auto model = value_of(training::Model::load(bytes_of(archive), name, training::kOwnModelBytes));
     return value_of(training::Trainer::create(std::move(model), options, &observer_, &stop_));
   }
 
@@ -244,7 +244,8 @@ void bind_trainer(nb::module_& module) {
       .def("model", &PyTrainer::model)
       .def_prop_ro("epoch", &PyTrainer::epoch)
       .def_prop_ro("steps", &PyTrainer::steps)
-      .def_prop_ro("parameters", &PyTrainer::parameters);
+      .def_prop_ro("parameters", &PyTrainer::parameters)
+      .def_prop_ro("warnings", &PyTrainer::warnings);
 }
 
 }  // namespace wasmgrad::bindings

@@ -43,6 +43,8 @@ void ClassicObserver::print(std::string_view text) const {
   write_fully(fd_, "[Plugin] " + std::string(text) + "\n");
 }
 
+void ClassicObserver::on_warning(std::string_view message) { print("Warning: " + std::string(message)); }
+
 void ClassicObserver::on_tensor(std::string_view role, const TensorView& tensor, double /*seconds*/) {
   print("Preparing " + std::string(role) + " ... [Done] (shape: " + format_shape(tensor.shape()) +
         ", dtype: " + std::string(kElementTypes[static_cast<std::size_t>(tensor.dtype())]) + ")");

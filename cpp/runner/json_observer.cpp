@@ -52,6 +52,10 @@ std::string end_event(const RunEnd& end) {
 
 void JsonObserver::write_line(std::string_view line) const { write_fully(fd_, line); }
 
+void JsonObserver::on_warning(std::string_view message) {
+  write_line(line({{"event", "warning"}, {"message", message}}));
+}
+
 void JsonObserver::on_tensor(std::string_view role, const TensorView& tensor, double seconds) {
   write_line(line({{"event", "tensor"},
                    {"role", role},

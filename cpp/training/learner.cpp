@@ -97,9 +97,8 @@ Expected<Learner> Learner::create(Model model, const TrainerOptions& options) {
   const std::string who = "model '" + model.storage().name + "'";
   auto arguments = forward_arguments(model.storage().module);
   WASMGRAD_CHECK(check_scales(arguments, options));
-  std::vector<NamedTensor> all = model.storage().trainable();
-  if (all.empty()) return invalid(who + " has no trainable parameter");
-  auto split = split_frozen(std::move(all), options.freeze);
+  if (model.storage().trainable().empty()) return invalid(who + " has no trainable parameter");
+  auto split = split_frozen(model.storage(), options.freeze);
   if (!split) return split.error().within(who);
   for (NamedTensor& entry : split->trained) {
     if (entry.tensor.scalar_type() != at::kFloat) {
@@ -111,6 +110,7 @@ Expected<Learner> Learner::create(Model model, const TrainerOptions& options) {
   }
   Learner learner(std::move(model), options, std::move(split->trained), std::move(split->frozen));
   learner.arguments_ = std::move(arguments);
+  learner.held_ = std::move(split->held);
   return learner;
 }
 

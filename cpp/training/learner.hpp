@@ -44,7 +44,7 @@ std::string shapes_of(const std::vector<NamedTensor>& columns, std::int64_t samp
 class Learner {
  public:
   /// Errors: kInvalidArgument when no parameter is trainable, a trainable one is not f32, a pattern of
-  /// `freeze` matches none or all are frozen, or a scale is for no argument of forward.
+  /// `freeze` matches nothing or all are frozen, or a scale is for no argument of forward.
   static Expected<Learner> create(Model model, const TrainerOptions& options);
 
   /// The plan for data with these columns. What is new is tried on the first rows in evaluation mode. It
@@ -100,6 +100,7 @@ class Learner {
   std::vector<ForwardArgument> arguments_;
   Optimizer optimizer_;
   std::vector<at::Tensor> frozen_;
+  HeldParts held_;
   std::list<Lowered> programs_;
   std::list<Plan> plans_;
   std::vector<at::Tensor> pending_;

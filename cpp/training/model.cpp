@@ -10,6 +10,7 @@
 
 #include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/exported/load.hpp"
+#include "wasmgrad/training/mode.hpp"
 #include "wasmgrad/training/model_storage.hpp"
 #include "wasmgrad/training/torch_error.hpp"
 #include "wasmgrad/training/vet/vet.hpp"
@@ -54,13 +55,18 @@ class Collector {
   std::vector<NamedTensor> found_;
 };
 
-Expected<torch::jit::Module> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
-                                              std::uint64_t max_bytes) {
+Expected<Model::Storage> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
+                                          std::uint64_t max_bytes) {
   VetLimits limits;
   limits.max_storage_bytes = max_bytes;
   WASMGRAD_CHECK(vet_archive(archive, limits));
   try {
-    return torch::jit::load(std::make_shared<SpanReader>(bytes), at::kCPU, /*load_debug_files=*/false);
+    Model::Storage storage;
+    storage.module =
+        torch::jit::load(std::make_shared<SpanReader>(bytes), at::kCPU, /*load_debug_files=*/false);
+    storage.held = held_in(storage.module);
+    storage.warnings = restore_mode(storage.module);
+    return storage;
   } catch (const std::exception&) {
     return Error{Errc::kInvalidEncoding, current_error("it cannot be loaded").message};
   }
@@ -98,13 +104,12 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
                    where + (exported ? " is a torch.export program, expected TorchScript"
                                      : " is not a torch.export program, which was expected")};
     }
-    auto module = exported ? exported::load_exported(*parsed, max_bytes)
+    auto loaded = exported ? exported::load_exported(*parsed, max_bytes)
                            : load_torchscript(archive, *parsed, max_bytes);
-    if (!module) return refused(module.error());
+    if (!loaded) return refused(loaded.error());
 
-    auto storage = std::make_shared<Storage>();
+    auto storage = std::make_shared<Storage>(std::move(loaded).value());
     storage->name = name;
-    storage->module = std::move(module).value();
     if (!storage->module.find_method("forward")) {
       return Error{Errc::kInvalidArgument, where + " has no method 'forward'; a trainable model needs one"};
     }
@@ -115,7 +120,7 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
                                         " bytes of parameters and buffers; " + std::to_string(max_bytes) +
                                         " are allowed"};
     }
-    // One mode for all parts from the start, so that training always means all of the model.
+    // One mode from the start; what the file says about the modes of parts is in `held`.
     storage->module.eval();
     return Model(std::move(storage));
   });
@@ -135,6 +140,8 @@ Expected<std::vector<std::byte>> Model::save() const {
     return archive;
   });
 }
+
+const std::vector<std::string>& Model::warnings() const noexcept { return storage_->warnings; }
 
 std::int64_t Model::parameter_count() const {
   std::int64_t count = 0;

@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/api/module.h>
 
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -17,9 +18,18 @@ struct NamedTensor {
   at::Tensor tensor;
 };
 
+/// Parts of a module that stay in evaluation mode while the others train. They live as long as the module.
+struct HeldParts {
+  using Objects = std::unordered_set<const c10::ivalue::Object*>;
+  Objects flags;       ///< read their flag as evaluation mode
+  Objects statistics;  ///< their running statistics are used and never changed, whatever the flag
+};
+
 struct Model::Storage {
   torch::jit::Module module;
   std::string name;
+  HeldParts held;                     ///< as the file has it
+  std::vector<std::string> warnings;  ///< what of the file training cannot follow, a sentence each
 
   /// Parameters that require gradients, each once, in the module's order.
   [[nodiscard]] std::vector<NamedTensor> trainable() const;

@@ -101,6 +101,8 @@ class Observer {
   virtual void on_model_saved(std::string_view path, std::uint64_t bytes) { (void)path, (void)bytes; }
   /// Last, however the guest ended.
   virtual void on_usage(const Usage& usage) { (void)usage; }
+  /// Something about a model that its owner would not expect, as one sentence. When its trainer is created.
+  virtual void on_warning(std::string_view message) { (void)message; }
 };
 
 }  // namespace wasmgrad::training

@@ -98,8 +98,8 @@ struct TrainerOptions {
   /// The model computes its loss itself: forward takes the targets as arguments too, and returns a scalar or
   /// a dict with the key "loss". Its targets are not judged; whole numbers reach it as int64, others as f32.
   bool model_loss = false;
-  /// Parameters that stay as they are: patterns of `*` and `?` over dotted names ("features.*"). Buffers are
-  /// no parameters: batch statistics go on being updated.
+  /// Parameters and running statistics (running_mean, running_var) that stay as they are: patterns of `*` and
+  /// `?` over dotted names ("features.*"). A layer whose statistics match is in evaluation mode.
   std::vector<std::string> freeze;
   ScheduleOptions schedule;
   std::int64_t epochs = 10;  ///< of fit()

@@ -67,7 +67,7 @@ Expected<Program*> Learner::program(const std::vector<NamedTensor>& inputs,
     programs_.splice(programs_.end(), programs_, known);
   } else {
     const FrozenScope frozen(frozen_);
-    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound));
+    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound, held_));
     programs_.push_back({std::move(bound), std::move(lowered)});
     if (programs_.size() > kMostPlans) programs_.pop_front();
   }

@@ -75,11 +75,12 @@ struct Program::Mode {
   std::vector<std::string> names;  ///< of the outputs; empty when they come as a dict
 
   static std::shared_ptr<const Mode> lower(const torch::jit::Module& module,
-                                           std::span<const ProgramInput> inputs, bool training) {
+                                           std::span<const ProgramInput> inputs, const HeldParts& held,
+                                           bool training) {
     std::vector<std::string> names = output_names(module.get_method("forward").function().getSchema());
-    lowering::Specialized specialized = lowering::specialize(module, inputs, training);
+    lowering::Specialized specialized = lowering::specialize(module, inputs, training, held);
     torch::jit::Graph& graph = *specialized.graph;
-    lowering::apply_passes(graph, inputs);
+    lowering::apply_passes(graph, inputs, specialized.captured);
     torch::jit::EliminateDeadCode(specialized.graph);
     graph.lint();
     return std::make_shared<const Mode>(
@@ -127,10 +128,11 @@ std::vector<ForwardArgument> forward_arguments(const torch::jit::Module& module)
   return arguments;
 }
 
-Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs) {
+Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
+                                 const HeldParts& held) {
   try {
     kernels::register_operators();
-    return Program(Mode::lower(module, inputs, true), Mode::lower(module, inputs, false));
+    return Program(Mode::lower(module, inputs, held, true), Mode::lower(module, inputs, held, false));
   } catch (const c10::Error&) {
     return current_refusal("model");
   } catch (const std::exception& error) {

@@ -60,8 +60,9 @@ class Program {
   /// replaced. Never changes the module's graph. Errors: kInvalidArgument when an input is not an argument
   /// that takes a tensor, is given twice, or an argument without a default is missing, and when `forward`
   /// does not return a Tensor, a tuple of Tensors or a Dict[str, Tensor]; kUnsupportedOperation when it
-  /// cannot be prepared.
-  static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs);
+  /// cannot be prepared. Parts that are `held` are in evaluation mode in both forms.
+  static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
+                                 const HeldParts& held = {});
 
   /// Training-mode forward of one batch as it lies in the dataset (u8, f32, ...), in the order of lower().
   /// Outputs are named by the keys of a dict (which may differ from call to call), the fields of a named

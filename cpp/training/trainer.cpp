@@ -199,7 +199,11 @@ Expected<Trainer> Trainer::create(Model model, TrainerOptions options, Observer*
   return guarded("trainer", [&]() -> Expected<Trainer> {
     WASMGRAD_CHECK(validate(options));
     WASMGRAD_ASSIGN(Learner learner, Learner::create(std::move(model), options));
-    return Trainer(std::make_unique<State>(std::move(learner), std::move(options), observer, stop));
+    auto state = std::make_unique<State>(std::move(learner), std::move(options), observer, stop);
+    const Model::Storage& trained = state->learner.model().storage();
+    for (const std::string& warning : trained.warnings)
+      state->observer->on_warning("model '" + trained.name + "': " + warning);
+    return Trainer(std::move(state));
   });
 }
 

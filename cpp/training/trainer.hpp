@@ -34,7 +34,8 @@ namespace wasmgrad::training {
 class Trainer {
  public:
   /// Errors: those of validate(); kInvalidArgument when the model has no trainable parameter, one is not f32,
-  /// a `freeze` pattern matches none, or all are frozen. `observer` and `stop` may be null and must outlive
+  /// a `freeze` pattern matches nothing, or all are frozen. What the model's file cannot do is told as
+  /// on_warning(). `observer` and `stop` may be null and must outlive
   /// the trainer. A model has at most one trainer at a time.
   static Expected<Trainer> create(Model model, TrainerOptions options, Observer* observer = nullptr,
                                   const StopToken* stop = nullptr);

@@ -60,6 +60,9 @@ class Trainer:
     @property
     def parameters(self) -> int: ...
 
+    @property
+    def warnings(self) -> list[str]: ...
+
 class GuestHost:
     """The imports of one guest, for an engine that Python drives."""
 
@@ -99,4 +102,9 @@ def engine_version() -> str:
 def vet_torchscript(archive: bytes) -> None:
     """
     Raises unless loading the TorchScript archive is harmless: what is not on the allow-list is named.
+    """
+
+def model_warnings(archive: bytes) -> list[str]:
+    """
+    What of a model training cannot follow, a sentence each. Raises when it cannot be trained.
     """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
 from ._default import add_default_guest
-from ._errors import Error, GuestExit, Interrupted, InvalidArgument, error_of_kind
+from ._errors import Error, GuestExit, Interrupted, InvalidArgument, ModelWarning, error_of_kind
 from ._files import cache_dir
 from ._options import Limits, TrainingOptions, set_options
 from ._process import forwarding_interrupts, run_isolated
@@ -109,8 +110,13 @@ class Collector:
                 self.usage = Usage.from_event(event)
             case "end":
                 self.end = event
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         if self.on_event is not None:
             self.on_event(event)
+        elif event["event"] == "warning":
+            warnings.warn(event["message"], ModelWarning, stacklevel=2)
 
     def text(self, stream: str) -> str:
         return "".join(self.console[stream])

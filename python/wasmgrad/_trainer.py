@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack
 
 from . import _core
-from ._errors import InvalidArgument, NotFound
+from ._errors import InvalidArgument, ModelWarning, NotFound
 from ._files import write_atomic
 from ._options import Loss, TrainingOptions, set_options
 from ._result import EpochMetrics, Event, Metrics
@@ -70,10 +71,13 @@ class Trainer:
     model: TorchScript or a torch.export program, as bytes or a file; it is vetted before it is loaded.
     losses: for a model of several outputs, the loss of each by name or position, with its weight when that is
     not 1; "model" when forward takes the targets too and returns the loss itself; without it, `loss` holds for
-    every output that has a target. freeze: patterns of `*` and `?` over names of parameters that stay as they are.
+    every output that has a target. freeze: patterns of `*` and `?` over the dotted names of parameters and of
+    running statistics (`running_mean`, `running_var`) that stay as they are; a layer whose statistics are frozen
+    is in evaluation mode, so that `"*.running_*"` is what `.eval()` on every batch norm is in a loop of torch.
     keep_integers: int32 and int64 inputs reach the model as int64, as embeddings need it. options: see
     `TrainingOptions`; their defaults hold here, as there is no guest. Errors: `InvalidArgument` for an option
-    out of range, `SecurityError` and `InvalidEncoding` for a model that is refused.
+    out of range, `SecurityError` and `InvalidEncoding` for a model that is refused. A model that cannot follow
+    the mode is told of by a `warning` event, and without `on_event` by a Python warning.
     """
 
     def __init__(
@@ -96,6 +100,9 @@ class Trainer:
         self._native = _core.Trainer(
             archive, name, json.dumps(set_options(options)), json.dumps(model_options), on_event
         )
+        if on_event is None:
+            for warning in self._native.warnings:
+                warnings.warn(f"model '{name}': {warning}", ModelWarning, stacklevel=2)
 
     @property
     def epoch(self) -> int:
@@ -106,6 +113,11 @@ class Trainer:
     def steps(self) -> int:
         """Optimizer steps done."""
         return self._native.steps
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the model's file training cannot follow, a sentence each."""
+        return tuple(self._native.warnings)
 
     @property
     def parameters(self) -> int:

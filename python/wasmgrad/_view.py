@@ -65,6 +65,8 @@ class RichView:
             case "tensor":
                 shape = " x ".join(map(str, event["shape"]))
                 self._dim(f"{event['name'] or event['role']}: {shape} {event['dtype']}")
+            case "warning":
+                self._warn(event["message"])
             case "fit":
                 self._fit(event)
             case "initial":
@@ -107,6 +109,11 @@ class RichView:
 
     def _dim(self, text: str) -> None:
         self._console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def _warn(self, message: str) -> None:
+        self._console.print(
+            f"warning: {message}", style="bold yellow", markup=False, highlight=False, soft_wrap=True
+        )
 
     def _console_text(self, stream: str, text: str) -> None:
         *lines, self._partial[stream] = (self._partial[stream] + text).split("\n")

@@ -82,6 +82,11 @@ def test_console_text_is_no_markup() -> None:
     assert "[bold]x[/bold]" in shown({"event": "console", "stream": "stderr", "text": "[bold]x[/bold]\n"})
 
 
+def test_warning_is_shown_as_it_is() -> None:
+    text = shown({"event": "warning", "message": "model 'm[0]': its mode is fixed"})
+    assert "warning: model 'm[0]': its mode is fixed" in text
+
+
 def test_unknown_event_is_left_out() -> None:
     assert "novel" not in shown({"event": "novel"})
 

@@ -9,11 +9,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "wasmgrad/training/exported/graph_builder.hpp"
 #include "wasmgrad/training/exported/json.hpp"
 #include "wasmgrad/training/exported/outputs.hpp"
+#include "wasmgrad/training/exported/recorded_mode.hpp"
 #include "wasmgrad/training/exported/state.hpp"
 #include "wasmgrad/training/exported/tensors.hpp"
 #include "wasmgrad/training/vet/operators.hpp"
@@ -80,6 +82,7 @@ class Loader {
         module_(member(program_, "graph_module")),
         graph_json_(member(module_, "graph")),
         signature_(member(module_, "signature")),
+        recorded_(array_member(graph_json_, "nodes")),
         graph_(std::make_shared<torch::jit::Graph>()) {
     const std::int64_t major = to_int(member(member(program_, "schema_version"), "major"));
     if (major != kSchemaMajor) {
@@ -89,11 +92,11 @@ class Loader {
     }
   }
 
-  torch::jit::Module run() {
+  Model::Storage run() {
     add_state();
     graph_->addInput("self")->setType(tree_.root().type());
     for (const std::string& name : inputs_) graph_->addInput(name)->setType(c10::TensorType::get());
-    GraphBuilder builder(*graph_);
+    GraphBuilder builder(*graph_, recorded_);
     define_inputs(builder);
     for (const Json& node : array_member(graph_json_, "nodes")) builder.add(node);
     finish(builder);
@@ -101,7 +104,10 @@ class Loader {
     check_operators(graph_->block());
     graph_->lint();
     tree_.define_forward(graph_);
-    return tree_.root();
+    Model::Storage storage;
+    storage.module = tree_.root();
+    if (auto warning = recorded_.warning()) storage.warnings.push_back(*std::move(warning));
+    return storage;
   }
 
  private:
@@ -151,13 +157,13 @@ class Loader {
         const std::string& name =
             text_member(content, kind == "parameter" ? "parameter_name" : "buffer_name");
         torch::jit::Value* value = tree_.read(*graph_, name);
-        builder.define(text_member(member(content, "arg"), "name"), value, /*state=*/true);
+        builder.define_state(text_member(member(content, "arg"), "name"), value,
+                             tree_.read_mode(*graph_, name));
         state_[name] = value;
       } else if (kind == "tensor_constant") {
         const at::Tensor tensor = tensors_.constant(text_member(content, "tensor_constant_name"));
-        builder.define(text_member(member(content, "arg"), "name"),
-                       torch::jit::insertConstant(*graph_, tensor),
-                       /*state=*/true);
+        builder.define_state(text_member(member(content, "arg"), "name"),
+                             torch::jit::insertConstant(*graph_, tensor));
       }
     }
   }
@@ -211,6 +217,7 @@ class Loader {
   const Json& module_;
   const Json& graph_json_;
   const Json& signature_;
+  RecordedMode recorded_;
   ModuleTree tree_;
   std::shared_ptr<torch::jit::Graph> graph_;
   std::vector<std::string> inputs_;
@@ -221,7 +228,7 @@ class Loader {
 
 bool is_exported(const vet::Archive& archive) noexcept { return archive.find("archive_format") != nullptr; }
 
-Expected<torch::jit::Module> load_exported(const vet::Archive& archive, std::uint64_t max_bytes) {
+Expected<Model::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes) {
   try {
     return Loader(archive, max_bytes).run();
   } catch (const Refusal& refusal) {

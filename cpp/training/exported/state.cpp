@@ -64,6 +64,14 @@ torch::jit::Value* ModuleTree::read(torch::jit::Graph& graph, const std::string&
   return value;
 }
 
+torch::jit::Value* ModuleTree::read_mode(torch::jit::Graph& graph, const std::string& name) const {
+  torch::jit::Value* value = graph.inputs()[0];
+  std::vector<std::string> pieces = pieces_of(name);
+  pieces.back() = "training";
+  for (const std::string& piece : pieces) value = graph.insertGetAttr(value, piece);
+  return value;
+}
+
 void ModuleTree::define_forward(const std::shared_ptr<torch::jit::Graph>& graph) {
   const c10::ClassTypePtr type = root().type();
   std::vector<c10::Argument> arguments;

@@ -24,6 +24,9 @@ class ModuleTree {
   /// Inserts the read of that tensor into a graph whose first input is the root.
   torch::jit::Value* read(torch::jit::Graph& graph, const std::string& name) const;
 
+  /// Inserts the read of the mode of the module that has that tensor.
+  torch::jit::Value* read_mode(torch::jit::Graph& graph, const std::string& name) const;
+
   [[nodiscard]] const torch::jit::Module& root() const { return modules_.at(""); }
   /// Gives the root its `forward`.
   void define_forward(const std::shared_ptr<torch::jit::Graph>& graph);

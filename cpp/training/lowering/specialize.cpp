@@ -15,6 +15,7 @@
 #include <string>
 #include <utility>
 
+#include "wasmgrad/training/frozen.hpp"
 #include "wasmgrad/training/lowering/graph_edit.hpp"
 
 namespace wasmgrad::training::lowering {
@@ -25,8 +26,8 @@ using ObjectPtr = c10::intrusive_ptr<c10::ivalue::Object>;
 /// Walks the graph in execution order and resolves what it reads from the module tree.
 class AttributeBinder {
  public:
-  AttributeBinder(Graph& graph, bool training, std::vector<c10::IValue>& captured)
-      : graph_(graph), training_(training), captured_(captured) {
+  AttributeBinder(Graph& graph, bool training, const HeldParts& held, std::vector<c10::IValue>& captured)
+      : graph_(graph), training_(training), held_(held), captured_(captured) {
     std::vector<Node*> writes;
     collect_nodes(graph.block(), c10::prim::SetAttr, writes);
     for (const Node* write : writes) assigned_.insert(write->s(c10::attr::name));
@@ -35,6 +36,8 @@ class AttributeBinder {
   void bind(Value* self, const ObjectPtr& module) {
     objects_.emplace(self, module);
     bind_block(graph_.block());
+    for (const char* kind : {"aten::batch_norm", "aten::instance_norm"})
+      for (Node* norm : nodes_of_kind(graph_, kind)) hold_statistics(norm);
   }
 
  private:
@@ -57,10 +60,17 @@ class AttributeBinder {
     } else if (value.isTensor() && value.toTensor().defined()) {
       replace_node(read, input_for(object->second, name, value));
     } else if (name == "training" && value.isBool()) {
-      replace_node(read, insert_constant_before(read, c10::IValue(training_)));
+      const bool training = training_ && held_.flags.count(object->second.get()) == 0;
+      replace_node(read, insert_constant_before(read, c10::IValue(training)));
     } else if (value.isNone() || value.isBool() || value.isInt() || value.isDouble() || value.isString()) {
       replace_node(read, insert_constant_before(read, value));
     }
+  }
+
+  /// (input, weight, bias, running_mean, running_var, training, ...)
+  void hold_statistics(Node* norm) {
+    if (held_statistics_.count(norm->input(3)) != 0 || held_statistics_.count(norm->input(4)) != 0)
+      norm->replaceInput(5, insert_constant_before(norm, false));
   }
 
   Value* input_for(const ObjectPtr& object, const std::string& name, const c10::IValue& value) {
@@ -68,14 +78,18 @@ class AttributeBinder {
     if (added) {
       known->second = graph_.addInput(name)->setType(c10::TensorType::get());
       captured_.push_back(value);
+      if (is_running_statistic(name) && held_.statistics.count(object.get()) != 0)
+        held_statistics_.insert(known->second);
     }
     return known->second;
   }
 
   Graph& graph_;
   bool training_;
+  const HeldParts& held_;
   std::vector<c10::IValue>& captured_;
   std::set<std::string> assigned_;
+  std::set<const Value*> held_statistics_;
   std::map<Value*, ObjectPtr> objects_;
   std::map<std::pair<const c10::ivalue::Object*, std::string>, Value*> inputs_;
 };
@@ -143,14 +157,15 @@ bool bind_arguments(std::shared_ptr<Graph>& shared, const torch::jit::Module& mo
 
 }  // namespace
 
-Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
-                       bool training) {
+Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs, bool training,
+                       const HeldParts& held) {
   const torch::jit::Method forward = module.get_method("forward");
   Specialized result{forward.graph()->copy(), {}};
   Graph& graph = *result.graph;
   torch::jit::Inline(graph);
   const bool optional = bind_arguments(result.graph, module, inputs);
-  AttributeBinder(graph, training, result.captured).bind(graph.inputs()[0], module._ivalue());
+  AttributeBinder(graph, training, held, result.captured).bind(graph.inputs()[0], module._ivalue());
+  name_identities(graph);
 
   torch::jit::EliminateDeadCode(result.graph);
   if (graph.inputs()[0]->hasUses()) {  // attributes that the program assigns are read from the module itself
@@ -162,6 +177,7 @@ Specialized specialize(const torch::jit::Module& module, std::span<const Program
   if (optional)  // "x is None" is answered, so that only what the model does with x is left
     torch::jit::PeepholeOptimize(result.graph, /*disable_shape_peepholes=*/true);
   torch::jit::ConstantPropagation(result.graph);
+  name_identities(graph);  // whose mode was computed
   torch::jit::EliminateDeadCode(result.graph);
   torch::jit::ConstantPooling(result.graph);
   return result;

@@ -19,9 +19,14 @@ struct Specialized {
   std::vector<c10::IValue> captured;
 };
 
+/// Dropout that drops nothing gives way to its input, and type_as to an operator whose schema says that it
+/// may return its argument.
+void name_identities(torch::jit::Graph& graph);
+
 /// `inputs` become the graph's first inputs, in their order; the other arguments of `forward` their defaults.
-/// `training` is what every submodule's flag reads as. The module stays as it is. Throws c10::Error when
-/// inputs and arguments do not fit.
-Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs, bool training);
+/// `training` is what the flag of every part reads as that is not `held`. The module stays as it is. Throws
+/// c10::Error when inputs and arguments do not fit.
+Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs, bool training,
+                       const HeldParts& held = {});
 
 }  // namespace wasmgrad::training::lowering

@@ -218,7 +218,7 @@ export class TrainerOptions extends JsonObject {
     this.put("early_stopping", value.toJson());
     return this;
   }
-  /** Patterns of the names of parameters that are not trained, such as "features.*". */
+  /** Patterns of the names of parameters and running statistics that stay as they are, such as "features.*". */
   freeze(patterns: string[]): this {
     this.put("freeze", "[" + patterns.map<string>((pattern) => quoted(pattern)).join(",") + "]");
     return this;

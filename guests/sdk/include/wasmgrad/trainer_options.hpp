@@ -105,7 +105,7 @@ struct TrainerOptions {
   std::optional<std::uint32_t> top_k = {};
   std::optional<EarlyStoppingOptions> early_stopping = {};
   std::vector<InputOptions> inputs = {};
-  std::vector<std::string> freeze = {};  ///< patterns of parameter names, such as "features.*"
+  std::vector<std::string> freeze = {};  ///< patterns of parameters and running statistics: "features.*"
 
   [[nodiscard]] std::string to_json() const {
     JsonObject object;

@@ -160,7 +160,7 @@ pub struct TrainerOptions {
     pub early_stopping: Option<EarlyStopping>,
     /// What happens to inputs first.
     pub inputs: Vec<Input>,
-    /// Patterns of the names of parameters that are not trained, such as `features.*`.
+    /// Patterns of the names of parameters and running statistics that stay as they are, such as `features.*`.
     pub freeze: Vec<String>,
 }
 
