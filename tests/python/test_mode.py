@@ -8,6 +8,7 @@ import subprocess
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
@@ -46,6 +47,7 @@ def traced(model: nn.Module) -> bytes:
 
 FORMATS = [pytest.param(torchscript, id="torchscript"), pytest.param(program, id="exported")]
 Save = Callable[[nn.Module], bytes]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Calls(nn.Module):
@@ -77,7 +79,7 @@ class Layers(nn.Module):
         return self.l(torch.tanh(self.e(self.d(self.b(self.c(x))))))
 
 
-def made(kind: type[nn.Module]) -> nn.Module:
+def made(kind: type[Model]) -> Model:
     """With running statistics unlike those of the data."""
     torch.manual_seed(0)
     model = kind()
