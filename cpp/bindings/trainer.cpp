@@ -134,16 +134,32 @@ class PyTrainer {
   }
 
   nb::ndarray<nb::numpy, float> get_parameters() {
-    return values([&](std::span<std::byte> to) { return trainer_.parameters(to); });
+    return values(trainer_.parameter_bytes(),
+                  [&](std::span<std::byte> to) { return trainer_.parameters(to); });
   }
   nb::ndarray<nb::numpy, float> get_gradients() {
-    return values([&](std::span<std::byte> to) { return trainer_.gradients(to); });
+    return values(trainer_.parameter_bytes(),
+                  [&](std::span<std::byte> to) { return trainer_.gradients(to); });
+  }
+  nb::ndarray<nb::numpy, float> get_buffers() {
+    return values(trainer_.buffer_bytes(), [&](std::span<std::byte> to) { return trainer_.buffers(to); });
   }
   void set_parameters(const Values& values) {
     check(exclusive([&] { return trainer_.set_parameters(bytes_of(values)); }));
   }
   void set_gradients(const Values& values) {
     check(exclusive([&] { return trainer_.set_gradients(bytes_of(values)); }));
+  }
+  void set_buffers(const Values& values) {
+    check(exclusive([&] { return trainer_.set_buffers(bytes_of(values)); }));
+  }
+
+  nb::dict state() {
+    return arrays_of(value_of(exclusive([&] { return trainer_.state(); })));
+  }
+  void set_state(const NamedArrays& tensors) {
+    const auto views = views_of(tensors, "state");
+    check(exclusive([&] { return trainer_.set_state(views); }));
   }
 
   nb::bytes checkpoint() {
@@ -181,10 +197,10 @@ class PyTrainer {
     return value_of(training::Trainer::create(std::move(model), options, &observer_, &stop_));
   }
 
-  /// f32 values as one array, written by `write(bytes)`.
+  /// f32 values of so many bytes as one array, written by `write(bytes)`.
   template <class Write>
-  nb::ndarray<nb::numpy, float> values(Write write) {
-    auto kept = std::make_unique<std::vector<float>>(trainer_.parameter_bytes() / sizeof(float));
+  nb::ndarray<nb::numpy, float> values(std::uint64_t bytes, Write write) {
+    auto kept = std::make_unique<std::vector<float>>(bytes / sizeof(float));
     check(exclusive([&] { return write(std::as_writable_bytes(std::span(*kept))); }));
     const std::size_t shape[] = {kept->size()};
     float* data = kept->data();
@@ -239,6 +255,15 @@ void bind_trainer(nb::module_& module) {
            nb::sig("def get_gradients(self) -> numpy.typing.NDArray[numpy.float32]"))
       .def("set_gradients", &PyTrainer::set_gradients, "values"_a,
            nb::sig("def set_gradients(self, values: numpy.typing.NDArray[numpy.float32]) -> None"))
+      .def("get_buffers", &PyTrainer::get_buffers,
+           nb::sig("def get_buffers(self) -> numpy.typing.NDArray[numpy.float32]"))
+      .def("set_buffers", &PyTrainer::set_buffers, "values"_a,
+           nb::sig("def set_buffers(self, values: numpy.typing.NDArray[numpy.float32]) -> None"))
+      .def("state", &PyTrainer::state,
+           nb::sig("def state(self) -> dict[str, numpy.typing.NDArray[typing.Any]]"))
+      .def(
+          "set_state", &PyTrainer::set_state, "tensors"_a,
+          nb::sig("def set_state(self, tensors: list[tuple[str, numpy.typing.NDArray[typing.Any]]]) -> None"))
       .def("checkpoint", &PyTrainer::checkpoint)
       .def("restore", &PyTrainer::restore, "checkpoint"_a)
       .def("model", &PyTrainer::model)

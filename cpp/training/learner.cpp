@@ -182,7 +182,7 @@ Expected<Metrics> Learner::evaluate(Plan& plan, const Dataset::Storage& data, co
 }
 
 Expected<std::vector<NamedTensor>> Learner::predict(const std::vector<NamedTensor>& inputs) {
-  WASMGRAD_ASSIGN(Program * program, this->program(inputs, {}));
+  WASMGRAD_ASSIGN(Program * program, this->program(inputs, {}, /*without_loss=*/options_.model_loss));
   const std::int64_t samples = inputs[0].tensor.size(0);
   std::vector<std::string> names;
   std::vector<std::vector<at::Tensor>> parts;
@@ -198,6 +198,7 @@ Expected<std::vector<NamedTensor>> Learner::predict(const std::vector<NamedTenso
     }
     for (NamedTensor& output : computed) {
       const at::Tensor& rows = output.tensor;
+      if (output.name == "loss" && rows.dim() == 0) continue;  // of the batch, as training takes it
       if (rows.dim() == 0 || rows.size(0) != count) {
         return invalid("the model's output " + quoted(output.name, "") + " has shape " +
                        format_shape(rows.sizes()) + " for " + std::to_string(count) +

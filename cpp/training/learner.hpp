@@ -87,12 +87,14 @@ class Learner {
  private:
   struct Lowered {
     std::vector<ProgramInput> inputs;
+    bool without_loss;
     Program program;
   };
   Learner(Model model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
           std::vector<at::Tensor> frozen);
   /// Cached too. Lives as plans do.
-  Expected<Program*> program(const std::vector<NamedTensor>& inputs, const std::vector<NamedTensor>& targets);
+  Expected<Program*> program(const std::vector<NamedTensor>& inputs, const std::vector<NamedTensor>& targets,
+                             bool without_loss = false);
   Expected<Plan> make_plan(const Dataset::Storage& data);
 
   Model model_;

@@ -30,7 +30,8 @@ class Model {
                               std::uint64_t max_bytes, ModelEncoding encoding = ModelEncoding::kAutodetect);
 
   /// The model in evaluation mode as a `torch.jit.save` archive that PyTorch, and load(), read back,
-  /// whichever encoding it came in.
+  /// whichever encoding it came in: it was read back before it is returned. Names that TorchScript cannot
+  /// carry are others there; load() restores them. Errors: kUnsupportedOperation when it cannot be read back.
   [[nodiscard]] Expected<std::vector<std::byte>> save() const;
 
   /// The parameters and buffers under their names, as a safetensors file.

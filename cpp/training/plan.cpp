@@ -59,16 +59,17 @@ std::string shapes_of(const std::vector<NamedTensor>& columns, std::int64_t samp
 }
 
 Expected<Program*> Learner::program(const std::vector<NamedTensor>& inputs,
-                                    const std::vector<NamedTensor>& targets) {
+                                    const std::vector<NamedTensor>& targets, bool without_loss) {
   WASMGRAD_ASSIGN(auto bound, bind_arguments(arguments_, options_, inputs, targets));
-  const auto known = std::ranges::find_if(
-      programs_, [&](const Lowered& lowered) { return std::ranges::equal(lowered.inputs, bound, is_same); });
+  const auto known = std::ranges::find_if(programs_, [&](const Lowered& lowered) {
+    return lowered.without_loss == without_loss && std::ranges::equal(lowered.inputs, bound, is_same);
+  });
   if (known != programs_.end()) {
     programs_.splice(programs_.end(), programs_, known);
   } else {
     const FrozenScope frozen(frozen_);
-    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound));
-    programs_.push_back({std::move(bound), std::move(lowered)});
+    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound, without_loss));
+    programs_.push_back({std::move(bound), without_loss, std::move(lowered)});
     if (programs_.size() > kMostPlans) programs_.pop_front();
   }
   return &programs_.back().program;

@@ -20,7 +20,8 @@ namespace wasmgrad::training {
 /// An argument of the model's `forward` that takes a tensor.
 struct PredictorInput {
   std::string name;
-  bool required = true;  ///< false: it has a default
+  bool required =
+      true;  ///< false: it has a default, or only the entry `loss` of what forward returns needs it
 };
 
 class Predictor {
@@ -32,8 +33,9 @@ class Predictor {
   [[nodiscard]] const std::vector<PredictorInput>& inputs() const noexcept;
 
   /// `inputs` go to the arguments of their names, or by position when none has a name. `forward` may return a
-  /// Tensor, or a tuple, list or Dict[str, Tensor] of them. Errors: kInvalidArgument when an input is
-  /// missing, unknown or given twice; kUnsupportedOperation when the model returns something else;
+  /// Tensor, or a tuple, list or Dict[str, Tensor] of them. Without an input that only the entry `loss` of a
+  /// dict or named tuple needs, that entry is left out. Errors: kInvalidArgument when another input is
+  /// missing, or one is unknown or given twice; kUnsupportedOperation when the model returns something else;
   /// kTooLarge when the outputs have more than `max_output_bytes`; kRuntimeError when the model fails, as it
   /// does for shapes and types that it cannot use.
   Expected<std::vector<Output>> run(std::span<const TensorView> inputs, std::uint64_t max_output_bytes) const;
@@ -42,11 +44,12 @@ class Predictor {
   [[nodiscard]] std::uint64_t model_bytes() const;
 
  private:
-  Predictor(Model model, std::vector<PredictorInput> inputs)
-      : model_(std::move(model)), inputs_(std::move(inputs)) {}
+  struct Reduced;  // forward for fewer inputs, without the loss
+  Predictor(Model model, std::vector<PredictorInput> inputs);
 
   Model model_;
   std::vector<PredictorInput> inputs_;
+  std::shared_ptr<Reduced> reduced_;
 };
 
 }  // namespace wasmgrad::training

@@ -75,9 +75,11 @@ struct Program::Mode {
   std::vector<std::string> names;  ///< of the outputs; empty when they come as a dict
 
   static std::shared_ptr<const Mode> lower(const torch::jit::Module& module,
-                                           std::span<const ProgramInput> inputs, bool training) {
+                                           std::span<const ProgramInput> inputs, bool training,
+                                           bool without_loss) {
     std::vector<std::string> names = output_names(module.get_method("forward").function().getSchema());
-    lowering::Specialized specialized = lowering::specialize(module, inputs, training);
+    lowering::Specialized specialized = lowering::specialize(module, inputs, training, without_loss);
+    if (specialized.without_loss) std::erase(names, "loss");
     torch::jit::Graph& graph = *specialized.graph;
     lowering::apply_passes(graph, inputs);
     torch::jit::EliminateDeadCode(specialized.graph);
@@ -127,10 +129,20 @@ std::vector<ForwardArgument> forward_arguments(const torch::jit::Module& module)
   return arguments;
 }
 
-Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs) {
+std::vector<std::string> loss_arguments(const torch::jit::Module& module) {
+  try {
+    return lowering::loss_arguments(module);
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
+                                 bool without_loss) {
   try {
     kernels::register_operators();
-    return Program(Mode::lower(module, inputs, true), Mode::lower(module, inputs, false));
+    return Program(Mode::lower(module, inputs, true, without_loss),
+                   Mode::lower(module, inputs, false, without_loss));
   } catch (const c10::Error&) {
     return current_refusal("model");
   } catch (const std::exception& error) {

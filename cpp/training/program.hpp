@@ -53,6 +53,10 @@ struct ForwardArgument {
 /// The arguments of `forward` in order, without self. Throws c10::Error when there is no `forward`.
 std::vector<ForwardArgument> forward_arguments(const torch::jit::Module& module);
 
+/// Those arguments without a default that nothing but the entry `loss` of what `forward` returns needs, as
+/// specialize.hpp finds them; none where it cannot be told.
+std::vector<std::string> loss_arguments(const torch::jit::Module& module);
+
 class Program {
  public:
   /// Prepares the module's forward for calls that give `inputs`, in any order; the other arguments take their
@@ -60,8 +64,11 @@ class Program {
   /// replaced. Never changes the module's graph. Errors: kInvalidArgument when an input is not an argument
   /// that takes a tensor, is given twice, or an argument without a default is missing, and when `forward`
   /// does not return a Tensor, a tuple of Tensors or a Dict[str, Tensor]; kUnsupportedOperation when it
-  /// cannot be prepared.
-  static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs);
+  /// cannot be prepared. A loss that the model computes itself is left out, with what only it needs, when
+  /// `without_loss`, and when an argument without a default is missing: that is no error if only the loss
+  /// needs it.
+  static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
+                                 bool without_loss = false);
 
   /// Training-mode forward of one batch as it lies in the dataset (u8, f32, ...), in the order of lower().
   /// Outputs are named by the keys of a dict (which may differ from call to call), the fields of a named

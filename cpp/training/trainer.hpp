@@ -102,6 +102,25 @@ class Trainer {
   /// Replaces the pending gradients, as if one backward() had given them.
   Status set_gradients(std::span<const std::byte> values);
 
+  /// Scalars of the model's buffers of floating point (running statistics of batch norm), times 4: the size
+  /// of the two that follow, which exchange them as parameters are exchanged.
+  [[nodiscard]] std::uint64_t buffer_bytes() const;
+  /// Errors: kInvalidArgument as for parameters.
+  Status buffers(std::span<std::byte> to) const;
+  /// Where a value is what buffers() gives now, the buffer keeps its bits, whatever its type. Errors:
+  /// kInvalidArgument for another size, or a value that is not finite where the buffer holds another.
+  Status set_buffers(std::span<const std::byte> values);
+
+  // ---- The model's tensors by name ----
+
+  /// All parameters, frozen ones too, and all buffers, in their own types (truth values as u8). Errors:
+  /// kUnsupportedOperation when a type has no DType.
+  [[nodiscard]] Expected<std::vector<Output>> state() const;
+  /// Replaces them all; types are converted as PyTorch's copy_ does. The optimizer's state stays. Errors:
+  /// kInvalidArgument, naming the tensor, when one is missing, unknown, given twice, of another shape, or not
+  /// finite and trained. Nothing has changed then.
+  Status set_state(std::span<const TensorView> tensors);
+
   // ---- State ----
 
   /// The whole state as one safetensors file: parameters, buffers, optimizer, counters, what was set, options

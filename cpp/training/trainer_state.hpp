@@ -23,6 +23,10 @@ inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// What leaves the host, dense; `entry` may be freed. Errors: kUnsupportedOperation when its type has no
+/// DType.
+Expected<Output> output_of(NamedTensor entry);
+
 struct Trainer::State {
   State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
         const StopToken* run_stop);

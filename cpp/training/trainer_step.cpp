@@ -35,6 +35,8 @@ Expected<std::vector<NamedTensor>> columns_over(std::span<const TensorView> view
   return columns;
 }
 
+}  // namespace
+
 Expected<Output> output_of(NamedTensor entry) {
   const at::Tensor tensor = entry.tensor.contiguous();
   const bool truth = tensor.scalar_type() == at::kBool;
@@ -47,8 +49,6 @@ Expected<Output> output_of(NamedTensor entry) {
   const auto* data = static_cast<const std::byte*>(tensor.const_data_ptr());
   return Output{std::move(entry.name), *dtype, tensor.sizes().vec(), {data, data + tensor.nbytes()}};
 }
-
-}  // namespace
 
 Expected<Metrics> Trainer::State::backward(std::span<const TensorView> inputs,
                                            std::span<const TensorView> targets) {

@@ -187,6 +187,34 @@ class Trainer:
         """Replaces them: `apply` then uses these."""
         self._native.set_gradients(values)
 
+    def get_buffers(self) -> NDArray[np.float32]:
+        """A copy of the buffers of floating point, such as batch norm's running statistics, in the model's order.
+
+        Who averages models takes the mean of these too: they are part of what the model computes.
+        """
+        return self._native.get_buffers()
+
+    def set_buffers(self, values: NDArray[np.float32]) -> None:
+        """Replaces them. Errors: `InvalidArgument` for another size, or NaN that was not there before."""
+        self._native.set_buffers(values)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of all parameters and buffers by their names, as PyTorch's `state_dict` has them.
+
+        Each in its own type; bfloat16 comes as float32, truth values as uint8. Frozen parameters and counters
+        such as `num_batches_tracked` are among them; the optimizer's state is not (`checkpoint` has it).
+        """
+        return self._native.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Replaces all parameters and buffers: arrays, or what `numpy.asarray` takes, of the model's names and shapes.
+
+        Values are converted to the model's types, as PyTorch does. The optimizer's state stays. Errors:
+        `InvalidArgument`, naming the tensor, when one is missing, unknown, of another shape, or a trained one
+        is not finite. The model is unchanged then.
+        """
+        self._native.set_state([(name, _real(values)) for name, values in state.items()])
+
     def checkpoint(self) -> bytes:
         """The whole state as one safetensors file. Errors: `InvalidArgument` while gradients are pending."""
         return self._native.checkpoint()
@@ -216,6 +244,16 @@ def _named(arrays: Arrays) -> list[tuple[str, NDArray[Any]]]:
     if isinstance(arrays, Sequence):
         return [("", array) for array in arrays]
     return [("", arrays)]
+
+
+def _real(values: Any) -> NDArray[Any]:
+    """As an array of a type that the host takes; whole numbers and truth values have wider ones there."""
+    array = np.asarray(values)
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.int32, np.int64):
+        return array.astype(np.int64)
+    return array
 
 
 def _weighted(

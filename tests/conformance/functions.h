@@ -48,6 +48,9 @@ FUNCTION(trainer_set_parameters, (uint32_t trainer, address values, uint32_t byt
 FUNCTION(trainer_gradients, (uint32_t trainer, address buffer, uint32_t buffer_bytes, address written),
          (trainer, buffer, buffer_bytes, written))
 FUNCTION(trainer_set_gradients, (uint32_t trainer, address values, uint32_t bytes), (trainer, values, bytes))
+FUNCTION(trainer_buffers, (uint32_t trainer, address buffer, uint32_t buffer_bytes, address written),
+         (trainer, buffer, buffer_bytes, written))
+FUNCTION(trainer_set_buffers, (uint32_t trainer, address values, uint32_t bytes), (trainer, values, bytes))
 FUNCTION(trainer_checkpoint, (uint32_t trainer, address buffer, uint32_t buffer_bytes, address written),
          (trainer, buffer, buffer_bytes, written))
 FUNCTION(trainer_restore, (uint32_t trainer, address checkpoint, uint32_t bytes),

@@ -212,6 +212,8 @@ const std::map<std::string, Signature>& signatures() {
       {"trainer_set_parameters", {{kTrainer, kBytes, kLength}}},
       {"trainer_gradients", {{kTrainer, kBuffer, kLength, kWritten}}},
       {"trainer_set_gradients", {{kTrainer, kBytes, kLength}}},
+      {"trainer_buffers", {{kTrainer, kBuffer, kLength, kWritten}}},
+      {"trainer_set_buffers", {{kTrainer, kBytes, kLength}}},
       {"trainer_checkpoint", {{kTrainer, kBuffer, kLength, kWritten}}},
       {"trainer_restore", {{kTrainer, kBytes, kLength}}},
       {"trainer_close", {{kTrainer}}},

@@ -7,11 +7,14 @@ import random
 import re
 import shutil
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import wasmgrad
+from wasmgrad._files import find_part
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("cpp", "c", "rust", "assemblyscript")
@@ -193,14 +196,63 @@ def test_wrong_command_line_is_refused_with_exit_code_2(
     assert "--epochs takes a whole number" in result.stderr
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Builds the template of a language, once."""
+    built: dict[str, Path] = {}
+
+    def built_template(language: str) -> Path:
+        if language not in built:
+            folder = tmp_path_factory.mktemp(language)
+            wasmgrad.new_guest(folder / "hello", language)
+            built[language] = build(folder / "hello", folder / "hello.wasm")
+        return built[language]
+
+    return built_template
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_template_builds_and_trains(linear_model: Path, tmp_path: Path, language: str) -> None:
-    wasmgrad.new_guest(tmp_path / "hello", language)
-    guest = build(tmp_path / "hello", tmp_path / "hello.wasm")
-    result = wasmgrad.train(guest, models={"model.pt": linear_model}, threads=1)
+def test_template_builds_and_trains(linear_model: Path, template: Build, language: str) -> None:
+    result = wasmgrad.train(template(language), models={"model.pt": linear_model}, threads=1)
     losses = [float(text) for text in re.findall(r"test loss ([\d.]+)", result.stdout)]
     assert len(losses) == 10
     assert losses[-1] < losses[0] / 2
+    assert "not saved here: no directory to write trained_model.pt to was granted" in (
+        result.stdout + result.stderr
+    )
+
+
+def check_saved(folder: Path, output: str, linear_model: Path) -> None:
+    """The guest left a trained model, and nothing else."""
+    saved = folder / "trained_model.pt"
+    assert f"saved trained_model.pt ({saved.stat().st_size} bytes)" in output
+    assert [file.name for file in folder.iterdir() if file.name != "model.pt"] == ["trained_model.pt"]
+    x = torch.rand(64, 8) * 2 - 1
+    untrained, trained = (torch.jit.load(path)(x) - x.mean(1, keepdim=True) for path in (linear_model, saved))
+    assert trained.abs().mean() < untrained.abs().mean() / 2
+
+
+@pytest.mark.parametrize("engine", ["wasmedge", "wasmtime"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_template_saves_its_model_in_the_directory_that_it_was_granted(
+    linear_model: Path, template: Build, tmp_path: Path, language: str, engine: str
+) -> None:
+    run = wasmgrad.Sandbox(
+        template(language), models={"model.pt": linear_model}, dirs=[f"{tmp_path}:."], engine=engine
+    ).run()
+    assert run.exit_code == 0, run.stderr
+    check_saved(tmp_path, run.stdout, linear_model)
+
+
+def test_template_saves_its_model_in_the_stock_program(
+    linear_model: Path, template: Build, tmp_path: Path, stock_wasmedge: Path
+) -> None:
+    environment = {**os.environ, "WASMEDGE_PLUGIN_PATH": str(find_part("lib/wasmedge"))}
+    preload = f"model.pt:PyTorch:CPU:{linear_model}"
+    command = [stock_wasmedge, "--dir", f".:{tmp_path}", "--nn-preload", preload, template("cpp")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    check_saved(tmp_path, done.stdout, linear_model)
 
 
 def test_template_of_an_unknown_language_is_refused(tmp_path: Path) -> None:

@@ -67,9 +67,10 @@ class TwoOutputs(nn.Module):
         torch.manual_seed(0)
         self.classifier = nn.Linear(4, 3)
         self.regressor = nn.Linear(4, 1)
+        self.register_buffer("shift", torch.zeros(1))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"class": self.classifier(x), "value": self.regressor(x)}
+        return {"class": self.classifier(x), "value": self.regressor(x) + self.shift}
 
 
 class Reference:
@@ -177,6 +178,10 @@ def test_gradients_and_parameters_are_read_and_replaced(tour: Tour) -> None:
     assert tour.numbers("gradients") == [near(mean)]
     assert tour.numbers("applied") == [near(initial - 0.1 * 2 * mean)]
     assert tour.numbers("replaced") == [near(initial)]
+
+
+def test_buffers_are_read_and_replaced(tour: Tour) -> None:
+    assert tour.numbers("buffers") == [[0], [1.5]]
 
 
 def test_steps_and_epochs_train(tour: Tour) -> None:

@@ -58,6 +58,8 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_set_parameters", trainers_, &Trainers::set_parameters);
   add("trainer_gradients", trainers_, &Trainers::gradients);
   add("trainer_set_gradients", trainers_, &Trainers::set_gradients);
+  add("trainer_buffers", trainers_, &Trainers::buffers);
+  add("trainer_set_buffers", trainers_, &Trainers::set_buffers);
   add("trainer_checkpoint", trainers_, &Trainers::checkpoint);
   add("trainer_restore", trainers_, &Trainers::restore);
   add("trainer_close", trainers_, &Trainers::close);

@@ -1,5 +1,5 @@
 // What trainers exchange with their guests besides training: predictions, hyper-parameters, parameters,
-// checkpoints.
+// buffers, checkpoints.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -122,6 +122,21 @@ Status Trainers::set_gradients(const GuestMemory& memory, std::uint32_t trainer,
   WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
   WASMGRAD_ASSIGN(const auto given, memory.bytes(values, bytes, "values"));
   return resource->change().set_gradients(given);
+}
+
+Status Trainers::buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,
+                         std::uint32_t buffer_bytes, std::uint32_t written) {
+  WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
+  WASMGRAD_ASSIGN(const auto result, BytesResult::at(memory, buffer, buffer_bytes, written));
+  return result.fill(resource->trainer.buffer_bytes(),
+                     [&](std::span<std::byte> to) { return resource->trainer.buffers(to); });
+}
+
+Status Trainers::set_buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t values,
+                             std::uint32_t bytes) {
+  WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
+  WASMGRAD_ASSIGN(const auto given, memory.bytes(values, bytes, "values"));
+  return resource->change().set_buffers(given);
 }
 
 Status Trainers::checkpoint(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,

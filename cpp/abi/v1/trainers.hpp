@@ -79,6 +79,10 @@ class Trainers {
                    std::uint32_t buffer_bytes, std::uint32_t written);
   Status set_gradients(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t values,
                        std::uint32_t bytes);
+  Status buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,
+                 std::uint32_t buffer_bytes, std::uint32_t written);
+  Status set_buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t values,
+                     std::uint32_t bytes);
   Status checkpoint(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,
                     std::uint32_t buffer_bytes, std::uint32_t written);
   Status restore(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t checkpoint,

@@ -54,6 +54,27 @@ static wasmgrad_dataset make_points(uint32_t count, uint64_t* random) {
   return points;
 }
 
+/* Writes the trained model where the owner granted a directory, whole or not at all. */
+static void save(wasmgrad_model model, const char* path, const char* temporary) {
+  uint32_t bytes = 0;
+  check(wasmgrad_model_export(model, WASMGRAD_ENCODING_TORCHSCRIPT, NULL, 0, &bytes));
+  void* file = malloc(bytes);
+  if (file == NULL) {
+    fprintf(stderr, "error: there is no memory for a model of %u bytes\n", (unsigned)bytes);
+    exit(1);
+  }
+  check(wasmgrad_model_export(model, WASMGRAD_ENCODING_TORCHSCRIPT, file, bytes, &bytes));
+  FILE* out = fopen(temporary, "wb");
+  int written = out != NULL && fwrite(file, 1, bytes, out) == bytes;
+  if (out != NULL) written = fclose(out) == 0 && written;
+  free(file);
+  if (written && rename(temporary, path) == 0) {
+    printf("saved %s (%u bytes)\n", path, (unsigned)bytes);
+  } else {
+    fprintf(stderr, "not saved here: no directory to write %s to was granted (--dir .:.)\n", path);
+  }
+}
+
 int main(void) {
   static const char name[] = "model.pt";
   static const char options[] =
@@ -74,5 +95,6 @@ int main(void) {
     printf("epoch %d: training loss %.4f, test loss %.4f\n", epoch, trained.loss, judged.loss);
     fflush(stdout);
   }
+  save(model, "trained_model.pt", "trained_model.pt.part");
   return 0; /* what is still open on the host is closed */
 }

@@ -3,6 +3,7 @@
 // The model it trains maps inputs [N, 8] to outputs [N, 1]: `wasmgrad model linear-regression -o model.pt`.
 #include <cstdint>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 #include "wasmgrad/random.hpp"
@@ -32,6 +33,20 @@ Dataset make_points(std::uint32_t count, wasmgrad::Random& random) {
   return points;
 }
 
+// Writes the trained model where the owner granted a directory, whole or not at all.
+void save(const Model& model, const char* path) {
+  const Bytes file = model.to_bytes().value();
+  const std::string temporary = std::string(path) + ".part";
+  std::FILE* out = std::fopen(temporary.c_str(), "wb");
+  bool written = out != nullptr && std::fwrite(file.data(), 1, file.size(), out) == file.size();
+  if (out != nullptr) written = std::fclose(out) == 0 && written;
+  if (written && std::rename(temporary.c_str(), path) == 0) {
+    std::printf("saved %s (%zu bytes)\n", path, file.size());
+  } else {
+    std::fprintf(stderr, "not saved here: no directory to write %s to was granted (--dir .:.)\n", path);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -51,4 +66,5 @@ int main() {
                 trainer.evaluate(test).value().loss);
     std::fflush(stdout);
   }
+  save(model, "trained_model.pt");
 }

@@ -115,6 +115,12 @@ function showExchange(trainer: Trainer): void {
   showFloats("applied", trainer.parameters().unwrap());
   trainer.setParameters(initial).expect();
   showFloats("replaced", trainer.parameters().unwrap());
+
+  const buffers = trainer.buffers().unwrap();
+  showFloats("buffers", buffers);
+  trainer.setBuffers(new Float32Array(buffers.length).fill(1.5)).expect();
+  showFloats("buffers", trainer.buffers().unwrap());
+  trainer.setBuffers(buffers).expect();
 }
 
 function same(one: Float32Array, other: Float32Array): bool {

@@ -128,6 +128,12 @@ void show_exchange(Trainer& trainer) {
   print("applied", trainer.parameters().value());
   trainer.set_parameters(initial).value();
   print("replaced", trainer.parameters().value());
+
+  const std::vector<float> buffers = trainer.buffers().value();
+  print("buffers", buffers);
+  trainer.set_buffers(std::vector<float>(buffers.size(), 1.5f)).value();
+  print("buffers", trainer.buffers().value());
+  trainer.set_buffers(buffers).value();
 }
 
 void show_training(Trainer& trainer, const Dataset& data) {

@@ -55,6 +55,10 @@ export declare function trainer_set_parameters(trainer: u32, values: usize, byte
 export declare function trainer_gradients(trainer: u32, buffer: usize, bytes: u32, written: usize): u32;
 @external("wasmgrad:training@0.1", "trainer_set_gradients")
 export declare function trainer_set_gradients(trainer: u32, values: usize, bytes: u32): u32;
+@external("wasmgrad:training@0.1", "trainer_buffers")
+export declare function trainer_buffers(trainer: u32, buffer: usize, bytes: u32, written: usize): u32;
+@external("wasmgrad:training@0.1", "trainer_set_buffers")
+export declare function trainer_set_buffers(trainer: u32, values: usize, bytes: u32): u32;
 @external("wasmgrad:training@0.1", "trainer_checkpoint")
 export declare function trainer_checkpoint(trainer: u32, buffer: usize, bytes: u32, written: usize): u32;
 @external("wasmgrad:training@0.1", "trainer_restore")

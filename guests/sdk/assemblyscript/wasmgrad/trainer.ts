@@ -4,9 +4,9 @@ import { Model } from "./model";
 import { TrainerOptions } from "./options";
 import { Errno, Result, Status } from "./result";
 import {
-  trainer_apply, trainer_backward, trainer_checkpoint, trainer_close, trainer_create, trainer_epoch, trainer_evaluate,
-  trainer_fit, trainer_gradients, trainer_output, trainer_parameters, trainer_predict, trainer_restore, trainer_set,
-  trainer_set_gradients, trainer_set_parameters, trainer_step,
+  trainer_apply, trainer_backward, trainer_buffers, trainer_checkpoint, trainer_close, trainer_create, trainer_epoch,
+  trainer_evaluate, trainer_fit, trainer_gradients, trainer_output, trainer_parameters, trainer_predict, trainer_restore,
+  trainer_set, trainer_set_buffers, trainer_set_gradients, trainer_set_parameters, trainer_step,
 } from "./sys";
 import { Tensor, Type } from "./tensor";
 
@@ -179,6 +179,19 @@ export class Trainer {
   /** Replaces them: apply() then uses these. */
   setGradients(values: Float32Array): Status {
     return new Status(trainer_set_gradients(this.handle, values.dataStart, values.byteLength));
+  }
+
+  /**
+   * The buffers of floating point, such as batch norm's running statistics, in the model's order. Who averages the
+   * parameters of models averages these too.
+   */
+  buffers(): Result<Float32Array> {
+    return this.floats(trainer_buffers);
+  }
+
+  /** Replaces them. */
+  setBuffers(values: Float32Array): Status {
+    return new Status(trainer_set_buffers(this.handle, values.dataStart, values.byteLength));
   }
 
   /** The whole state as a safetensors file. */

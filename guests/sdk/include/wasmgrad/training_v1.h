@@ -219,7 +219,7 @@ WASMGRAD_IMPORT("trainer_set")
 uint32_t wasmgrad_trainer_set(wasmgrad_trainer trainer, const char* key, uint32_t key_bytes, double value);
 
 /* The trainable parameters as f32, one after the other in the model's order: what federated averaging
- * exchanges. */
+ * exchanges, together with the buffers of a model that has some. */
 WASMGRAD_IMPORT("trainer_parameters")
 uint32_t wasmgrad_trainer_parameters(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
                                      uint32_t* written);
@@ -237,6 +237,18 @@ uint32_t wasmgrad_trainer_gradients(wasmgrad_trainer trainer, float* buffer, uin
 /* Replaces them: apply() then uses these. */
 WASMGRAD_IMPORT("trainer_set_gradients")
 uint32_t wasmgrad_trainer_set_gradients(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
+
+/* The model's buffers of floating point as f32, one after the other in the model's order: the running mean
+ * and variance of batch norm, and the like. They are no parameters, but part of what the model computes in
+ * evaluation: who averages models averages them too. None is a result of 0 bytes. */
+WASMGRAD_IMPORT("trainer_buffers")
+uint32_t wasmgrad_trainer_buffers(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
+                                  uint32_t* written);
+
+/* Replaces them. `bytes` is exactly their size; every value must be finite, or what the buffer holds already.
+ * What trainer_buffers gave, set again, changes no bit. */
+WASMGRAD_IMPORT("trainer_set_buffers")
+uint32_t wasmgrad_trainer_set_buffers(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
 
 /* The trainer's whole state (parameters, buffers, optimizer, counters) as a safetensors file. Gradients that
  * were not applied are no part of it: while there are any it is WASMGRAD_INVALID_ARGUMENT, as are fit and

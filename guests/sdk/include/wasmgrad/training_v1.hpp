@@ -372,6 +372,18 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
         wasmgrad_trainer_set_gradients(handle(), values.data(), detail::length(values.size_bytes())));
   }
 
+  /// The buffers of floating point, such as batch norm's running statistics, in the model's order. Who
+  /// averages the parameters of models averages these too.
+  [[nodiscard]] Result<std::vector<float>> buffers() const {
+    return detail::read_all<float>([&](float* buffer, std::uint32_t bytes, std::uint32_t* written) {
+      return wasmgrad_trainer_buffers(handle(), buffer, bytes, written);
+    });
+  }
+  Result<void> set_buffers(std::span<const float> values) {
+    return detail::checked(
+        wasmgrad_trainer_set_buffers(handle(), values.data(), detail::length(values.size_bytes())));
+  }
+
   /// The whole state as a safetensors file; restored into a trainer of the same model and options, the run
   /// goes on bit by bit as if it had not ended.
   [[nodiscard]] Result<Bytes> checkpoint() const {

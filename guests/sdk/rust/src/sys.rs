@@ -147,6 +147,8 @@ mod import {
         pub fn trainer_set_parameters(trainer: u32, values: *const f32, bytes: u32) -> u32;
         pub fn trainer_gradients(trainer: u32, buffer: *mut f32, bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_set_gradients(trainer: u32, values: *const f32, bytes: u32) -> u32;
+        pub fn trainer_buffers(trainer: u32, buffer: *mut f32, bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_set_buffers(trainer: u32, values: *const f32, bytes: u32) -> u32;
         pub fn trainer_checkpoint(trainer: u32, buffer: *mut u8, bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_restore(trainer: u32, checkpoint: *const u8, bytes: u32) -> u32;
         pub fn trainer_close(trainer: u32) -> u32;
@@ -322,6 +324,15 @@ pub fn trainer_gradients(trainer: u32) -> Result<Vec<f32>> {
 pub fn trainer_set_gradients(trainer: u32, values: &[f32]) -> Result<()> {
     let bytes = core::mem::size_of_val(values) as u32;
     check(unsafe { import::trainer_set_gradients(trainer, values.as_ptr(), bytes) })
+}
+
+pub fn trainer_buffers(trainer: u32) -> Result<Vec<f32>> {
+    read_all(|buffer, bytes, written| unsafe { import::trainer_buffers(trainer, buffer, bytes, written) })
+}
+
+pub fn trainer_set_buffers(trainer: u32, values: &[f32]) -> Result<()> {
+    let bytes = core::mem::size_of_val(values) as u32;
+    check(unsafe { import::trainer_set_buffers(trainer, values.as_ptr(), bytes) })
 }
 
 pub fn trainer_checkpoint(trainer: u32) -> Result<Vec<u8>> {

@@ -110,6 +110,17 @@ impl Trainer {
         sys::trainer_set_gradients(self.0, values)
     }
 
+    /// The buffers of floating point, such as batch norm's running statistics, in the model's order. Who averages the
+    /// parameters of models averages these too.
+    pub fn buffers(&self) -> Result<Vec<f32>> {
+        sys::trainer_buffers(self.0)
+    }
+
+    /// Replaces them.
+    pub fn set_buffers(&mut self, values: &[f32]) -> Result<()> {
+        sys::trainer_set_buffers(self.0, values)
+    }
+
     /// The whole state as a safetensors file.
     pub fn checkpoint(&self) -> Result<Vec<u8>> {
         sys::trainer_checkpoint(self.0)

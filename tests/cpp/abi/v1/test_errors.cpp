@@ -115,6 +115,8 @@ struct World {
         {"trainer_set", {word(trainer), word(key), word(13), {.f64 = 0.5}}, {{1, 13}}, {{0}}},
         {"trainer_parameters", result, result_pointers, {{0}}},
         {"trainer_set_parameters", {word(trainer), word(parameters), word(60)}, {{1, 60}}, {{0}}},
+        {"trainer_buffers", result, result_pointers, {{0}}},
+        {"trainer_set_buffers", {word(trainer), word(parameters), word(0)}, {}, {{0}}},
         {"trainer_checkpoint", result, result_pointers, {{0}}},
         {"trainer_restore",
          {word(trainer), word(checkpoint), word(checkpoint_bytes)},

@@ -131,6 +131,12 @@ fn show_exchange(trainer: &mut Trainer) -> wasmgrad::Result<()> {
     show("applied", &trainer.parameters()?);
     trainer.set_parameters(&initial)?;
     show("replaced", &trainer.parameters()?);
+
+    let buffers = trainer.buffers()?;
+    show("buffers", &buffers);
+    trainer.set_buffers(&vec![1.5; buffers.len()])?;
+    show("buffers", &trainer.buffers()?);
+    trainer.set_buffers(&buffers)?;
     Ok(())
 }
 
