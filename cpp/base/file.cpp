@@ -1,5 +1,6 @@
 #include "wasmgrad/base/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,10 +9,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <system_error>
 
 #include "wasmgrad/base/open_beneath.hpp"
+#include "wasmgrad/base/scratch_directory.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad {
 
@@ -61,14 +65,57 @@ int write_all(int fd, std::span<const std::byte> contents) {
   return 0;
 }
 
+// Files that take the place of others once they are whole have such names until then.
+constexpr std::string_view kTemporarySuffix = ".tmp";
+std::string temporary_prefix(const std::string& name) { return "." + name.substr(0, 200) + "."; }
+
+// A new file in the directory under a temporary name, locked: a process that is killed leaves it without its
+// lock.
+UniqueFd create_temporary(int directory, const std::string& name, std::string& temporary) {
+  static std::atomic<unsigned> counter{0};
+  for (;;) {
+    temporary = temporary_prefix(name) + std::to_string(::getpid()) + "-" + std::to_string(counter++) +
+                std::string(kTemporarySuffix);
+    UniqueFd fd(
+        ::openat(directory, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+    // Another process may have taken it for abandoned before it was locked. A file system without locks has
+    // none that does.
+    if (!fd || lock_named(fd.get()) || errno != EWOULDBLOCK) return fd;
+  }
+}
+
+// Removes what processes that were killed while they wrote `name` have left.
+void remove_abandoned(int directory, const std::string& name) {
+  UniqueFd copy(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto close = [](DIR* open) { ::closedir(open); };
+  const std::unique_ptr<DIR, decltype(close)> entries(copy ? ::fdopendir(copy.get()) : nullptr, close);
+  if (entries) copy.release();
+  const std::string prefix = temporary_prefix(name);
+  while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr) {
+    const std::string_view found(entry->d_name);
+    if (!found.starts_with(prefix) || !found.ends_with(kTemporarySuffix)) continue;
+    const UniqueFd file(
+        ::openat(directory, entry->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+    if (file && lock_named(file.get())) ::unlinkat(directory, entry->d_name, 0);
+  }
+}
+
+// That a file of this name could be put in the directory, as far as it can be told without doing so.
+Status check_target(int directory, const std::string& name, const std::string& what) {
+  struct stat info{};
+  if (::fstatat(directory, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode))
+    return Error{Errc::kRuntimeError, "cannot write " + what + ": it is a directory"};
+  if (::faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) != 0)
+    return Error{Errc::kRuntimeError, "cannot write " + what + ": its directory is not writable"};
+  remove_abandoned(directory, name);
+  return {};
+}
+
 // Replaces `name` in the open directory; `what` names the file in errors.
 Status replace_in(int directory, const std::string& name, const std::string& what,
                   std::span<const std::byte> contents) {
-  static std::atomic<unsigned> counter{0};
-  const std::string temporary =
-      "." + name.substr(0, 200) + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
-  UniqueFd fd(
-      ::openat(directory, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+  std::string temporary;
+  UniqueFd fd = create_temporary(directory, name, temporary);
   int error = fd ? 0 : errno;
   const bool created = error == 0;
   if (error == 0) error = write_all(fd.get(), contents);
@@ -114,6 +161,10 @@ Expected<Place> locate(const std::vector<Preopen>& preopens, std::string_view gu
   if (guest_path.empty()) return Error{Errc::kInvalidArgument, "an empty path was given"};
   if (guest_path.find('\0') != std::string_view::npos) {
     return Error{Errc::kInvalidArgument, "a path with a zero byte was given"};
+  }
+  if (!is_utf8(guest_path)) {
+    return Error{Errc::kInvalidArgument,
+                 "the path " + printable(in_quotes(guest_path)) + " is not UTF-8, which paths of guests are"};
   }
   const GuestPath path(guest_path);
   Place place;
@@ -210,9 +261,12 @@ Expected<std::vector<std::byte>> read_file(const std::filesystem::path& path, st
 
 Status check_can_write(const std::filesystem::path& path) {
   const auto parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-  if (::access(parent.c_str(), W_OK | X_OK) == 0) return {};
-  return Error{Errc::kRuntimeError,
-               "cannot write '" + path.string() + "': its directory is missing or not writable"};
+  const UniqueFd directory(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) {
+    return Error{Errc::kRuntimeError,
+                 "cannot write '" + path.string() + "': its directory is missing or cannot be read"};
+  }
+  return check_target(directory.get(), path.filename(), in_quotes(path.native()));
 }
 
 Status write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> contents) {
@@ -266,8 +320,8 @@ Expected<std::vector<std::byte>> Grants::read(std::string_view guest_path, std::
 }
 
 Status Grants::check_writable(std::string_view guest_path) const {
-  WASMGRAD_CHECK(open_for_writing(preopens_, guest_path));
-  return {};
+  WASMGRAD_ASSIGN(const WriteTarget target, open_for_writing(preopens_, guest_path));
+  return check_target(target.directory.get(), target.name, in_quotes(guest_path));
 }
 
 Status Grants::write(std::string_view guest_path, std::span<const std::byte> contents) const {

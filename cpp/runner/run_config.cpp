@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/json_fields.hpp"
 
 namespace wasmgrad::runner {
@@ -60,6 +61,7 @@ void visit_limits(Limits& limits, Visit visit) {
   visit("handles", limits.handles);
   visit("output_bytes", limits.output_bytes);
   visit("process_bytes", limits.process_bytes);
+  visit("grace_seconds", limits.grace_seconds);
 }
 
 // Less would not load libtorch and the engine.
@@ -67,6 +69,24 @@ constexpr std::uint64_t kLeastProcessBytes = std::uint64_t{256} << 20;
 
 constexpr std::pair<View, const char*> kViews[] = {
     {View::kClassic, "classic"}, {View::kJson, "json"}, {View::kQuiet, "quiet"}};
+
+constexpr std::pair<sandbox::EngineKind, const char*> kEngines[] = {
+    {sandbox::EngineKind::kWasmEdge, "wasmedge"}, {sandbox::EngineKind::kWasmtime, "wasmtime"}};
+
+// The value with this name in a table of values and names.
+template <class Table>
+auto read_named(const Table& table, const std::string& key, const Json& value, const char* expected) {
+  const std::string name = read_text(key, value);
+  const auto* found = std::ranges::find_if(table, [&](const auto& entry) { return entry.second == name; });
+  if (found == std::end(table)) refuse(key, value, expected);
+  return found->first;
+}
+
+// The other way round.
+template <class Table, class Value>
+const char* name_in(const Table& table, Value wanted) {
+  return std::ranges::find(table, wanted, &std::pair<Value, const char*>::first)->second;
+}
 
 std::vector<std::string> read_texts(const std::string& key, const Json& value) {
   if (!value.is_array()) refuse(key, value, "an array of strings");
@@ -108,6 +128,8 @@ Limits read_limits(const Json& json) {
         "1 to 65536 pages of 64 KiB");
   check(limits.wall_seconds >= 0 && limits.wall_seconds <= 1e9, "wall_seconds", limits.wall_seconds,
         "0 (none) to 1e9 seconds");
+  check(limits.grace_seconds >= 0 && limits.grace_seconds <= 1e9, "grace_seconds", limits.grace_seconds,
+        "0 to 1e9 seconds");
   check(limits.handles >= 8 && limits.handles <= 65536, "handles", limits.handles, "8 to 65536");
   check(limits.output_bytes >= 1, "output_bytes", limits.output_bytes, "at least 1");
   check(limits.process_bytes == 0 || limits.process_bytes >= kLeastProcessBytes, "process_bytes",
@@ -156,13 +178,14 @@ RunConfig read_config(const Json& json) {
   read_path("output", config.output);
   read_path("checkpoint", config.checkpoint);
   read_path("resume", config.resume);
+  if (const Json* value = reader.take("engine"))
+    config.engine = read_named(kEngines, "engine", *value, "\"wasmedge\" or \"wasmtime\"");
+  if (const Json* value = reader.take("wasmtime_library"))
+    config.wasmtime_library = read_text("wasmtime_library", *value);
   if (const Json* value = reader.take("interpret")) config.interpret = read_scalar<bool>("interpret", *value);
   if (const Json* value = reader.take("cache_dir")) config.cache_dir = read_text("cache_dir", *value);
   if (const Json* value = reader.take("view")) {
-    const std::string name = read_text("view", *value);
-    const auto* found = std::ranges::find_if(kViews, [&](const auto& view) { return view.second == name; });
-    if (found == std::end(kViews)) refuse("view", *value, "\"classic\", \"json\" or \"quiet\"");
-    config.view = found->first;
+    config.view = read_named(kViews, "view", *value, "\"classic\", \"json\" or \"quiet\"");
   }
   reader.done();
   if (config.guest.empty()) throw Refused("guest is missing; expected the path of a .wasm file");
@@ -182,6 +205,29 @@ Expected<RunConfig> RunConfig::from_json(std::string_view json) {
   }
 }
 
+Status RunConfig::check_texts() const {
+  const auto check = [](const std::string& what, const std::string& text) -> Status {
+    if (is_utf8(text)) return {};
+    return Error{Errc::kInvalidArgument, what + " is not UTF-8: '" + printable(text) + "'"};
+  };
+  WASMGRAD_CHECK(check("the guest's file name", guest.string()));
+  for (std::size_t i = 0; i < args.size(); ++i)
+    WASMGRAD_CHECK(check("argument " + std::to_string(i + 1) + " of the guest", args[i]));
+  for (const std::string& entry : env) WASMGRAD_CHECK(check("a variable of the guest", entry));
+  for (const Preopen& dir : dirs) {
+    WASMGRAD_CHECK(check("the path of a directory", dir.host_path.string()));
+    WASMGRAD_CHECK(check("a directory's path in the guest", dir.guest_path));
+  }
+  for (const auto& [name, file] : models) {
+    WASMGRAD_CHECK(check("a model's name", name));
+    WASMGRAD_CHECK(check("a model's file name", file.string()));
+  }
+  for (const auto& path : {default_model, output, checkpoint, resume})
+    if (path) WASMGRAD_CHECK(check("a file name", path->string()));
+  WASMGRAD_CHECK(check("the path of the cache", cache_dir.string()));
+  return check("the path of wasmtime's library", wasmtime_library.string());
+}
+
 std::string RunConfig::to_json() const {
   Json json{{"guest", guest.string()},
             {"args", args},
@@ -190,6 +236,8 @@ std::string RunConfig::to_json() const {
             {"models", Json::object()},
             {"training", Json::object()},
             {"limits", Json::object()},
+            {"engine", name_in(kEngines, engine)},
+            {"wasmtime_library", wasmtime_library.string()},
             {"interpret", interpret},
             {"cache_dir", cache_dir.string()}};
   for (const Preopen& dir : dirs) {
@@ -210,9 +258,7 @@ std::string RunConfig::to_json() const {
     }
   });
   visit_limits(limits, [&](const char* key, const auto& field) { json["limits"][key] = field; });
-  for (const auto& [value, name] : kViews) {
-    if (value == view) json["view"] = name;
-  }
+  json["view"] = name_in(kViews, view);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

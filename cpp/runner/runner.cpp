@@ -36,6 +36,8 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   guest.max_memory_pages = config.limits.memory_pages;
   if (process == Process::kOwn) guest.max_handles = config.limits.handles;
   guest.functions = host.functions();
+  guest.engine = config.engine;
+  guest.wasmtime_library = config.wasmtime_library;
   guest.interpret = config.interpret;
   guest.aot_cache = config.cache_dir;
   WASMGRAD_ASSIGN(sandbox::Sandbox sandbox, sandbox::Sandbox::create(std::move(guest)));

@@ -46,6 +46,12 @@ Expected<std::string> parse_environment(const std::string& text) {
   return text;
 }
 
+Expected<sandbox::EngineKind> parse_engine(const std::string& text) {
+  if (text == "wasmedge") return sandbox::EngineKind::kWasmEdge;
+  if (text == "wasmtime") return sandbox::EngineKind::kWasmtime;
+  return Error{Errc::kInvalidArgument, "'" + text + "' is no engine; expected wasmedge or wasmtime"};
+}
+
 void add_guest_options(CLI::App& app, RunConfig& config) {
   add_parsed(
       app, "--model", parse_pair, [&config](const auto& pair) { config.models[pair.first] = pair.second; },
@@ -60,6 +66,13 @@ void add_guest_options(CLI::App& app, RunConfig& config) {
       app, "--env", parse_environment, [&config](const auto& entry) { config.env.push_back(entry); },
       "KEY=VALUE: an environment variable of the guest, which inherits none")
       ->allow_extra_args(false);
+  add_parsed(
+      app, "--engine", parse_engine, [&config](const auto& engine) { config.engine = engine; },
+      "wasmedge or wasmtime")
+      ->allow_extra_args(false);
+  app.add_option("--wasmtime", config.wasmtime_library,
+                 "The shared library of wasmtime's C API; else the one that the loader finds")
+      ->envname("WASMGRAD_WASMTIME");
   app.add_flag("--interpret", config.interpret, "Interpret the guest instead of compiling it ahead of time");
   app.add_option("--cache-dir", config.cache_dir, "Where compiled guests are kept; empty: nowhere")
       ->default_val(default_cache_dir());
@@ -120,6 +133,7 @@ void add_limit_options(CLI::App& app, runner::Limits& limits) {
   add("--max-tensor-bytes", limits.tensor_bytes, "Host copies of tensors, and parameters of the model");
   add("--max-handles", limits.handles, "Files that the guest may have open at once");
   add("--max-output-bytes", limits.output_bytes, "Console output, and the size of any file");
+  add("--grace-time", limits.grace_seconds, "Seconds that an interrupted run has to end by itself");
   add("--max-process-bytes", limits.process_bytes,
       "All that the worker allocates; 0: three quarters of what the machine has to spare");
 }
@@ -142,6 +156,7 @@ RunConfig read_config(const std::string& source) {
 
 // Ranges are checked in one place, that of the JSON form.
 RunConfig checked(const RunConfig& config) {
+  if (const Status texts = config.check_texts(); !texts) throw CLI::ValidationError(texts.error().message);
   auto same = RunConfig::from_json(config.to_json());
   if (!same) throw CLI::ValidationError(same.error().message);
   return std::move(same).value();
@@ -174,6 +189,9 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   views->add_flag("--json", json, "One JSON event a line on the standard output");
   views->add_flag("--quiet", quiet, "The guest's own output only");
   views->require_option(0, 1);
+  std::optional<int> parent;
+  const auto* parent_option =
+      app.add_option("--parent", parent, "The process that starts this one: with its end, the run ends");
   auto* from_file =
       app.add_option("--config", config_source, "All of it as JSON, from a file or - for the standard input");
   try {
@@ -183,17 +201,17 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     if (from_file->count() != 0) {
       if (!rest.empty()) throw CLI::ExcludesError("--config", "GUEST");
       for (const CLI::Option* option : app.parse_order()) {
-        if (option != from_file) throw CLI::ExcludesError("--config", option->get_name());
+        if (option != from_file && option != parent_option) throw CLI::ExcludesError("--config", option->get_name());
       }
-      return {read_config(config_source), kExitOk};
+      return {read_config(config_source), kExitOk, parent};
     }
     if (rest.empty()) throw CLI::RequiredError("GUEST");
     config.guest = rest.front();
     config.args.assign(rest.begin() + 1, rest.end());
     config.view = json ? View::kJson : quiet ? View::kQuiet : View::kClassic;
-    return {checked(config), kExitOk};
+    return {checked(config), kExitOk, parent};
   } catch (const CLI::ParseError& error) {
-    return {std::nullopt, app.exit(error) == 0 ? kExitOk : kExitUsage};
+    return {std::nullopt, app.exit(error) == 0 ? kExitOk : kExitUsage, std::nullopt};
   }
 }
 

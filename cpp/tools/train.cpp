@@ -1,4 +1,8 @@
 // wasmgrad-train: runs a guest that trains, in a worker process. See --help.
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -8,11 +12,22 @@
 #include "wasmgrad/tools/exit_code.hpp"
 #include "wasmgrad/tools/supervisor.hpp"
 
+namespace {
+
+// This process, and its worker with it, is killed when its parent ends. False when that has happened already.
+bool end_with(pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return ::getppid() == parent;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace wasmgrad::tools;
   try {
     const CommandLine command = parse_command_line(argc, argv);
     if (!command.config) return command.exit_code;
+    if (command.parent && !end_with(*command.parent)) return kExitInterrupted;
     const auto self = std::filesystem::read_symlink("/proc/self/exe");
     return supervise(*command.config, self.parent_path() / "wasmgrad-worker", Console{});
   } catch (const std::exception& error) {

@@ -51,6 +51,25 @@ EnvOption = Annotated[
 ]
 
 
+EngineOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What runs the guest: wasmedge or wasmtime.", rich_help_panel=_VIEW),
+]
+
+
+def _limit(help_text: str) -> Any:
+    return typer.Option(help=help_text, rich_help_panel=_LIMITS)
+
+
+MemoryPagesOption = Annotated[int, _limit("Linear memory, pages of 64 KiB.")]
+TimeLimitOption = Annotated[float, _limit("Seconds of the whole run; 0: none.")]
+TensorBytesOption = Annotated[int, _limit("Host copies of tensors.")]
+HandlesOption = Annotated[int, _limit("Files the guest may have open.")]
+OutputBytesOption = Annotated[int, _limit("Console output, and each file written.")]
+ProcessBytesOption = Annotated[int, _limit("All that the run's process allocates; 0: most of what is free.")]
+GraceTimeOption = Annotated[float, _limit("Seconds that an interrupted run has to end by itself.")]
+
+
 def pairs(option: str, values: list[str] | None) -> dict[str, str]:
     """The `NAME=VALUE` texts of an option. Errors: `InvalidArgument` with the one that is not such a text."""
     result = {}
@@ -154,27 +173,14 @@ def train(
         Path | None, _option(_FILES, "Written after every epoch, and kept.", "FILE")
     ] = None,
     resume: Annotated[Path | None, _option(_FILES, "A checkpoint to go on from.", "FILE")] = None,
-    memory_pages: Annotated[
-        int, typer.Option(help="Linear memory, pages of 64 KiB.", rich_help_panel=_LIMITS)
-    ] = _D.memory_pages,
-    time_limit: Annotated[
-        float, typer.Option(help="Seconds of the whole run; 0: none.", rich_help_panel=_LIMITS)
-    ] = _D.wall_seconds,
-    tensor_bytes: Annotated[
-        int, typer.Option(help="Host copies of tensors.", rich_help_panel=_LIMITS)
-    ] = _D.tensor_bytes,
-    handles: Annotated[
-        int, typer.Option(help="Files the guest may have open.", rich_help_panel=_LIMITS)
-    ] = _D.handles,
-    output_bytes: Annotated[
-        int, typer.Option(help="Console output, and each file written.", rich_help_panel=_LIMITS)
-    ] = _D.output_bytes,
-    process_bytes: Annotated[
-        int,
-        typer.Option(
-            help="All that the run's process allocates; 0: most of what is free.", rich_help_panel=_LIMITS
-        ),
-    ] = _D.process_bytes,
+    memory_pages: MemoryPagesOption = _D.memory_pages,
+    time_limit: TimeLimitOption = _D.wall_seconds,
+    tensor_bytes: TensorBytesOption = _D.tensor_bytes,
+    handles: HandlesOption = _D.handles,
+    output_bytes: OutputBytesOption = _D.output_bytes,
+    process_bytes: ProcessBytesOption = _D.process_bytes,
+    grace_time: GraceTimeOption = _D.grace_seconds,
+    engine: EngineOption = "wasmedge",
     interpret: Annotated[
         bool,
         typer.Option(
@@ -235,12 +241,14 @@ def train(
             handles=handles,
             output_bytes=output_bytes,
             process_bytes=process_bytes,
+            grace_seconds=grace_time,
         ),
         options=cast(TrainingOptions, options),
         output=output,
         checkpoint=kept,
         resume=resume,
         interpret=interpret,
+        engine=engine,
         view="json" if json or not classic else "classic",
     )
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ from typing import Literal, TypedDict
 
 from ._errors import InvalidArgument
 
-__all__ = ["Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
+__all__ = ["LIMITS_OF_A_PROCESS", "Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
 
 Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 Loss = Literal["cross_entropy", "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"]
@@ -105,10 +105,18 @@ class Limits:
     """All that the run's process allocates, the guest's memory, tensors and a model's results included: at least 256
     MiB; 0 stands for three quarters of what the machine has to spare. Needs an isolated run."""
 
+    grace_seconds: float = 10.0
+    """How long an interrupted run may take to end by itself, before its process is ended. Needs an isolated run."""
+
     def to_config(self) -> dict[str, int | float]:
         """The `limits` object of a run configuration."""
-        _check_finite("limits.wall_seconds", self.wall_seconds)
+        for key, value in asdict(self).items():
+            _check_finite(f"limits.{key}", value)
         return asdict(self)
+
+
+LIMITS_OF_A_PROCESS = ("wall_seconds", "handles", "output_bytes", "process_bytes", "grace_seconds")
+"""Those that are kept by the child process of an isolated run, and nowhere else."""
 
 
 def set_options(options: TrainingOptions) -> dict[str, object]:
