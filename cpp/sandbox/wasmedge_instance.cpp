@@ -7,10 +7,12 @@
 #include "wasmgrad/sandbox/engine.hpp"
 #include "wasmgrad/sandbox/handle_quota.hpp"
 #include "wasmgrad/sandbox/host_module.hpp"
+#include "wasmgrad/sandbox/import_section.hpp"
 #include "wasmgrad/sandbox/instance.hpp"
 #include "wasmgrad/sandbox/relaxed_simd.hpp"
 #include "wasmgrad/sandbox/type_section.hpp"
 #include "wasmgrad/sandbox/values.hpp"
+#include "wasmgrad/sandbox/wasmedge_guard.hpp"
 
 namespace wasmgrad::sandbox {
 
@@ -105,7 +107,9 @@ class WasmEdgeInstance final : public Instance {
   Status add_wasi(const SandboxConfig& config);
   Status check_imports() const;
   Status check_memory(std::uint32_t max_pages) const;
-  Status instantiate(const SandboxConfig& config);
+  Status guard_directories(SandboxConfig& config);
+  Status compile(const SandboxConfig& config);
+  Status instantiate();
 
   std::string name_;
   bool compute_only_;
@@ -119,6 +123,7 @@ class WasmEdgeInstance final : public Instance {
   std::optional<CompiledGuest> compiled_;
   AstModule ast_;
   ModuleInstance instance_;
+  std::unique_ptr<WasmEdgeGuard> guard_;  // for a guest with read-only directories
 };
 
 // Registers the functions, one engine module for each module name.
@@ -216,27 +221,48 @@ Status WasmEdgeInstance::check_memory(std::uint32_t max_pages) const {
   return {};
 }
 
-Status WasmEdgeInstance::instantiate(const SandboxConfig& config) {
-  if (!config.interpret) {
-    WASMGRAD_ASSIGN(CompiledGuest guest, compile_guest(config.module, configure_.get(), config.aot_cache));
-    const Loader loader(WasmEdge_LoaderCreate(configure_.get()));
-    const Validator validator(WasmEdge_ValidatorCreate(configure_.get()));
-    WasmEdge_ASTModuleContext* raw = nullptr;
-    WasmEdge_Result result = WasmEdge_LoaderParseFromFile(loader.get(), &raw, guest.path.c_str());
-    ast_.reset(raw);
-    compiled_.emplace(std::move(guest));
-    if (WasmEdge_ResultOK(result)) result = WasmEdge_ValidatorValidate(validator.get(), ast_.get());
-    if (!WasmEdge_ResultOK(result)) {
-      return Error{Errc::kRuntimeError, "cannot load the compiled guest '" + name_ +
-                                            "': " + std::string(WasmEdge_ResultGetMessage(result))};
-    }
-  }
+// Puts the guard between the guest and those functions of WASI that could change a read-only directory.
+Status WasmEdgeInstance::guard_directories(SandboxConfig& config) {
+  if (std::ranges::none_of(config.preopens, &Preopen::read_only)) return {};
+  auto moved = with_imports_moved(config.module, kWasiModule, WasmEdgeGuard::kModule, [](std::string_view name) {
+    return std::ranges::any_of(guarded_wasi_functions(), [&](const auto& guarded) { return guarded.name == name; });
+  });
+  if (!moved) return {};
+  config.module = std::move(*moved);
+  WASMGRAD_ASSIGN(ast_, parse(configure_.get(), config.module));
+  guard_ = std::make_unique<WasmEdgeGuard>(configure_.get(), executor_.get(), store_.get());
+  WASMGRAD_CHECK(guard_->find_directories());
+  return add_functions(guard_->functions());
+}
+
+Status WasmEdgeInstance::compile(const SandboxConfig& config) {
+  WASMGRAD_ASSIGN(CompiledGuest guest, compile_guest(config.module, configure_.get(), config.aot_cache));
+  const Loader loader(WasmEdge_LoaderCreate(configure_.get()));
+  const Validator validator(WasmEdge_ValidatorCreate(configure_.get()));
+  WasmEdge_ASTModuleContext* raw = nullptr;
+  WasmEdge_Result result = WasmEdge_LoaderParseFromFile(loader.get(), &raw, guest.path.c_str());
+  ast_.reset(raw);
+  compiled_.emplace(std::move(guest));
+  if (WasmEdge_ResultOK(result)) result = WasmEdge_ValidatorValidate(validator.get(), ast_.get());
+  if (WasmEdge_ResultOK(result)) return {};
+  return Error{Errc::kRuntimeError, "cannot load the compiled guest '" + name_ +
+                                        "': " + std::string(WasmEdge_ResultGetMessage(result))};
+}
+
+Status WasmEdgeInstance::instantiate() {
   WasmEdge_ModuleInstanceContext* raw = nullptr;
   handles_.enter_guest();  // a module may have a start function
-  const WasmEdge_Result result = WasmEdge_ExecutorInstantiate(executor_.get(), &raw, store_.get(), ast_.get());
+  const WasmEdge_Result result =
+      WasmEdge_ExecutorRegister(executor_.get(), &raw, store_.get(), ast_.get(), wrap(WasmEdgeGuard::kGuest));
   handles_.leave_guest();
   instance_.reset(raw);
-  if (WasmEdge_ResultOK(result)) return {};
+  if (WasmEdge_ResultOK(result)) {
+    // The engine's WASI works on exported memories only where it is guarded.
+    const bool exports_memory =
+        WasmEdge_ModuleInstanceFindMemory(instance_.get(), wrap("memory")) != nullptr;
+    if (guard_ && exports_memory) return guard_->connect();
+    return {};
+  }
   if (failure_) return std::move(*failure_);
   const std::string message = WasmEdge_ResultGetMessage(result);
   return Error{Errc::kRuntimeError, "cannot instantiate guest '" + name_ + "': " + message};
@@ -259,7 +285,9 @@ Expected<std::unique_ptr<Instance>> WasmEdgeInstance::create(SandboxConfig confi
   WASMGRAD_CHECK(guest->add_functions(std::move(config.functions)));
   WASMGRAD_CHECK(guest->check_imports());
   WASMGRAD_CHECK(guest->check_memory(config.max_memory_pages));
-  WASMGRAD_CHECK(guest->instantiate(config));
+  WASMGRAD_CHECK(guest->guard_directories(config));
+  if (!config.interpret) WASMGRAD_CHECK(guest->compile(config));
+  WASMGRAD_CHECK(guest->instantiate());
   return std::unique_ptr<Instance>(std::move(guest));
 }
 
