@@ -94,8 +94,7 @@ void remove_abandoned(int directory, const std::string& name) {
   while (const dirent* entry = entries ? ::readdir(entries.get()) : nullptr) {
     const std::string_view found(entry->d_name);
     if (!found.starts_with(prefix) || !found.ends_with(kTemporarySuffix)) continue;
-    const UniqueFd file(
-        ::openat(directory, entry->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd file(::openat(directory, entry->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
     if (file && lock_named(file.get())) ::unlinkat(directory, entry->d_name, 0);
   }
 }

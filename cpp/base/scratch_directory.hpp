@@ -1,5 +1,5 @@
-// A directory for files that must not outlive their process, even when that is killed: it is locked as long as
-// its process lives, and whoever makes the next one beside it removes those that nobody holds.
+// A directory for files that must not outlive their process, even when that is killed: it is locked as long
+// as its process lives, and whoever makes the next one beside it removes those that nobody holds.
 #pragma once
 
 #include <filesystem>
@@ -24,15 +24,16 @@ class ScratchDirectory {
   static constexpr const char* kPrefix = ".wasmgrad-scratch-";
 
  private:
-  ScratchDirectory(std::filesystem::path path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  ScratchDirectory(std::filesystem::path path, UniqueFd lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::filesystem::path path_;
   UniqueFd lock_;
 };
 
 /// Whether the open file or directory is now locked by its descriptor, and has still a name. Whoever removes
-/// what a killed process left behind holds this lock while doing so. False with errno EWOULDBLOCK when another
-/// process holds it or has removed the name, else where the file system has no locks.
+/// what a killed process left behind holds this lock while doing so. False with errno EWOULDBLOCK when
+/// another process holds it or has removed the name, else where the file system has no locks.
 bool lock_named(int fd) noexcept;
 
 }  // namespace wasmgrad

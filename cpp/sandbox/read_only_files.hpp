@@ -1,6 +1,7 @@
-// What WASI may do in directories that a guest was given read-only. WasmEdge's own read-only directories let files
-// be renamed and linked away, and their times be set: here every function that changes anything is asked for, by
-// its name and arguments, before the engine sees the call. It must not know an engine. Private to sandbox/.
+// What WASI may do in directories that a guest was given read-only. WasmEdge's own read-only directories let
+// files be renamed and linked away, and their times be set: here every function that changes anything is
+// asked for, by its name and arguments, before the engine sees the call. It must not know an engine. Private
+// to sandbox/.
 #pragma once
 
 #include <cstdint>

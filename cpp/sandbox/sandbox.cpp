@@ -74,9 +74,7 @@ Sandbox::Sandbox(Sandbox&&) noexcept = default;
 Sandbox& Sandbox::operator=(Sandbox&&) noexcept = default;
 Sandbox::~Sandbox() = default;
 
-Expected<std::uint32_t> Sandbox::run() {
-  return instance_->run();
-}
+Expected<std::uint32_t> Sandbox::run() { return instance_->run(); }
 
 Expected<std::vector<Value>> Sandbox::call(const std::string& function, std::span<const Value> arguments) {
   WASMGRAD_ASSIGN(const Signature signature, check_call(function, arguments.size()));
@@ -87,9 +85,8 @@ Expected<Signature> Sandbox::check_call(const std::string& function, std::size_t
   auto signature = instance_->find(function);
   if (!signature) return not_exported(name_, function);
   if (signature->parameters.size() != arguments) {
-    return Error{Errc::kInvalidArgument, "function '" + function + "' takes " + signature->text() +
-                                             ", but " + std::to_string(arguments) +
-                                             " arguments were given"};
+    return Error{Errc::kInvalidArgument, "function '" + function + "' takes " + signature->text() + ", but " +
+                                             std::to_string(arguments) + " arguments were given"};
   }
   if (signature->is_plain()) return *std::move(signature);
   return Error{Errc::kInvalidArgument,

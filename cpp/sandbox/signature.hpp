@@ -1,4 +1,5 @@
-// A function's signature as a guest or a host function has it. It must not know an engine. Private to sandbox/.
+// A function's signature as a guest or a host function has it. It must not know an engine. Private to
+// sandbox/.
 #pragma once
 
 #include <optional>

@@ -29,8 +29,8 @@ void append_section(Bytes& out, std::size_t id, const Bytes& contents) {
   out.insert(out.end(), contents.begin(), contents.end());
 }
 
-// A module whose exports call the functions of WASI with the same names, over a memory of the guest's, or one of
-// its own.
+// A module whose exports call the functions of WASI with the same names, over a memory of the guest's, or one
+// of its own.
 Bytes make_callers(std::span<const WasiFunction> functions, bool with_guests_memory) {
   constexpr std::size_t kI32 = 0x7f, kI64 = 0x7e, kFunctionType = 0x60, kFunction = 0, kMemory = 2;
   constexpr std::size_t kLocalGet = 0x20, kCall = 0x10, kEnd = 0x0b;
@@ -84,14 +84,15 @@ Bytes make_callers(std::span<const WasiFunction> functions, bool with_guests_mem
   return module;
 }
 
-Expected<ModuleInstance> instantiate(const WasmEdge_ConfigureContext* configure, WasmEdge_ExecutorContext* executor,
-                                     WasmEdge_StoreContext* store, const Bytes& module) {
+Expected<ModuleInstance> instantiate(const WasmEdge_ConfigureContext* configure,
+                                     WasmEdge_ExecutorContext* executor, WasmEdge_StoreContext* store,
+                                     const Bytes& module) {
   const Loader loader(WasmEdge_LoaderCreate(configure));
   const Validator validator(WasmEdge_ValidatorCreate(configure));
   WasmEdge_ASTModuleContext* raw_ast = nullptr;
-  WasmEdge_Result result =
-      WasmEdge_LoaderParseFromBuffer(loader.get(), &raw_ast, reinterpret_cast<const std::uint8_t*>(module.data()),
-                                     static_cast<std::uint32_t>(module.size()));
+  WasmEdge_Result result = WasmEdge_LoaderParseFromBuffer(
+      loader.get(), &raw_ast, reinterpret_cast<const std::uint8_t*>(module.data()),
+      static_cast<std::uint32_t>(module.size()));
   const AstModule ast(raw_ast);
   if (WasmEdge_ResultOK(result)) result = WasmEdge_ValidatorValidate(validator.get(), ast.get());
   WasmEdge_ModuleInstanceContext* raw = nullptr;
@@ -101,22 +102,24 @@ Expected<ModuleInstance> instantiate(const WasmEdge_ConfigureContext* configure,
                "cannot guard read-only directories: " + std::string(WasmEdge_ResultGetMessage(result))};
 }
 
-Expected<std::uint32_t> invoke(WasmEdge_ExecutorContext* executor, const WasmEdge_ModuleInstanceContext* module,
-                               const WasiFunction& function, std::span<const Value> arguments) {
+Expected<std::uint32_t> invoke(WasmEdge_ExecutorContext* executor,
+                               const WasmEdge_ModuleInstanceContext* module, const WasiFunction& function,
+                               std::span<const Value> arguments) {
   const auto* target = WasmEdge_ModuleInstanceFindFunction(module, wrap(function.name));
   std::vector<WasmEdge_Value> in;
-  for (std::size_t i = 0; i < arguments.size(); ++i) in.push_back(to_engine(arguments[i], function.parameters[i]));
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    in.push_back(to_engine(arguments[i], function.parameters[i]));
   WasmEdge_Value out{};
-  const WasmEdge_Result result = WasmEdge_ExecutorInvoke(executor, target, in.data(),
-                                                         static_cast<std::uint32_t>(in.size()), &out, 1);
+  const WasmEdge_Result result =
+      WasmEdge_ExecutorInvoke(executor, target, in.data(), static_cast<std::uint32_t>(in.size()), &out, 1);
   if (WasmEdge_ResultOK(result)) return from_engine(out, ValueType::kI32).i32;
   return Error{Errc::kRuntimeError, std::string(function.name) + ": " + WasmEdge_ResultGetMessage(result)};
 }
 
 }  // namespace
 
-// The engine numbers its directories in an order of its own, and tells by their rights which ones it was given
-// read-only.
+// The engine numbers its directories in an order of its own, and tells by their rights which ones it was
+// given read-only.
 Status WasmEdgeGuard::find_directories() {
   const WasiFunction describe{"fd_fdstat_get", {ValueType::kI32, ValueType::kI32}};
   WASMGRAD_ASSIGN(const ModuleInstance probe,
@@ -141,11 +144,13 @@ std::vector<HostFunction> WasmEdgeGuard::functions() {
   for (std::size_t i = 0; i < guarded_wasi_functions().size(); ++i) {
     const WasiFunction& function = guarded_wasi_functions()[i];
     functions.push_back(
-        {std::string(kModule), function.name, function.parameters, {ValueType::kI32},
+        {std::string(kModule),
+         function.name,
+         function.parameters,
+         {ValueType::kI32},
          [this, i](GuestMemory memory, std::span<const Value> arguments, std::span<Value> results) -> Status {
-           WASMGRAD_ASSIGN(results[0].i32, files_.pass(i, memory, arguments, [this, i](auto passed) {
-                             return call(i, passed);
-                           }));
+           WASMGRAD_ASSIGN(results[0].i32, files_.pass(i, memory, arguments,
+                                                       [this, i](auto passed) { return call(i, passed); }));
            return {};
          },
          false});

@@ -10,16 +10,17 @@
 
 namespace wasmgrad::sandbox {
 
-/// The engine's functions find a guest's memory by who calls them. Those that the guest's calls are passed on to are
-/// therefore called from a small module that has the guest's memory, and exists once the guest does: a start
-/// function of the guest's finds them not there yet.
+/// The engine's functions find a guest's memory by who calls them. Those that the guest's calls are passed on
+/// to are therefore called from a small module that has the guest's memory, and exists once the guest does: a
+/// start function of the guest's finds them not there yet.
 class WasmEdgeGuard {
  public:
   /// Where the guest imports the guarded functions from, and the name under which it has to be registered.
   static constexpr std::string_view kModule = "wasmgrad:guarded-wasi";
   static constexpr std::string_view kGuest = "wasmgrad:guest";
 
-  /// `store` has the engine's WASI, with its directories. It, the executor and the configuration outlive this.
+  /// `store` has the engine's WASI, with its directories. It, the executor and the configuration outlive
+  /// this.
   WasmEdgeGuard(const WasmEdge_ConfigureContext* configure, WasmEdge_ExecutorContext* executor,
                 WasmEdge_StoreContext* store)
       : configure_(configure), executor_(executor), store_(store) {}

@@ -142,9 +142,11 @@ Status WasmEdgeInstance::add_functions(std::vector<HostFunction> functions) {
     modules[function.module].push_back(std::move(function));
   }
   for (auto& [module_name, members] : modules) {
-    WASMGRAD_ASSIGN(ModuleInstance module, make_host_module(module_name, std::move(members),
-                                                            [this](const Error& error) { failure_ = error; }));
-    const WasmEdge_Result result = WasmEdge_ExecutorRegisterImport(executor_.get(), store_.get(), module.get());
+    WASMGRAD_ASSIGN(
+        ModuleInstance module,
+        make_host_module(module_name, std::move(members), [this](const Error& error) { failure_ = error; }));
+    const WasmEdge_Result result =
+        WasmEdge_ExecutorRegisterImport(executor_.get(), store_.get(), module.get());
     if (!WasmEdge_ResultOK(result)) {
       return Error{Errc::kInvalidArgument, "cannot register the host functions of '" + module_name +
                                                "': " + std::string(WasmEdge_ResultGetMessage(result))};
@@ -174,8 +176,8 @@ Status WasmEdgeInstance::add_wasi(const SandboxConfig& config) {
   };
   const auto args = pointers(argv), env = pointers(config.env), dirs = pointers(preopens);
   wasi_.reset(WasmEdge_ModuleInstanceCreateWASI(args.data(), static_cast<std::uint32_t>(args.size()),
-                                               env.data(), static_cast<std::uint32_t>(env.size()),
-                                               dirs.data(), static_cast<std::uint32_t>(dirs.size())));
+                                                env.data(), static_cast<std::uint32_t>(env.size()),
+                                                dirs.data(), static_cast<std::uint32_t>(dirs.size())));
   const WasmEdge_Result result = WasmEdge_ExecutorRegisterImport(executor_.get(), store_.get(), wasi_.get());
   if (WasmEdge_ResultOK(result)) return {};
   return Error{Errc::kRuntimeError,
@@ -224,9 +226,11 @@ Status WasmEdgeInstance::check_memory(std::uint32_t max_pages) const {
 // Puts the guard between the guest and those functions of WASI that could change a read-only directory.
 Status WasmEdgeInstance::guard_directories(SandboxConfig& config) {
   if (std::ranges::none_of(config.preopens, &Preopen::read_only)) return {};
-  auto moved = with_imports_moved(config.module, kWasiModule, WasmEdgeGuard::kModule, [](std::string_view name) {
-    return std::ranges::any_of(guarded_wasi_functions(), [&](const auto& guarded) { return guarded.name == name; });
-  });
+  auto moved =
+      with_imports_moved(config.module, kWasiModule, WasmEdgeGuard::kModule, [](std::string_view name) {
+        return std::ranges::any_of(guarded_wasi_functions(),
+                                   [&](const auto& guarded) { return guarded.name == name; });
+      });
   if (!moved) return {};
   config.module = std::move(*moved);
   WASMGRAD_ASSIGN(ast_, parse(configure_.get(), config.module));
@@ -258,8 +262,7 @@ Status WasmEdgeInstance::instantiate() {
   instance_.reset(raw);
   if (WasmEdge_ResultOK(result)) {
     // The engine's WASI works on exported memories only where it is guarded.
-    const bool exports_memory =
-        WasmEdge_ModuleInstanceFindMemory(instance_.get(), wrap("memory")) != nullptr;
+    const bool exports_memory = WasmEdge_ModuleInstanceFindMemory(instance_.get(), wrap("memory")) != nullptr;
     if (guard_ && exports_memory) return guard_->connect();
     return {};
   }

@@ -17,8 +17,8 @@ constexpr std::string_view kTestedVersions[] = {"50"};
 
 constexpr std::array<std::uint8_t, 8> kEmptyModule{0, 'a', 's', 'm', 1, 0, 0, 0};
 
-// The library has no function for it, but compiled code begins with the version that made it: the first section
-// of the ELF file is a zero byte, a length and the major version.
+// The library has no function for it, but compiled code begins with the version that made it: the first
+// section of the ELF file is a zero byte, a length and the major version.
 std::string_view version_in(const Bytes& compiled) {
   constexpr std::size_t kAt = 64;  // after the ELF header
   if (compiled.size < kAt + 2 || compiled.data[kAt] != 0) return {};
@@ -61,7 +61,7 @@ Expected<Api> open_library(const std::string& library) {
   };
   Api api;
   const char* missing = nullptr;
-#define WASMGRAD_WASMTIME_FIND(name, result, parameters)                        \
+#define WASMGRAD_WASMTIME_FIND(name, result, parameters)                     \
   api.name = reinterpret_cast<result(*) parameters>(::dlsym(handle, #name)); \
   if (api.name == nullptr) missing = #name;
   WASMGRAD_WASMTIME_FUNCTIONS(WASMGRAD_WASMTIME_FIND)
@@ -71,7 +71,8 @@ Expected<Api> open_library(const std::string& library) {
   if (!version) return refuse(version.error().message);
   if (std::ranges::find(kTestedVersions, *version) != std::end(kTestedVersions)) return api;
   std::string tested;
-  for (const std::string_view one : kTestedVersions) tested += (tested.empty() ? "" : ", ") + std::string(one);
+  for (const std::string_view one : kTestedVersions)
+    tested += (tested.empty() ? "" : ", ") + std::string(one);
   return refuse("its version is " + *version + "; expected " + tested);
 }
 

@@ -1,6 +1,7 @@
 // The part of wasmtime's C API that the sandbox uses, from the shared library that the Python package of
 // wasmtime or an installation of its C API brings. Neither comes with the headers that fit the other: what is
-// needed is declared here, and the library is asked for its version before anything else. Private to sandbox/.
+// needed is declared here, and the library is asked for its version before anything else. Private to
+// sandbox/.
 #pragma once
 
 #include <cstddef>
@@ -83,79 +84,79 @@ using Callback = Trap* (*)(void* data, Caller* caller, RawValue* arguments_and_r
 using Finalizer = void (*)(void* data);
 
 /// name, result, parameters
-#define WASMGRAD_WASMTIME_FUNCTIONS(X)                                                                    \
-  X(wasm_config_new, Config*, ())                                                                         \
-  X(wasm_engine_new_with_config, Engine*, (Config*))                                                      \
-  X(wasm_engine_delete, void, (Engine*))                                                                  \
-  X(wasmtime_config_memory_init_cow_set, void, (Config*, bool))                                           \
-  X(wasmtime_config_wasm_threads_set, void, (Config*, bool))                                              \
-  X(wasmtime_config_wasm_multi_memory_set, void, (Config*, bool))                                         \
-  X(wasmtime_config_wasm_memory64_set, void, (Config*, bool))                                             \
-  X(wasmtime_config_wasm_function_references_set, void, (Config*, bool))                                  \
-  X(wasmtime_config_wasm_gc_set, void, (Config*, bool))                                                   \
-  X(wasmtime_config_wasm_exceptions_set, void, (Config*, bool))                                           \
-  X(wasmtime_store_new, StoreData*, (Engine*, void*, Finalizer))                                          \
-  X(wasmtime_store_context, Context*, (StoreData*))                                                       \
-  X(wasmtime_store_limiter, void,                                                                         \
-    (StoreData*, std::int64_t memory_bytes, std::int64_t table_elements, std::int64_t instances,          \
-     std::int64_t tables, std::int64_t memories))                                                         \
-  X(wasmtime_store_delete, void, (StoreData*))                                                            \
-  X(wasmtime_context_set_wasi, Failure*, (Context*, WasiConfig*))                                         \
-  X(wasi_config_new, WasiConfig*, ())                                                                     \
-  X(wasi_config_delete, void, (WasiConfig*))                                                              \
-  X(wasi_config_set_argv, bool, (WasiConfig*, std::size_t, const char* const*))                           \
-  X(wasi_config_set_env, bool, (WasiConfig*, std::size_t, const char* const*, const char* const*))        \
-  X(wasi_config_inherit_stdin, void, (WasiConfig*))                                                       \
-  X(wasi_config_inherit_stdout, void, (WasiConfig*))                                                      \
-  X(wasi_config_inherit_stderr, void, (WasiConfig*))                                                      \
-  X(wasi_config_preopen_dir, bool, (WasiConfig*, const char* host, const char* guest, bool is_mutable))   \
-  X(wasmtime_linker_new, Linker*, (Engine*))                                                              \
-  X(wasmtime_linker_delete, void, (Linker*))                                                              \
-  X(wasmtime_linker_define_wasi, Failure*, (Linker*))                                                     \
-  X(wasmtime_linker_define_func_unchecked, Failure*,                                                      \
-    (Linker*, const char*, std::size_t, const char*, std::size_t, const FuncType*, Callback, void*,       \
-     Finalizer))                                                                                          \
-  X(wasmtime_linker_get, bool,                                                                            \
-    (Linker*, Context*, const char*, std::size_t, const char*, std::size_t, Extern*))                     \
-  X(wasmtime_linker_instantiate, Failure*, (Linker*, Context*, Module*, Instance*, Trap**))               \
-  X(wasmtime_module_new, Failure*, (Engine*, const std::uint8_t*, std::size_t, Module**))                 \
-  X(wasmtime_module_validate, Failure*, (Engine*, const std::uint8_t*, std::size_t))                      \
-  X(wasmtime_module_serialize, Failure*, (Module*, Bytes*))                                               \
-  X(wasmtime_module_deserialize, Failure*, (Engine*, const std::uint8_t*, std::size_t, Module**))         \
-  X(wasmtime_module_imports, void, (const Module*, Vector<ImportType>*))                                  \
-  X(wasmtime_module_exports, void, (const Module*, Vector<ExportType>*))                                  \
-  X(wasmtime_module_delete, void, (Module*))                                                              \
-  X(wasmtime_instance_export_get, bool, (Context*, const Instance*, const char*, std::size_t, Extern*))   \
-  X(wasmtime_func_type, FuncType*, (Context*, const Func*))                                               \
-  X(wasmtime_func_call_unchecked, Failure*, (Context*, const Func*, RawValue*, std::size_t, Trap**))      \
-  X(wasmtime_caller_export_get, bool, (Caller*, const char*, std::size_t, Extern*))                       \
-  X(wasmtime_caller_context, Context*, (Caller*))                                                         \
-  X(wasmtime_memory_data, std::uint8_t*, (Context*, const Memory*))                                       \
-  X(wasmtime_memory_data_size, std::size_t, (Context*, const Memory*))                                    \
-  X(wasmtime_memorytype_minimum, std::uint64_t, (const MemoryType*))                                      \
-  X(wasmtime_extern_delete, void, (Extern*))                                                              \
-  X(wasmtime_trap_new, Trap*, (const char*, std::size_t))                                                 \
-  X(wasmtime_error_message, void, (const Failure*, Bytes*))                                               \
-  X(wasmtime_error_exit_status, bool, (const Failure*, int*))                                             \
-  X(wasmtime_error_delete, void, (Failure*))                                                              \
-  X(wasm_trap_message, void, (const Trap*, Bytes*))                                                       \
-  X(wasm_trap_delete, void, (Trap*))                                                                      \
-  X(wasm_byte_vec_delete, void, (Bytes*))                                                                 \
-  X(wasm_valtype_new, ValType*, (ValKind))                                                                \
-  X(wasm_valtype_kind, ValKind, (const ValType*))                                                         \
-  X(wasm_valtype_vec_new, void, (Vector<ValType>*, std::size_t, ValType* const*))                         \
-  X(wasm_functype_new, FuncType*, (Vector<ValType>*, Vector<ValType>*))                                   \
-  X(wasm_functype_params, const Vector<ValType>*, (const FuncType*))                                      \
-  X(wasm_functype_results, const Vector<ValType>*, (const FuncType*))                                     \
-  X(wasm_functype_delete, void, (FuncType*))                                                              \
-  X(wasm_importtype_module, const Bytes*, (const ImportType*))                                            \
-  X(wasm_importtype_name, const Bytes*, (const ImportType*))                                              \
-  X(wasm_importtype_type, const ExternType*, (const ImportType*))                                         \
-  X(wasm_importtype_vec_delete, void, (Vector<ImportType>*))                                              \
-  X(wasm_exporttype_type, const ExternType*, (const ExportType*))                                         \
-  X(wasm_exporttype_vec_delete, void, (Vector<ExportType>*))                                              \
-  X(wasm_externtype_kind, std::uint8_t, (const ExternType*))                                              \
-  X(wasm_externtype_as_functype_const, const FuncType*, (const ExternType*))                              \
+#define WASMGRAD_WASMTIME_FUNCTIONS(X)                                                                  \
+  X(wasm_config_new, Config*, ())                                                                       \
+  X(wasm_engine_new_with_config, Engine*, (Config*))                                                    \
+  X(wasm_engine_delete, void, (Engine*))                                                                \
+  X(wasmtime_config_memory_init_cow_set, void, (Config*, bool))                                         \
+  X(wasmtime_config_wasm_threads_set, void, (Config*, bool))                                            \
+  X(wasmtime_config_wasm_multi_memory_set, void, (Config*, bool))                                       \
+  X(wasmtime_config_wasm_memory64_set, void, (Config*, bool))                                           \
+  X(wasmtime_config_wasm_function_references_set, void, (Config*, bool))                                \
+  X(wasmtime_config_wasm_gc_set, void, (Config*, bool))                                                 \
+  X(wasmtime_config_wasm_exceptions_set, void, (Config*, bool))                                         \
+  X(wasmtime_store_new, StoreData*, (Engine*, void*, Finalizer))                                        \
+  X(wasmtime_store_context, Context*, (StoreData*))                                                     \
+  X(wasmtime_store_limiter, void,                                                                       \
+    (StoreData*, std::int64_t memory_bytes, std::int64_t table_elements, std::int64_t instances,        \
+     std::int64_t tables, std::int64_t memories))                                                       \
+  X(wasmtime_store_delete, void, (StoreData*))                                                          \
+  X(wasmtime_context_set_wasi, Failure*, (Context*, WasiConfig*))                                       \
+  X(wasi_config_new, WasiConfig*, ())                                                                   \
+  X(wasi_config_delete, void, (WasiConfig*))                                                            \
+  X(wasi_config_set_argv, bool, (WasiConfig*, std::size_t, const char* const*))                         \
+  X(wasi_config_set_env, bool, (WasiConfig*, std::size_t, const char* const*, const char* const*))      \
+  X(wasi_config_inherit_stdin, void, (WasiConfig*))                                                     \
+  X(wasi_config_inherit_stdout, void, (WasiConfig*))                                                    \
+  X(wasi_config_inherit_stderr, void, (WasiConfig*))                                                    \
+  X(wasi_config_preopen_dir, bool, (WasiConfig*, const char* host, const char* guest, bool is_mutable)) \
+  X(wasmtime_linker_new, Linker*, (Engine*))                                                            \
+  X(wasmtime_linker_delete, void, (Linker*))                                                            \
+  X(wasmtime_linker_define_wasi, Failure*, (Linker*))                                                   \
+  X(wasmtime_linker_define_func_unchecked, Failure*,                                                    \
+    (Linker*, const char*, std::size_t, const char*, std::size_t, const FuncType*, Callback, void*,     \
+     Finalizer))                                                                                        \
+  X(wasmtime_linker_get, bool,                                                                          \
+    (Linker*, Context*, const char*, std::size_t, const char*, std::size_t, Extern*))                   \
+  X(wasmtime_linker_instantiate, Failure*, (Linker*, Context*, Module*, Instance*, Trap**))             \
+  X(wasmtime_module_new, Failure*, (Engine*, const std::uint8_t*, std::size_t, Module**))               \
+  X(wasmtime_module_validate, Failure*, (Engine*, const std::uint8_t*, std::size_t))                    \
+  X(wasmtime_module_serialize, Failure*, (Module*, Bytes*))                                             \
+  X(wasmtime_module_deserialize, Failure*, (Engine*, const std::uint8_t*, std::size_t, Module**))       \
+  X(wasmtime_module_imports, void, (const Module*, Vector<ImportType>*))                                \
+  X(wasmtime_module_exports, void, (const Module*, Vector<ExportType>*))                                \
+  X(wasmtime_module_delete, void, (Module*))                                                            \
+  X(wasmtime_instance_export_get, bool, (Context*, const Instance*, const char*, std::size_t, Extern*)) \
+  X(wasmtime_func_type, FuncType*, (Context*, const Func*))                                             \
+  X(wasmtime_func_call_unchecked, Failure*, (Context*, const Func*, RawValue*, std::size_t, Trap**))    \
+  X(wasmtime_caller_export_get, bool, (Caller*, const char*, std::size_t, Extern*))                     \
+  X(wasmtime_caller_context, Context*, (Caller*))                                                       \
+  X(wasmtime_memory_data, std::uint8_t*, (Context*, const Memory*))                                     \
+  X(wasmtime_memory_data_size, std::size_t, (Context*, const Memory*))                                  \
+  X(wasmtime_memorytype_minimum, std::uint64_t, (const MemoryType*))                                    \
+  X(wasmtime_extern_delete, void, (Extern*))                                                            \
+  X(wasmtime_trap_new, Trap*, (const char*, std::size_t))                                               \
+  X(wasmtime_error_message, void, (const Failure*, Bytes*))                                             \
+  X(wasmtime_error_exit_status, bool, (const Failure*, int*))                                           \
+  X(wasmtime_error_delete, void, (Failure*))                                                            \
+  X(wasm_trap_message, void, (const Trap*, Bytes*))                                                     \
+  X(wasm_trap_delete, void, (Trap*))                                                                    \
+  X(wasm_byte_vec_delete, void, (Bytes*))                                                               \
+  X(wasm_valtype_new, ValType*, (ValKind))                                                              \
+  X(wasm_valtype_kind, ValKind, (const ValType*))                                                       \
+  X(wasm_valtype_vec_new, void, (Vector<ValType>*, std::size_t, ValType* const*))                       \
+  X(wasm_functype_new, FuncType*, (Vector<ValType>*, Vector<ValType>*))                                 \
+  X(wasm_functype_params, const Vector<ValType>*, (const FuncType*))                                    \
+  X(wasm_functype_results, const Vector<ValType>*, (const FuncType*))                                   \
+  X(wasm_functype_delete, void, (FuncType*))                                                            \
+  X(wasm_importtype_module, const Bytes*, (const ImportType*))                                          \
+  X(wasm_importtype_name, const Bytes*, (const ImportType*))                                            \
+  X(wasm_importtype_type, const ExternType*, (const ImportType*))                                       \
+  X(wasm_importtype_vec_delete, void, (Vector<ImportType>*))                                            \
+  X(wasm_exporttype_type, const ExternType*, (const ExportType*))                                       \
+  X(wasm_exporttype_vec_delete, void, (Vector<ExportType>*))                                            \
+  X(wasm_externtype_kind, std::uint8_t, (const ExternType*))                                            \
+  X(wasm_externtype_as_functype_const, const FuncType*, (const ExternType*))                            \
   X(wasm_externtype_as_memorytype_const, const MemoryType*, (const ExternType*))
 
 /// The functions of one loaded library, which is never unloaded: its threads may outlive every guest.

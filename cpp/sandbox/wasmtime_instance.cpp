@@ -25,7 +25,7 @@ constexpr std::size_t kMaxValues = 32;
 
 struct Proposal {
   const char* name;
-  void (*Api::* enable)(wt::Config*, bool);
+  void (*Api::*enable)(wt::Config*, bool);
 };
 // Proposals that stay off: memories, tables and heaps of theirs would pass the limits, or addresses the
 // interfaces.
@@ -158,9 +158,10 @@ class WasmtimeInstance final : public Instance {
   std::string name_;
   bool compute_only_;
   HandleQuota handles_;
-  std::vector<std::unique_ptr<Binding>> bindings_;  // outlive the store and the linker, which have their addresses
-  std::optional<Error> failure_;                    // of the host function that trapped
-  std::optional<std::uint32_t> exit_code_;          // once the guest has called proc_exit
+  std::vector<std::unique_ptr<Binding>>
+      bindings_;                            // outlive the store and the linker, which have their addresses
+  std::optional<Error> failure_;            // of the host function that trapped
+  std::optional<std::uint32_t> exit_code_;  // once the guest has called proc_exit
   Owned<wt::Engine> engine_;
   Owned<wt::Module> module_;
   Owned<wt::StoreData> store_;
@@ -358,9 +359,9 @@ Status WasmtimeInstance::instantiate() {
   return {};
 }
 
-// The engine opens files of its own, for its event loop, when a function of WASI that may wait is called first.
-// They are none of the guest's, before whom this small module therefore calls one: fd_close of no file, from its
-// export "y".
+// The engine opens files of its own, for its event loop, when a function of WASI that may wait is called
+// first. They are none of the guest's, before whom this small module therefore calls one: fd_close of no
+// file, from its export "y".
 Status start_wasi(const SandboxConfig& guest) {
   static constexpr char kModule[] =
       "\0asm\1\0\0\0"
@@ -423,8 +424,7 @@ Expected<std::vector<Value>> WasmtimeInstance::call(const std::string& function,
   failure_.reset();
   wt::Trap* trap = nullptr;
   handles_.enter_guest();
-  wt::Failure* failure =
-      api_.wasmtime_func_call_unchecked(context_, &*target, values.data(), count, &trap);
+  wt::Failure* failure = api_.wasmtime_func_call_unchecked(context_, &*target, values.data(), count, &trap);
   handles_.leave_guest();
   WASMGRAD_CHECK(ended(failure, trap));
   std::vector<Value> results;

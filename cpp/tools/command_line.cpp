@@ -201,7 +201,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     if (from_file->count() != 0) {
       if (!rest.empty()) throw CLI::ExcludesError("--config", "GUEST");
       for (const CLI::Option* option : app.parse_order()) {
-        if (option != from_file && option != parent_option) throw CLI::ExcludesError("--config", option->get_name());
+        if (option != from_file && option != parent_option)
+          throw CLI::ExcludesError("--config", option->get_name());
       }
       return {read_config(config_source), kExitOk, parent};
     }

@@ -180,9 +180,10 @@ class Supervisor {
                                         shown_seconds(config_.limits.wall_seconds)});
     }
     if (grace_end_ && Clock::now() >= *grace_end_) {
-      stop(worker, {Errc::kInterrupted, "the run was interrupted, and killed because it had not ended after its "
-                                        "grace time of " +
-                                            shown_seconds(config_.limits.grace_seconds)});
+      stop(worker, {Errc::kInterrupted,
+                    "the run was interrupted, and killed because it had not ended after its "
+                    "grace time of " +
+                        shown_seconds(config_.limits.grace_seconds)});
     }
   }
 

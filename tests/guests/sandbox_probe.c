@@ -103,8 +103,8 @@ static int sets_times_below(const char* directory, const char* name) {
   return file >= 0 && (futimens(file, times) == 0 || utimensat(folder, name, times, 0) == 0);
 }
 
-/* The number of the first way in which the file, in `directory` or to be moved to `elsewhere`, was changed; 0 if
- * none. */
+/* The number of the first way in which the file, in `directory` or to be moved to `elsewhere`, was changed; 0
+ * if none. */
 static int change(const char* file, const char* elsewhere) {
   if (set_times(file)) return 1;
   if (set_times_by_path(file)) return 2;
@@ -133,7 +133,8 @@ static int look_around(void) {
   for (struct dirent* entry; folder != NULL && (entry = readdir(folder)) != NULL;)
     found += strcmp(entry->d_name, "file") == 0;
   struct stat info;
-  return found != 1 || stat("ro/file", &info) != 0 || info.st_size != 3 || read_file("ro/sub/deep", "old") != 0;
+  return found != 1 || stat("ro/file", &info) != 0 || info.st_size != 3 ||
+         read_file("ro/sub/deep", "old") != 0;
 }
 
 static int grow(uint32_t pages) { return __builtin_wasm_memory_grow(0, pages) == (size_t)-1; }
