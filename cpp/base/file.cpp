@@ -113,18 +113,20 @@ Status check_target(int directory, const std::string& name, const std::string& w
 // Replaces `name` in the open directory; `what` names the file in errors.
 Status replace_in(int directory, const std::string& name, const std::string& what,
                   std::span<const std::byte> contents) {
+  const auto failed = [&](int error) {
+    return Error{Errc::kRuntimeError, "cannot write " + what + ": " + system_reason(error)};
+  };
   std::string temporary;
   UniqueFd fd = create_temporary(directory, name, temporary);
-  int error = fd ? 0 : errno;
-  const bool created = error == 0;
-  if (error == 0) error = write_all(fd.get(), contents);
+  if (!fd) return failed(errno);
+  int error = write_all(fd.get(), contents);
   if (error == 0 && ::fsync(fd.get()) != 0) error = errno;
   // Some file systems report a full disk at close only.
-  if (created && ::close(fd.release()) != 0 && error == 0) error = errno;
+  if (::close(fd.release()) != 0 && error == 0) error = errno;
   if (error == 0 && ::renameat(directory, temporary.c_str(), directory, name.c_str()) != 0) error = errno;
   if (error != 0) {
-    if (created) ::unlinkat(directory, temporary.c_str(), 0);
-    return Error{Errc::kRuntimeError, "cannot write " + what + ": " + system_reason(error)};
+    ::unlinkat(directory, temporary.c_str(), 0);
+    return failed(error);
   }
   // A directory that cannot be fsynced (some network file systems) has still been renamed into.
   ::fsync(directory);

@@ -61,8 +61,8 @@ Expected<Api> open_library(const std::string& library) {
   };
   Api api;
   const char* missing = nullptr;
-#define WASMGRAD_WASMTIME_FIND(name, result, parameters)                     \
-  api.name = reinterpret_cast<result(*) parameters>(::dlsym(handle, #name)); \
+#define WASMGRAD_WASMTIME_FIND(name, result, parameters)                   \
+  api.name = reinterpret_cast<decltype(api.name)>(::dlsym(handle, #name)); \
   if (api.name == nullptr) missing = #name;
   WASMGRAD_WASMTIME_FUNCTIONS(WASMGRAD_WASMTIME_FIND)
 #undef WASMGRAD_WASMTIME_FIND

@@ -112,6 +112,7 @@ using Finalizer = void (*)(void* data);
   X(wasi_config_preopen_dir, bool, (WasiConfig*, const char* host, const char* guest, bool is_mutable)) \
   X(wasmtime_linker_new, Linker*, (Engine*))                                                            \
   X(wasmtime_linker_delete, void, (Linker*))                                                            \
+  X(wasmtime_linker_allow_shadowing, void, (Linker*, bool))                                             \
   X(wasmtime_linker_define_wasi, Failure*, (Linker*))                                                   \
   X(wasmtime_linker_define_func_unchecked, Failure*,                                                    \
     (Linker*, const char*, std::size_t, const char*, std::size_t, const FuncType*, Callback, void*,     \
@@ -137,7 +138,6 @@ using Finalizer = void (*)(void* data);
   X(wasmtime_extern_delete, void, (Extern*))                                                            \
   X(wasmtime_trap_new, Trap*, (const char*, std::size_t))                                               \
   X(wasmtime_error_message, void, (const Failure*, Bytes*))                                             \
-  X(wasmtime_error_exit_status, bool, (const Failure*, int*))                                           \
   X(wasmtime_error_delete, void, (Failure*))                                                            \
   X(wasm_trap_message, void, (const Trap*, Bytes*))                                                     \
   X(wasm_trap_delete, void, (Trap*))                                                                    \

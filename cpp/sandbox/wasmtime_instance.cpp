@@ -260,7 +260,16 @@ Status WasmtimeInstance::add_wasi(const SandboxConfig& config) {
     return Error{Errc::kRuntimeError, "cannot set up WASI: " + wt::reason(api_, *failure)};
   if (const auto failure = own(api_.wasmtime_linker_define_wasi(linker_.get())); failure)
     return Error{Errc::kRuntimeError, "cannot register WASI: " + wt::reason(api_, *failure)};
-  return {};
+  // The engine's own takes no codes beyond 125.
+  api_.wasmtime_linker_allow_shadowing(linker_.get(), true);
+  HostFunction exit{std::string(kWasiModule), "proc_exit", {ValueType::kI32}, {}, {}, false};
+  exit.call = [this](GuestMemory, std::span<const Value> arguments, std::span<Value>) -> Status {
+    exit_code_ = arguments[0].i32;
+    return Error{Errc::kInterrupted, "the guest has exited"};
+  };
+  std::vector<HostFunction> functions;
+  functions.push_back(std::move(exit));
+  return add_functions(std::move(functions));
 }
 
 Status WasmtimeInstance::add_functions(std::vector<HostFunction> functions) {
@@ -328,12 +337,8 @@ Status WasmtimeInstance::check_memory(std::uint32_t max_pages) const {
 Status WasmtimeInstance::ended(wt::Failure* raw_failure, wt::Trap* raw_trap) {
   const auto failure = own(raw_failure);
   const Owned<wt::Trap> trap(raw_trap, wt::Deleter{&api_});
+  if (exit_code_) return {};
   if (failure_) return *std::exchange(failure_, std::nullopt);
-  int code = 0;
-  if (failure && api_.wasmtime_error_exit_status(failure.get(), &code)) {
-    exit_code_ = static_cast<std::uint32_t>(code);
-    return {};
-  }
   if (failure) return guest_trapped(name_, wt::reason(api_, *failure));
   if (trap) return guest_trapped(name_, wt::reason(api_, *trap));
   return {};
@@ -406,7 +411,7 @@ Expected<std::unique_ptr<Instance>> WasmtimeInstance::create(SandboxConfig confi
 }
 
 Expected<std::uint32_t> WasmtimeInstance::run() {
-  if (exit_code_) return *exit_code_;
+  if (!is_instantiated_) return exit_code_.value_or(0);
   if (find("_start") != Signature()) return not_exported(name_, "_start");
   WASMGRAD_CHECK(call("_start", {}, {}));
   return exit_code_.value_or(0);
@@ -422,6 +427,7 @@ Expected<std::vector<Value>> WasmtimeInstance::call(const std::string& function,
   for (std::size_t i = 0; i < arguments.size(); ++i)
     values[i] = to_engine(arguments[i], *signature.parameters[i]);
   failure_.reset();
+  exit_code_.reset();
   wt::Trap* trap = nullptr;
   handles_.enter_guest();
   wt::Failure* failure = api_.wasmtime_func_call_unchecked(context_, &*target, values.data(), count, &trap);

@@ -107,6 +107,20 @@ TEST_CASE("a configuration file stands for all options") {
   CHECK(parse({"--config", "/no/such/file"}).exit_code == kExitUsage);
 }
 
+TEST_CASE("an engine is chosen, and its library") {
+  CHECK(config_of({"g.wasm"}).engine == sandbox::EngineKind::kWasmEdge);
+  const auto config = config_of({"--engine", "wasmtime", "--wasmtime", "/lib/w.so", "g.wasm"});
+  CHECK(config.engine == sandbox::EngineKind::kWasmtime);
+  CHECK(config.wasmtime_library == "/lib/w.so");
+  CHECK(parse({"--engine", "v8", "g.wasm"}).exit_code == kExitUsage);
+  CHECK(parse({"--parent", "7", "g.wasm"}).parent == 7);
+}
+
+TEST_CASE("a text that is not UTF-8 is a usage error, and not changed") {
+  CHECK(parse({"g.wasm", "a\xff"}).exit_code == kExitUsage);
+  CHECK(parse({"--env", "A=\xff", "g.wasm"}).exit_code == kExitUsage);
+}
+
 TEST_CASE("mistakes are usage errors") {
   for (const std::vector<const char*>& arguments : std::vector<std::vector<const char*>>{
            {},
