@@ -16,6 +16,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 
+from ._narrow import keep_rounding
 from ._plan import ALIGNMENT, Layout, Operand, Plan
 
 __all__ = ["build_object", "symbol"]
@@ -56,9 +57,9 @@ def build_object(functions: Mapping[Any, Any], plan: Plan, layout: Layout, targe
 def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]:
     module = tvm.IRModule(
         {
-            variable: function.with_attr("global_symbol", symbol(variable.name_hint)).with_attr(
-                "target", target
-            )
+            variable: keep_rounding(function)
+            .with_attr("global_symbol", symbol(variable.name_hint))
+            .with_attr("target", target)
             for variable, function in functions.items()
         }
     )

@@ -13,19 +13,24 @@ import onnx
 
 from .._errors import NotFound, RuntimeFailure
 from . import _normalize
+from ._reference import Reference, onnxruntime_reference
 
 __all__ = ["Source", "open_source"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model ready for import. `shapes` has the static shape of every input."""
+    """A model ready for import. `shapes` has the static shape of every input.
+
+    `reference` computes what the compiled model should.
+    """
 
     model: onnx.ModelProto
     shapes: dict[str, tuple[int, ...]]
     name: str
     format: str
     sha256: str
+    reference: Reference
 
 
 def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapping[str, Any]) -> Source:
@@ -80,4 +85,4 @@ def _checked(
 ) -> Source:
     given = shapes if kind == "onnx" else {}
     checked, static = _normalize.check(proto, given, constants)
-    return Source(checked, static, name, kind, digest)
+    return Source(checked, static, name, kind, digest, onnxruntime_reference(checked))

@@ -86,7 +86,6 @@ _UNARY = {
     "Neg": relax.op.negative,
     "Relu": relax.op.nn.relu,
     "Sigmoid": relax.op.sigmoid,
-    "Sign": relax.op.sign,
     "Sin": relax.op.sin,
     "Sinh": relax.op.sinh,
     "Softplus": relax.op.nn.softplus,
@@ -111,6 +110,15 @@ for _op in _UNARY:
 def identity(node: Node) -> Any:
     """The value itself, whatever it is."""
     return [node.value(0)]
+
+
+@converter("Sign", since=9)
+def sign(node: Node) -> Any:
+    """-1, 0 or 1."""
+    dtype = node.dtype(0)
+    if dtype.startswith("uint"):
+        return relax.op.minimum(node.input(0), scalar(1, dtype))
+    return cast(relax.op.sign(widened(node, 0)), wide(dtype), dtype)
 
 
 @converter("Reciprocal")
@@ -197,6 +205,8 @@ def _logical(node: Node) -> Any:
 
 
 def _comparison(node: Node) -> Any:
+    if node.op == "Equal" and node.dtype(0) == "bool":  # LLVM compares truth values as floats, and fails
+        return relax.op.logical_not(node.emit(relax.op.logical_xor(node.input(0), node.input(1))))
     return _COMPARISON[node.op](widened(node, 0), widened(node, 1))
 
 
