@@ -392,6 +392,12 @@ and node:
 - *refused*: mostly types that a graph module does not have (strings, 8-bit and smaller floats, 4-bit integers), random
   numbers, sequences as inputs or outputs;
 - *not static*: the shape of the result depends on data.
+
+Where onnxruntime and torch agree and ONNX's reference implementation does not, Resize follows them:
+`align_corners` and `tf_crop_and_resize` divide by the number of output elements less one, also where a scale
+would give a fraction of an element; sizes from scales are products in float32, rounded down (0.7 of 10 is 7).
+As in onnxruntime, an axis of scale 1 stays as it is, so do all axes when no size changes, and `nearest` before
+operator set 11 rounds up where an axis shrinks and down elsewhere.
 """
 
 
