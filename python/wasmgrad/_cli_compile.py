@@ -98,7 +98,10 @@ def compile_command(
     ] = "embed",
     verify: Annotated[
         bool,
-        typer.Option(help="Compare all outputs with onnxruntime's before writing.", rich_help_panel=_CHECK),
+        typer.Option(
+            help="Compare all outputs with those of onnxruntime, or torch for its models, before writing.",
+            rich_help_panel=_CHECK,
+        ),
     ] = False,
     verify_input: Annotated[
         Path | None,
@@ -220,17 +223,17 @@ def _verify(model: Path, options: CompileOptions, compiled: Compiled, inputs: Pa
             raise InvalidArgument(f"{inputs}: not an .npz archive that can be read: {error}") from error
     engine = "native" if options.target == "native" else "wasmtime"
     module = load(compiled.module, engine, weights=compiled.weights)
-    found = differences(
-        open_source(model, options.shapes, options.constants), module, feeds, options.constants
-    )
+    source = open_source(model, options.shapes, options.constants)
+    framework = source.reference.framework
+    found = differences(source, module, feeds, options.constants)
     for difference in found:
         print(
-            f"{difference.output}: largest difference from onnxruntime {difference.absolute:.3g}, "
+            f"{difference.output}: largest difference from {framework} {difference.absolute:.3g}, "
             f"{difference.relative:.3g} of its range (at most {TOLERANCE:g} is allowed)"
         )
     if not all(difference.ok for difference in found):
         raise RuntimeFailure(
-            f"{model}: the compiled model's outputs differ from onnxruntime's; nothing was written"
+            f"{model}: the compiled model's outputs differ from {framework}'s; nothing was written"
         )
 
 

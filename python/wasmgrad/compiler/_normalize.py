@@ -17,7 +17,7 @@ from onnx import external_data_helper, helper
 
 from .._errors import InvalidArgument, InvalidEncoding, NotFound, SecurityError, TooLarge, Unsupported
 
-__all__ = ["check", "read"]
+__all__ = ["check", "read", "static_shape"]
 
 _MIN_OPSET = 7
 _MAX_BYTES = 1 << 31  # of one tensor: a module has 32-bit addresses; of a file: what protobuf can hold
@@ -147,7 +147,7 @@ def check(
         if info.name in constants:
             _check_constant(info, np.asarray(constants[info.name]))
         elif info.type.HasField("tensor_type"):
-            static[info.name] = _static_shape(info, shapes.get(info.name))
+            static[info.name] = static_shape(info, shapes.get(info.name))
     _check_structure(checked)
     return checked, static
 
@@ -201,7 +201,11 @@ def _text(shape: Sequence[int | str]) -> str:
     return "x".join(str(extent) for extent in shape) or "scalar"
 
 
-def _static_shape(info: onnx.ValueInfoProto, given: Sequence[int] | None) -> tuple[int, ...]:
+def static_shape(info: onnx.ValueInfoProto, given: Sequence[int] | None) -> tuple[int, ...]:
+    """The shape of an input: what is given, where the model leaves extents open.
+
+    Errors: `InvalidArgument` when it is missing or does not fit, `TooLarge`.
+    """
     declared = _declared(info)
     if given is None:
         if declared is None or any(isinstance(extent, str) for extent in declared):
