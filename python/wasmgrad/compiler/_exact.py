@@ -48,14 +48,14 @@ def exact_constants() -> Iterator[None]:
 
 def _wide(operator: Any, tensor: Any, other: Any, **scale: Any) -> Any:
     """Arithmetic of a narrow tensor with numbers: in float32, as torch's kernels do it."""
-    numbers = [value for value in (other, *scale.values()) if not isinstance(value, Tensor)]
-    if not isinstance(tensor, Tensor) or tensor.dtype not in _NARROW or all(value == 1 for value in numbers):
+    if not isinstance(tensor, Tensor) or torch.result_type(tensor, other) not in _NARROW:
         return NotImplemented
-    if isinstance(other, Tensor):
-        if other.dtype not in (tensor.dtype, *_NARROW):
-            return NotImplemented
-        return operator(tensor.float(), other.float(), **scale).to(torch.result_type(tensor, other))
-    return operator(tensor.float(), other, **scale).to(tensor.dtype)
+    kind = torch.result_type(tensor, other)
+    if not isinstance(other, Tensor):
+        return operator(tensor.float(), other, **scale).to(kind)
+    if other.dtype == kind and not scale:
+        return NotImplemented
+    return operator(tensor.float(), other.float(), **scale).to(kind)
 
 
 def _when_double(decompose: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -178,7 +178,7 @@ def _reason(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
         chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__
     text = "\n".join(f"{type(each).__name__}: {each}" for each in chain)
     if any(word in text for word in _DATA_DEPENDENT):
         return (
