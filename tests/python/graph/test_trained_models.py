@@ -133,9 +133,9 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, ...]]] = {
     "causal": (Causal, "x", (5, 16)),
     "masked": (Masked, "ids", (6,)),
     "lstm": (lambda: Recurrent(nn.LSTM), "x", (6, 16)),
-    "gru": (lambda: Recurrent(nn.GRU), "x", (6, 16)),
-    "words": (Words, "ids", (6,)),
     "u-net": (UNet, "x", (3, 8, 8)),
+    "words": (Words, "ids", (6,)),
+    "gru": (lambda: Recurrent(nn.GRU), "x", (6, 16)),
     "pictures": (Pictures, "input", (3, 8, 8)),
     "heads": (Heads, "x", (16,)),
 }
