@@ -135,7 +135,14 @@ def train(
     gamma: Annotated[float | None, _option(_SCHEDULE, "step: factor of each step.")] = None,
     minimum_factor: Annotated[float | None, _option(_SCHEDULE, "cosine: factor reached at the end.")] = None,
     early_stopping_patience: Annotated[
-        int | None, _option(_SCHEDULE, "Epochs without improvement before stopping.")
+        int | None,
+        typer.Option(
+            "--early-stopping-patience",
+            "--early-stopping",
+            help="Epochs without improvement before stopping.",
+            rich_help_panel=_SCHEDULE,
+            show_default=False,
+        ),
     ] = None,
     early_stopping_min_delta: Annotated[
         float | None, _option(_SCHEDULE, "What counts as an improvement.")
@@ -243,6 +250,7 @@ def train(
         interpret=interpret,
         view="json" if json or not classic else "classic",
     )
+    before = _stamp(kept)
     with ExitStack() as stack:
         log = None
         if log_dir is not None:
@@ -251,13 +259,29 @@ def train(
             log = stack.enter_context(TensorBoardLog(log_dir))
         code, interrupted = _plain(config, log) if json or classic else _rich(config, guest, log)
     if interrupted:
-        if kept.exists():
-            print(f"wasmgrad: interrupted; go on with: {_resume_command(kept)}", file=sys.stderr)
+        # A file of an earlier run says nothing about this one.
+        going_on = kept if _stamp(kept) != before else resume
+        if going_on is not None:
+            command = _resume_command(going_on, len(args or []))
+            print(f"wasmgrad: interrupted; go on with: {command}", file=sys.stderr)
+        else:
+            print(
+                "wasmgrad: interrupted before the first step; there is nothing to go on from", file=sys.stderr
+            )
         raise typer.Exit(130)
     if code != 0:
         raise typer.Exit(code)
     if checkpoint is None:
         kept.unlink(missing_ok=True)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What differs when a file is written anew; None: there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _plain(config: dict[str, Any], log: Callable[[Event], None] | None) -> tuple[int, bool]:
@@ -295,8 +319,9 @@ def _rich(config: dict[str, Any], guest: Path, log: Callable[[Event], None] | No
         collector = Collector(show)
         try:
             code = execute(config, collector)
-        except Interrupted:
+        except Interrupted as error:
             code, interrupted = 130, True
+            view.note(error.message)
         else:
             interrupted = False
     if code != 0 and not interrupted:
@@ -319,12 +344,14 @@ def _summary(run: Collector, saved: list[str]) -> str:
     return "\n".join([", ".join(parts), *(f"saved {path}" for path in saved)])
 
 
-def _resume_command(checkpoint: Path) -> str:
-    words = iter(sys.argv[2:])
+def _resume_command(checkpoint: Path, guest_arguments: int) -> str:
+    """This command with `--resume`. The last words belong to the guest, whatever they look like."""
+    end = len(sys.argv) - guest_arguments
+    words = iter(sys.argv[2:end])
     rest = []
     for word in words:
         if word == "--resume":
             next(words, None)
         elif not word.startswith("--resume="):
             rest.append(word)
-    return shlex.join(["wasmgrad", "train", "--resume", str(checkpoint), *rest])
+    return shlex.join(["wasmgrad", "train", "--resume", str(checkpoint), *rest, *sys.argv[end:]])

@@ -81,6 +81,13 @@ class RichView:
                 if self._task is not None:
                     self._progress.remove_task(self._task)
                     self._task = None
+                if event["stopped_early"]:
+                    done = f" after epoch {self._epochs[-1].epoch}" if self._epochs else ""
+                    self.note(f"stopped early{done}: no improvement any more")
+
+    def note(self, sentence: str) -> None:
+        """Shows a sentence about the run."""
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def table(self) -> Table:
         """The epochs of the run."""
@@ -124,6 +131,11 @@ class RichView:
             highlight=False,
             soft_wrap=True,
         )
+        if 0 < int(event["start_epoch"]) >= self._total:
+            self.note(
+                f"nothing to train: {event['start_epoch']} epochs are done, and {self._total} were asked for"
+            )
+            return
         self._start(self._epoch_of(first), total=batches, batches="")
 
     def _advance(self, event: Event) -> None:
