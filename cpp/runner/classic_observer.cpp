@@ -52,6 +52,9 @@ void ClassicObserver::on_classes(std::int64_t classes) { print("Labels: " + std:
 
 void ClassicObserver::on_fit_begin(const training::FitInfo& info) {
   const training::TrainerOptions& options = *info.options;
+  if (info.start_epoch > 0 && info.start_epoch >= options.epochs) {
+    print("Nothing to train: " + std::to_string(info.start_epoch) + " epochs are done");
+  }
   print("Device: Cpu");
   print("Learning rate: " + plain(options.optimizer.learning_rate));
   print("Epochs: " + std::to_string(options.epochs));
@@ -77,6 +80,12 @@ void ClassicObserver::on_epoch(const training::EpochReport& report) {
 }
 
 void ClassicObserver::on_fit_end(const training::FitReport& report) {
+  if (report.stopped_early) {
+    std::string line = "Stopped early after epoch " + std::to_string(report.epoch);
+    if (report.best_epoch) line += ": the best epoch was " + std::to_string(*report.best_epoch);
+    if (report.best_restored) line += ", whose weights the model has";
+    print(line);
+  }
   print(report.interrupted ? "Interrupted" : "Finished");
 }
 

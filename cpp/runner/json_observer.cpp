@@ -128,7 +128,12 @@ void JsonObserver::on_checkpoint(std::string_view path, std::int64_t epoch) {
 void JsonObserver::on_fit_end(const training::FitReport& report) {
   write_line(line({{"event", "fit_end"},
                    {"seconds", report.seconds},
+                   {"epoch", report.epoch},
+                   {"step", report.step},
                    {"stopped_early", report.stopped_early},
+                   {"best_epoch", report.best_epoch ? Json(*report.best_epoch) : Json()},
+                   {"best_loss", to_json(report.best_loss)},
+                   {"best_restored", report.best_restored},
                    {"interrupted", report.interrupted}}));
 }
 

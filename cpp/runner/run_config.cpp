@@ -48,6 +48,7 @@ void visit_training(Overrides& o, Visit visit) {
   visit("top_k", o.top_k);
   visit("early_stopping_patience", o.early_stopping_patience);
   visit("early_stopping_min_delta", o.early_stopping_min_delta);
+  visit("early_stopping_restore_best", o.early_stopping_restore_best);
   visit("input_scale", o.input_scale);
   visit("input_offset", o.input_offset);
 }
@@ -156,6 +157,7 @@ RunConfig read_config(const Json& json) {
   read_path("output", config.output);
   read_path("checkpoint", config.checkpoint);
   read_path("resume", config.resume);
+  read_path("interrupted_output", config.interrupted_output);
   if (const Json* value = reader.take("interpret")) config.interpret = read_scalar<bool>("interpret", *value);
   if (const Json* value = reader.take("cache_dir")) config.cache_dir = read_text("cache_dir", *value);
   if (const Json* value = reader.take("view")) {
@@ -201,6 +203,7 @@ std::string RunConfig::to_json() const {
   if (output) json["output"] = output->string();
   if (checkpoint) json["checkpoint"] = checkpoint->string();
   if (resume) json["resume"] = resume->string();
+  if (interrupted_output) json["interrupted_output"] = interrupted_output->string();
   visit_training(training, [&](const char* key, const auto& field) {
     if (!field) return;
     if constexpr (std::is_enum_v<std::remove_cvref_t<decltype(*field)>>) {

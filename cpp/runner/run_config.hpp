@@ -39,6 +39,8 @@ struct RunConfig {
   training::Overrides training;
   Limits limits;
   std::optional<std::filesystem::path> output, checkpoint, resume;
+  /// Where the model goes when the run is interrupted; `output` gets a whole training's only.
+  std::optional<std::filesystem::path> interrupted_output;
   bool interpret = false;
   std::filesystem::path cache_dir;  ///< compiled guests; empty: none kept
   View view = View::kClassic;

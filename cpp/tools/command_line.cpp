@@ -99,9 +99,13 @@ void add_training_options(CLI::App& app, training::Overrides& training) {
   add("--alpha", training.alpha, "Smoothing of rmsprop");
   add("--clip-norm", training.clip_norm, "Greatest norm of all gradients together");
   add("--clip-value", training.clip_value, "Greatest magnitude of a gradient element");
-  add("--early-stopping", training.early_stopping_patience,
+  add("--early-stopping,--early-stopping-patience", training.early_stopping_patience,
       "Epochs without improvement before stopping; 0: never");
   add("--early-stopping-min-delta", training.early_stopping_min_delta, "What counts as improvement");
+  app.add_flag("--early-stopping-restore-best,!--no-early-stopping-restore-best",
+               training.early_stopping_restore_best,
+               "The model ends with the weights of its best epoch when stopped early (the default)")
+      ->group(group);
   add("--top-k", training.top_k, "k of the second accuracy");
   add("--input-scale", training.input_scale, "Inputs are multiplied by this");
   add("--input-offset", training.input_offset, "and this is added");
@@ -185,7 +189,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
       for (const CLI::Option* option : app.parse_order()) {
         if (option != from_file) throw CLI::ExcludesError("--config", option->get_name());
       }
-      return {read_config(config_source), kExitOk};
+      return {read_config(config_source), kExitOk, true};
     }
     if (rest.empty()) throw CLI::RequiredError("GUEST");
     config.guest = rest.front();

@@ -13,6 +13,7 @@ namespace wasmgrad::tools {
 struct CommandLine {
   std::optional<runner::RunConfig> config;
   int exit_code = 0;
+  bool from_file = false;  ///< the configuration came by --config
 };
 
 /// Prints help and the version to the standard output, usage errors to the standard error.

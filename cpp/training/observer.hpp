@@ -37,6 +37,13 @@ struct FitReport {
       initial;                 ///< on the test set, or the validation set without one, before the first step
   bool stopped_early = false;  ///< by early stopping
   bool interrupted = false;    ///< by the owner; the state is that after the last whole step
+  std::int64_t epoch = 0;      ///< whole epochs that the trainer has done in all
+  std::int64_t step = 0;       ///< optimizer steps that it has done in all
+  /// With early stopping: the epoch whose monitored loss (of validation, without it of training) was best,
+  /// 1-based, and that loss.
+  std::optional<std::int64_t> best_epoch;
+  std::optional<double> best_loss;
+  bool best_restored = false;  ///< the model has that epoch's weights and buffers
   double seconds = 0;
 };
 

@@ -118,6 +118,8 @@ struct TrainerOptions {
   /// never stop.
   std::int64_t early_stopping_patience = 0;
   double early_stopping_min_delta = 0;
+  /// A fit() that early stopping ended leaves the model with the weights and buffers of its best epoch.
+  bool early_stopping_restore_best = true;
   std::optional<double> input_scale;  ///< x * scale + offset in f32; absent: 1/255 for u8, 1 otherwise
   double input_offset = 0;
   std::vector<InputScale> inputs;  ///< those that differ

@@ -48,6 +48,7 @@ TrainerOptions Overrides::apply(TrainerOptions options) const {
   replace(options.top_k, top_k);
   replace(options.early_stopping_patience, early_stopping_patience);
   replace(options.early_stopping_min_delta, early_stopping_min_delta);
+  replace(options.early_stopping_restore_best, early_stopping_restore_best);
   replace(options.input_scale, input_scale);
   replace(options.input_offset, input_offset);
   if (input_scale || input_offset) options.inputs.clear();

@@ -23,6 +23,7 @@ struct Overrides {
   std::optional<double> clip_norm, clip_value;
   std::optional<std::int64_t> top_k, early_stopping_patience;
   std::optional<double> early_stopping_min_delta, input_scale, input_offset;  ///< a scale is for every input
+  std::optional<bool> early_stopping_restore_best;
 
   /// `options` with every set field replaced.
   [[nodiscard]] TrainerOptions apply(TrainerOptions options) const;

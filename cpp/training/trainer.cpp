@@ -154,15 +154,33 @@ Status Trainer::State::finish_epoch(const std::optional<Dataset>& validation,
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*test, "test"));
     WASMGRAD_ASSIGN(report.test, learner.evaluate(*plan, test->storage(), stop));
   }
+  judge_epoch(report);
+  count_epoch();
+  return {};
+}
+
+void Trainer::State::judge_epoch(const EpochReport& report) {
   const double monitored = report.validation ? report.validation->loss : report.train.loss;
   if (monitored < counters.best_loss - options.early_stopping_min_delta) {
     counters.best_loss = monitored;
+    counters.best_epoch = counters.epoch + 1;
     counters.stale_epochs = 0;
+    if (keeps_best()) best.keep(learner.model_tensors());
   } else {
     ++counters.stale_epochs;
   }
-  count_epoch();
-  return {};
+}
+
+/// What a fit that ended has to say, and the weights that it leaves.
+void Trainer::State::complete(FitReport& report) {
+  report.epoch = counters.epoch;
+  report.step = counters.step;
+  if (options.early_stopping_patience > 0 && counters.best_epoch > 0) {
+    report.best_epoch = counters.best_epoch;
+    report.best_loss = counters.best_loss;
+  }
+  if (report.stopped_early && keeps_best()) best.show(learner.model_tensors());
+  report.best_restored = best.shown();
 }
 
 Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& validation,
@@ -177,15 +195,17 @@ Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& v
   }
   while (counters.epoch < until_epoch && !out_of_patience()) {
     EpochReport epoch;
+    go_on_training();
     WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train"));
     WASMGRAD_ASSIGN(const bool complete, train_batches(train, *plan, epoch));
     if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
     WASMGRAD_CHECK(finish_epoch(validation, test, epoch));
     report.epochs.push_back(epoch);
     observer->on_epoch(epoch);
-    if (on_state) WASMGRAD_CHECK(on_state(counters.epoch));
+    // Early stopping changes what a checkpoint holds: the last one is offered when it has.
+    if (on_state && !stops_early(until_epoch)) WASMGRAD_CHECK(on_state(counters.epoch));
   }
-  report.stopped_early = out_of_patience() && counters.epoch < until_epoch;
+  report.stopped_early = stops_early(until_epoch);
   return {};
 }
 
@@ -231,10 +251,10 @@ Expected<FitReport> Trainer::fit(const Dataset& train, const std::optional<Datas
     FitReport report;
     const Status done = state.run(train, validation, test, on_state, shown.epochs, report);
     if (!done && done.error().code != Errc::kInterrupted) return done.error();
-    if (!done) {
-      report.interrupted = true;
-      if (on_state) WASMGRAD_CHECK(on_state(state.counters.epoch));
-    }
+    report.interrupted = !done;
+    state.complete(report);
+    const bool unsaved = report.interrupted || (report.stopped_early && !report.epochs.empty());
+    if (on_state && unsaved) WASMGRAD_CHECK(on_state(state.counters.epoch));
     report.seconds = seconds_since(start);
     state.observer->on_fit_end(report);
     return report;
@@ -247,6 +267,7 @@ Expected<EpochReport> Trainer::train_epoch(const Dataset& train) {
     const ComputeScope scope(state.threads);
     WASMGRAD_ASSIGN(Plan * plan, state.plan_epochs(train));
     state.report_steps();
+    state.go_on_training();
     EpochReport report;
     WASMGRAD_ASSIGN(const bool complete, state.train_batches(train, *plan, report));
     if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
@@ -272,6 +293,19 @@ const Model& Trainer::model() const noexcept { return state_->learner.model(); }
 const TrainerOptions& Trainer::options() const noexcept { return state_->options; }
 std::int64_t Trainer::epoch() const noexcept { return state_->counters.epoch; }
 std::int64_t Trainer::steps() const noexcept { return state_->counters.step; }
+std::int64_t Trainer::batch() const noexcept { return state_->counters.batch; }
+std::optional<std::int64_t> Trainer::best_epoch() const noexcept {
+  return state_->counters.best_epoch > 0 ? std::optional(state_->counters.best_epoch) : std::nullopt;
+}
+double Trainer::best_loss() const noexcept { return state_->counters.best_loss; }
+bool Trainer::shows_best() const noexcept { return state_->best.shown(); }
 double Trainer::learning_rate() const noexcept { return state_->last_rate; }
+
+std::string progress_text(const Trainer& trainer) {
+  std::string text =
+      "step " + std::to_string(trainer.steps()) + " (" + std::to_string(trainer.epoch()) + " whole epochs";
+  if (trainer.batch() > 0) text += " and " + std::to_string(trainer.batch()) + " batches";
+  return text + ")";
+}
 
 }  // namespace wasmgrad::training

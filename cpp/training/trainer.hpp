@@ -44,6 +44,11 @@ class Trainer {
 
   // ---- Over datasets ----
 
+  /// When early stopping ends it, the model has the weights and buffers of the best epoch unless
+  /// early_stopping_restore_best is off: evaluate(), predict(), parameters() and the model's own save() show
+  /// them. The training itself is where it was: whatever trains next goes on from the last epoch's weights,
+  /// as it does from a checkpoint, which holds both.
+  ///
   /// Trains `more_epochs` epochs, or up to options().epochs in all (counting those done before a restore)
   /// when absent, unless early stopping ends it sooner. After each epoch, and once when interrupted,
   /// `on_state` is called (to write a checkpoint); an error from it ends the run. A request to stop is no
@@ -95,7 +100,8 @@ class Trainer {
   /// Errors of all four: kInvalidArgument when the size is not parameter_bytes(), or a value that is set is
   /// not finite (its index is named).
   Status parameters(std::span<std::byte> to) const;
-  /// The optimizer's state stays.
+  /// The optimizer's state stays. While best weights are shown, the training then goes on from what is shown
+  /// and set.
   Status set_parameters(std::span<const std::byte> values);
   /// The mean of the pending gradients; 0 where there are none.
   Status gradients(std::span<std::byte> to) const;
@@ -119,9 +125,18 @@ class Trainer {
   [[nodiscard]] std::int64_t epoch() const noexcept;
   /// Optimizer steps done.
   [[nodiscard]] std::int64_t steps() const noexcept;
+  /// Batches done in the epoch under way, when one was interrupted.
+  [[nodiscard]] std::int64_t batch() const noexcept;
+  /// The epoch of fit() whose monitored loss was best, 1-based; none before the first.
+  [[nodiscard]] std::optional<std::int64_t> best_epoch() const noexcept;
+  /// Its loss; infinity without one.
+  [[nodiscard]] double best_loss() const noexcept;
+  /// Whether the model has that epoch's weights, because early stopping ended the last fit().
+  [[nodiscard]] bool shows_best() const noexcept;
   /// Of the last optimizer step; NaN before the first of this trainer.
   [[nodiscard]] double learning_rate() const noexcept;
-  /// Host memory of the optimizer's state and of gradients at their most; the model's own is not in it.
+  /// Host memory of the optimizer's state, of gradients at their most and of the best weights that early
+  /// stopping keeps; the model's own is not in it.
   [[nodiscard]] std::uint64_t state_bytes() const noexcept;
 
  private:
@@ -129,5 +144,8 @@ class Trainer {
   explicit Trainer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+/// "step 96 (3 whole epochs)", or "step 98 (3 whole epochs and 2 batches)": where it stands, for a sentence.
+std::string progress_text(const Trainer& trainer);
 
 }  // namespace wasmgrad::training

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "wasmgrad/training/best_weights.hpp"
 #include "wasmgrad/training/checkpoint.hpp"
 #include "wasmgrad/training/learner.hpp"
 #include "wasmgrad/training/trainer.hpp"
@@ -34,6 +35,16 @@ struct Trainer::State {
   [[nodiscard]] bool out_of_patience() const {
     return options.early_stopping_patience > 0 && counters.stale_epochs >= options.early_stopping_patience;
   }
+  [[nodiscard]] bool stops_early(std::int64_t until_epoch) const {
+    return out_of_patience() && counters.epoch < until_epoch;
+  }
+  [[nodiscard]] bool keeps_best() const {
+    return options.early_stopping_patience > 0 && options.early_stopping_restore_best;
+  }
+  /// Before anything trains: the model has the weights that the training goes on from.
+  void go_on_training() {
+    if (best.shown()) best.hide(learner.model_tensors());
+  }
   [[nodiscard]] double scheduled_rate(std::int64_t steps_per_epoch) const;
   /// The rate of a step that the caller drives. Errors: kInvalidArgument when nobody said how long an epoch
   /// is.
@@ -46,6 +57,9 @@ struct Trainer::State {
   Status train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate);
   Expected<bool> train_batches(const Dataset& train, Plan& plan, EpochReport& report);
   void count_epoch();
+  /// Compares the epoch under way with the best one.
+  void judge_epoch(const EpochReport& report);
+  void complete(FitReport& report);
   Status finish_epoch(const std::optional<Dataset>& validation, const std::optional<Dataset>& test,
                       EpochReport& report);
   Status run(const Dataset& train, const std::optional<Dataset>& validation,
@@ -67,6 +81,7 @@ struct Trainer::State {
   Observer* observer;
   const StopToken* stop;
   Counters counters;
+  BestWeights best;
   double last_rate = std::numeric_limits<double>::quiet_NaN();
   MetricSum steps;  ///< not yet reported
   Clock::time_point last_report = Clock::now();

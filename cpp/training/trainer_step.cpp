@@ -62,15 +62,21 @@ Expected<Metrics> Trainer::State::backward(std::span<const TensorView> inputs,
   const auto plan = learner.plan(data);
   if (!plan) return plan.error().within(where());
   MetricSum sum;
+  const bool showed_best = best.shown();
+  go_on_training();
   const Status done = learner.backward(*plan.value(), EpochBatches::in_order(data, samples).batch(0),
                                        static_cast<std::uint64_t>(counters.passes), sum);
-  if (!done) return done.error().within(where());
+  if (!done) {
+    if (showed_best) best.show(learner.model_tensors());
+    return done.error().within(where());
+  }
   ++counters.passes;
   steps.add(sum);
   return sum.mean(options.top_k);
 }
 
 void Trainer::State::apply(double rate) {
+  go_on_training();
   learner.apply(rate);
   last_rate = rate;
   ++counters.step;

@@ -147,6 +147,15 @@ def train(
     early_stopping_min_delta: Annotated[
         float | None, _option(_SCHEDULE, "What counts as an improvement.")
     ] = None,
+    early_stopping_restore_best: Annotated[
+        bool | None,
+        typer.Option(
+            "--early-stopping-restore-best/--no-early-stopping-restore-best",
+            help="Stopped early, end with the best epoch's weights.  [default: yes]",
+            rich_help_panel=_SCHEDULE,
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(

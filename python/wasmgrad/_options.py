@@ -78,6 +78,8 @@ class TrainingOptions(TypedDict, total=False):
     """Epochs without improvement of the validation loss before stopping; 0 never stops [0]."""
     early_stopping_min_delta: float | None
     """What counts as an improvement [0]."""
+    early_stopping_restore_best: bool | None
+    """Stopped early, the model ends with the weights and buffers of its best epoch [True]."""
     input_scale: float | None
     """Inputs become x * scale + offset in f32 [1/255 for u8, else 1]."""
     input_offset: float | None

@@ -37,6 +37,7 @@ def configure(
     output: StrPath | None = None,
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
+    interrupted_output: StrPath | None = None,
     interpret: bool = False,
     view: str = "json",
 ) -> dict[str, Any]:
@@ -53,7 +54,13 @@ def configure(
         "cache_dir": str(cache_dir() / "guests"),
         "view": view,
     }
-    optional = {"default_model": default_model, "output": output, "checkpoint": checkpoint, "resume": resume}
+    optional = {
+        "default_model": default_model,
+        "output": output,
+        "checkpoint": checkpoint,
+        "resume": resume,
+        "interrupted_output": interrupted_output,
+    }
     config.update({key: os.path.abspath(path) for key, path in optional.items() if path is not None})
     return config
 
@@ -93,7 +100,7 @@ class Collector:
             case "epoch":
                 self.trained = True
                 self.epochs.append(EpochMetrics.from_event(event))
-            case "steps":
+            case "steps" | "model_saved":  # the latter alone: all was done when the run was resumed
                 self.trained = True
             case "checkpoint":
                 self.checkpoint = Path(event["path"])
@@ -179,12 +186,14 @@ def train(
     on_event: called with each event while the run goes on; what it raises ends the run.
     options: see `TrainingOptions`; each replaces the guest's own choice.
 
-    Ctrl-C ends the run after the current step; the result then says `interrupted`.
+    Ctrl-C ends the run after the current step; the result then says `interrupted`, and its model is the one
+    after that step. `output` is left as it was then.
     Errors: a subclass of `Error`; `GuestExit` when the guest ends with a non-zero exit code;
     `InvalidArgument` when it never trained.
     """
     with tempfile.TemporaryDirectory(prefix="wasmgrad-") as scratch:
         saved = Path(scratch) / "model.pt" if output is None else Path(output)
+        partial = Path(scratch) / "interrupted.pt"
         settings: dict[str, Any] = {"args": args, "dirs": dirs, "models": models}
         if guest is None:
             guest, settings = add_default_guest(data=data, **settings)
@@ -202,17 +211,17 @@ def train(
             output=saved,
             checkpoint=checkpoint,
             resume=resume,
+            interrupted_output=partial,
             interpret=interpret,
         )
         collector = Collector(on_event)
+        interrupted, reason = False, ""
         try:
             code = execute(config, collector, isolate=isolate)
-        except Interrupted:
+        except Interrupted as error:
             if not collector.trained:
                 raise
-            code, interrupted = 0, True
-        else:
-            interrupted = False
+            code, interrupted, reason = 0, True, error.message
         if code != 0:
             message = f"{os.path.basename(guest)}: the guest ended with exit code {code}"
             raise GuestExit(message, code, collector.text("stdout"), collector.text("stderr"))
@@ -220,7 +229,8 @@ def train(
             raise InvalidArgument(
                 f"{os.path.basename(guest)}: the guest ended without having called a training import"
             )
-        model = saved.read_bytes() if saved.exists() else b""
+        trained = partial if interrupted else saved
+        model = trained.read_bytes() if trained.exists() else b""
     return TrainingResult(
         epochs=tuple(collector.epochs),
         initial=collector.initial,
@@ -230,11 +240,15 @@ def train(
         training_seconds=float(collector.fit_end.get("seconds", 0.0)),
         seconds=float(collector.end.get("seconds", 0.0)),
         peak_memory_bytes=collector.end.get("peak_rss_bytes"),
-        output=None if output is None else Path(output),
+        output=None if output is None or interrupted else Path(output),
         checkpoint=collector.checkpoint,
         stdout=collector.text("stdout"),
         stderr=collector.text("stderr"),
         usage=collector.usage,
+        best_epoch=collector.fit_end.get("best_epoch"),
+        best_loss=collector.fit_end.get("best_loss"),
+        best_restored=bool(collector.fit_end.get("best_restored")),
+        reason=reason,
     )
 
 

@@ -62,6 +62,12 @@ class FitResult:
     """On the test set, or the validation set without one, before the first step."""
     stopped_early: bool
     seconds: float
+    best_epoch: int | None = None
+    """With early stopping: the epoch whose validation loss, or without such data training loss, was best."""
+    best_loss: float | None = None
+    """Of that epoch."""
+    best_restored: bool = False
+    """The model has that epoch's weights and buffers."""
 
 
 class Trainer:
@@ -115,7 +121,11 @@ class Trainer:
     def fit(
         self, train: Dataset, validation: Dataset | None = None, test: Dataset | None = None
     ) -> FitResult:
-        """Trains until `epochs` are done, counting those before a restore.
+        """Trains until `epochs` are done, counting those before a restore; with as many done already, nothing.
+
+        When early stopping ends it, the model has the weights and buffers of its best epoch, unless
+        `early_stopping_restore_best` is False: `evaluate`, `predict`, `get_parameters` and `model` show them. What
+        trains next goes on from the last epoch's, as it does after `restore`: a checkpoint has both.
 
         Ctrl-C raises KeyboardInterrupt after the current step; the trainer can be saved, or go on, after it.
         Errors: `InvalidArgument` when the data does not fit the model, `RuntimeFailure` when the loss is not
@@ -132,6 +142,9 @@ class Trainer:
             initial=None if initial is None else Metrics.from_event(initial),
             stopped_early=report["stopped_early"],
             seconds=report["seconds"],
+            best_epoch=report["best_epoch"],
+            best_loss=report["best_loss"],
+            best_restored=report["best_restored"],
         )
 
     def train_epoch(self, train: Dataset) -> EpochMetrics:

@@ -24,6 +24,15 @@ def _figures(metrics: Metrics) -> str:
     return f"loss {metrics.loss:.4f}{accuracy}"
 
 
+def _stopped_early(event: Event) -> str:
+    sentence = f"stopped early after epoch {event['epoch']}"
+    if event["best_epoch"] is not None:
+        sentence += f": the best epoch was {event['best_epoch']} (loss {event['best_loss']:.4f})"
+    if event["best_restored"]:
+        sentence += ", whose weights the model has"
+    return sentence
+
+
 class RichView:
     """Shows events as they come; a context manager, so that the terminal is left in order."""
 
@@ -82,8 +91,7 @@ class RichView:
                     self._progress.remove_task(self._task)
                     self._task = None
                 if event["stopped_early"]:
-                    done = f" after epoch {self._epochs[-1].epoch}" if self._epochs else ""
-                    self.note(f"stopped early{done}: no improvement any more")
+                    self.note(_stopped_early(event))
 
     def note(self, sentence: str) -> None:
         """Shows a sentence about the run."""

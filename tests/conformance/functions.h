@@ -34,6 +34,7 @@ FUNCTION(trainer_backward,
          (trainer, inputs, n_inputs, targets, n_targets, metrics))
 FUNCTION(trainer_apply, (uint32_t trainer), (trainer))
 FUNCTION(trainer_evaluate, (uint32_t trainer, uint32_t dataset, address metrics), (trainer, dataset, metrics))
+FUNCTION(trainer_progress, (uint32_t trainer, address progress), (trainer, progress))
 FUNCTION(trainer_predict, (uint32_t trainer, address inputs, uint32_t n_inputs, address outputs),
          (trainer, inputs, n_inputs, outputs))
 FUNCTION(trainer_output,

@@ -55,6 +55,68 @@ static void fit_stops_early(void) {
   SUCCEEDS(trainer_fit(trainer, data, data, 50, at(report)));
   EQUALS(report->stopped_early, 1);
   EQUALS(report->epochs, 3); /* the first is the best, then two without improvement */
+  wasmgrad_progress* progress = room(sizeof *progress);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->best_epoch, 1);
+  EQUALS(progress->shows_best, 1);
+  EQUALS(progress->epoch, 3);
+}
+
+/* A learning rate at which training goes astray. */
+#define ASTRAY \
+  "{'optimizer':{'name':'sgd','learning_rate':50},'seed':1,'threads':1,'early_stopping':{'patience':2"
+
+static void early_stopping_shows_the_best_epoch(void) {
+  const uint32_t data = dataset_of_rows(ROWS);
+  const uint32_t trainer = trainer_of("linear", ASTRAY "}}");
+  wasmgrad_fit_report* report = room(sizeof *report);
+  wasmgrad_progress* progress = room(sizeof *progress);
+  wasmgrad_metrics* metrics = new_metrics();
+  SUCCEEDS(trainer_fit(trainer, data, data, 50, at(report)));
+  REQUIRE(report->stopped_early == 1);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->shows_best, 1);
+  REQUIRE(progress->best_epoch >= 1 && progress->best_epoch + 2 == progress->epoch);
+  SUCCEEDS(trainer_evaluate(trainer, data, at(metrics)));
+  NEAR(metrics->loss, progress->best_loss, 1e-6);
+  REQUIRE(metrics->loss < report->validation.loss);
+
+  const uint32_t last = trainer_of("linear", ASTRAY ",'restore_best':false}}");
+  SUCCEEDS(trainer_fit(last, data, data, 50, at(report)));
+  REQUIRE(report->stopped_early == 1);
+  SUCCEEDS(trainer_evaluate(last, data, at(metrics)));
+  NEAR(metrics->loss, report->validation.loss, 1e-6);
+
+  /* What trains next goes on from the last epoch, best weights shown or not. */
+  SUCCEEDS(trainer_epoch(trainer, data, at(metrics)));
+  SUCCEEDS(trainer_epoch(last, data, at(metrics)));
+  uint32_t count = 0;
+  const float* one = parameters_of(trainer, &count);
+  const float* other = parameters_of(last, &count);
+  REQUIRE(one != NULL && other != NULL && memcmp(one, other, count * sizeof *other) == 0);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->shows_best, 0);
+}
+
+static void progress_says_where_a_trainer_stands(void) {
+  const uint32_t trainer = trainer_of("linear", "{'batch_size':8,'optimizer':'sgd'}");
+  const uint32_t data = dataset_of_rows(ROWS);
+  wasmgrad_progress* progress = room(sizeof *progress);
+  memset(progress, 0x5a, sizeof *progress);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->epoch, 0);
+  EQUALS(progress->step, 0);
+  EQUALS(progress->batch, 0);
+  EQUALS(progress->best_epoch, 0);
+  EQUALS(progress->best_loss, NAN);
+  EQUALS(progress->resumed, 0);
+  EQUALS(progress->shows_best, 0);
+  EQUALS(progress->stop_requested, 0);
+  SUCCEEDS(trainer_epoch(trainer, data, at(new_metrics())));
+  SUCCEEDS(trainer_step(trainer, at(features(6)), 1, at(classes(6)), 1, at(new_metrics())));
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->epoch, 1);
+  EQUALS(progress->step, 4);
 }
 
 static void epoch_trains_one(void) {
@@ -177,6 +239,8 @@ void run_trainer_cases(void) {
   RUN(fit_trains_whole_epochs);
   RUN(fit_evaluates_validation_data);
   RUN(fit_stops_early);
+  RUN(early_stopping_shows_the_best_epoch);
+  RUN(progress_says_where_a_trainer_stands);
   RUN(epoch_trains_one);
   RUN(epochs_one_by_one_are_fit);
   RUN(an_empty_dataset_cannot_be_used);

@@ -205,6 +205,7 @@ const std::map<std::string, Signature>& signatures() {
       {"trainer_backward", {{kTrainer, kInputs, kLength, kTargets, kLength, kRoom}}},
       {"trainer_apply", {{kTrainer}}},
       {"trainer_evaluate", {{kTrainer, kDataset, kRoom}}},
+      {"trainer_progress", {{kTrainer, kRoom}}},
       {"trainer_predict", {{kTrainer, kInputs, kLength, kRoom}}},
       {"trainer_output", {{kTrainer, kSmall, kRoom, kBuffer, kLength, kWritten}}},
       {"trainer_set", {{kTrainer, kKey, kLength, kNumber}}},

@@ -176,7 +176,8 @@ def test_run_that_has_nothing_left_to_train_says_so(regress: Command) -> None:
 def test_early_stopping_is_told(regress: Command) -> None:
     done = regress("--epochs", "50", "--early-stopping", "1", "--early-stopping-min-delta", "1e9")
     assert done.returncode == 0, done.stderr
-    assert "stopped early after epoch 2" in done.stdout
+    assert "stopped early after epoch 2: the best epoch was 1" in done.stdout
+    assert "whose weights the model has" in done.stdout
 
 
 def test_parent_process_does_not_load_torch(mnist: Path, tmp_path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import re
 import shutil
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import wasmgrad
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,8 +161,6 @@ def test_trained_model_and_checkpoint_are_whole_files(
     assert lines[-1] == "wrote /out/trained.pt"
     assert {path.name for path in tmp_path.iterdir()} >= {"trained.pt", "loop.checkpoint"}
     assert not list(tmp_path.glob("*.part"))
-    import torch
-
     assert torch.jit.load(str(tmp_path / "trained.pt"))
 
 
@@ -193,14 +195,82 @@ def test_wrong_command_line_is_refused_with_exit_code_2(
     assert "--epochs takes a whole number" in result.stderr
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """The template of a language, compiled once a session."""
+    built: dict[str, Path] = {}
+
+    def get(language: str) -> Path:
+        if language not in built:
+            folder = tmp_path_factory.mktemp(f"template_{language}")
+            wasmgrad.new_guest(folder / "hello", language)
+            built[language] = build(folder / "hello", folder / "hello.wasm")
+        return built[language]
+
+    return get
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_template_builds_and_trains(linear_model: Path, tmp_path: Path, language: str) -> None:
-    wasmgrad.new_guest(tmp_path / "hello", language)
-    guest = build(tmp_path / "hello", tmp_path / "hello.wasm")
-    result = wasmgrad.train(guest, models={"model.pt": linear_model}, threads=1)
+def test_template_builds_and_trains(template: Build, linear_model: Path, language: str) -> None:
+    result = wasmgrad.train(template(language), models={"model.pt": linear_model}, threads=1)
     losses = [float(text) for text in re.findall(r"test loss ([\d.]+)", result.stdout)]
     assert len(losses) == 10
     assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_interrupted_template_goes_on_to_the_epochs_that_its_owner_wants(
+    template: Build, linear_model: Path, tmp_path: Path, language: str
+) -> None:
+    options: dict[str, Any] = {"models": {"model.pt": linear_model}, "threads": 1}
+    sent: list[None] = []
+
+    def interrupt(event: wasmgrad.Event) -> None:
+        if event["event"] == "epoch" and not sent:
+            sent.append(None)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    guest, kept = template(language), tmp_path / "kept"
+    first = wasmgrad.train(guest, epochs=1_000_000, checkpoint=kept, on_event=interrupt, **options)
+    assert first.interrupted
+    assert "the owner asked to stop" in first.stderr
+    assert "error:" not in first.stderr
+    wanted = first.epochs[-1].epoch + 2
+    second = wasmgrad.train(guest, epochs=wanted, resume=kept, **options)
+    assert second.epochs[-1].epoch == wanted
+    assert len(second.epochs) == 2  # the epoch under way is counted where it ends
+    whole = wasmgrad.train(guest, epochs=wanted, **options)
+    trained, expected = (torch.jit.load(io.BytesIO(run.model)).state_dict() for run in (second, whole))
+    assert all(torch.equal(trained[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_interrupted_loop_keeps_what_its_own_checkpoint_needs(
+    loop: Build, mnist: Path, model: Path, tmp_path: Path, reference: list[str], language: str
+) -> None:
+    batches = ("--batches", "100")
+    sent: list[None] = []
+
+    def interrupt(event: wasmgrad.Event) -> None:
+        if event["event"] == "progress" and not sent:
+            sent.append(None)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    granted: dict[str, Any] = {
+        "dirs": [f"{mnist}:/data:ro", f"{tmp_path}:/out"],
+        "models": {"model.pt": model},
+    }
+    first = wasmgrad.Sandbox(loop(language), args=("--epochs", "2", *batches), **granted)
+    with pytest.raises(wasmgrad.Interrupted, match=r"after step \d+ \(\d whole epochs"):
+        first.run(on_event=interrupt)
+    assert sent
+    if not (tmp_path / "loop.checkpoint").exists():  # it was judging its first epoch
+        assert printed(loop(language), mnist, model, tmp_path, "--epochs", "2", *batches) == reference
+        return
+    lines = printed(loop(language), mnist, model, tmp_path, "--epochs", "2", "--resume", *batches)
+    resumed = next(index for index, line in enumerate(lines) if line.startswith("resuming after epoch "))
+    done = int(lines[resumed].rsplit(" ", 1)[1])
+    assert lines[resumed + 1 :] == reference[1 + done :]
 
 
 def test_template_of_an_unknown_language_is_refused(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ OPTIONS = [
         "clip_norm": 1.5,
         "clip_value": 0.5,
         "top_k": 2,
-        "early_stopping": {"patience": 3, "min_delta": 0.01},
+        "early_stopping": {"patience": 3, "min_delta": 0.01, "restore_best": False},
         "inputs": {"x": {"scale": 0.5, "offset": 1}},
         "freeze": ["regressor.*"],
     },
@@ -197,6 +197,12 @@ def test_fit_and_evaluate_report_what_they_did(tour: Tour) -> None:
     assert tour.numbers("fit") == [[2, 0, 6, 3, 3]]
     assert tour.numbers("alone") == [[1, 0]]
     assert tour.numbers("evaluate") == [[3, 4]]
+
+
+def test_progress_says_where_the_trainer_stands(tour: Tour) -> None:
+    (progress,) = tour.numbers("progress")
+    assert progress[0] == 4
+    assert progress[2] in (2, 3, 4)  # the first epoch was no fit's
 
 
 def test_exported_models_have_the_trained_weights(tour: Tour) -> None:

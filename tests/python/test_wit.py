@@ -98,6 +98,6 @@ def test_enumerators_are_the_same(header: Any, package: Any) -> None:
 
 def test_records_have_the_same_fields(header: Any, package: Any) -> None:
     records = {r.name.removeprefix("wasmgrad_"): [f.name for f in r.fields] for r in header.records}
-    for name in ("metrics", "fit-report"):
+    for name in ("metrics", "fit-report", "progress"):
         fields = [f["name"].replace("-", "_") for f in kinds(package, "record")[name]["fields"]]
         assert fields == records[name.replace("-", "_")]

@@ -51,6 +51,7 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_backward", trainers_, &Trainers::backward);
   add("trainer_apply", trainers_, &Trainers::apply);
   add("trainer_evaluate", trainers_, &Trainers::evaluate);
+  add("trainer_progress", trainers_, &Trainers::progress);
   add("trainer_predict", trainers_, &Trainers::predict);
   add("trainer_output", trainers_, &Trainers::output);
   add("trainer_set", trainers_, &Trainers::set);

@@ -59,6 +59,7 @@ class OptionsReader {
       ObjectReader reader("early_stopping", *value);
       take(reader, "patience", options_.early_stopping_patience);
       take(reader, "min_delta", options_.early_stopping_min_delta);
+      take(reader, "restore_best", options_.early_stopping_restore_best);
       reader.done();
     }
     if (const Json* value = top.take("inputs")) read_inputs(*value);

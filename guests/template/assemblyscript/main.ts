@@ -41,7 +41,11 @@ const test = makePoints(512);
 const model = Model.loadByName("model.pt").unwrap();
 const options = new TrainerOptions().optimizer(new Optimizer("adamw").learningRate(0.01)).loss("mse").batchSize(64);
 const trainer = Trainer.create(model, options).unwrap();
-for (let epoch = 1; epoch <= 10; ++epoch) {
+// A checkpoint may have been resumed, and the owner may want another number of epochs. Ctrl-C ends the guest at the call that it
+// falls into; its owner's checkpoint has every step.
+const begin = trainer.progress().unwrap();
+const epochs: u64 = begin.ownerEpochs != 0 ? begin.ownerEpochs : 10;
+for (let epoch = begin.epoch + 1; epoch <= epochs; ++epoch) {
   const loss = trainer.epoch(training).unwrap().loss;
   print(`epoch ${epoch}: training loss ${fixed(loss, 4)}, test loss ${fixed(trainer.evaluate(test).unwrap().loss, 4)}`);
 }

@@ -45,7 +45,11 @@ int main() {
   options.losses = {{.name = "mse"}};
   options.batch_size = 64;
   Trainer trainer = Trainer::create(model, options).value();
-  for (int epoch = 1; epoch <= 10; ++epoch) {
+  // A checkpoint may have been resumed, and the owner may want another number of epochs. Ctrl-C ends the
+  // guest at the call that it falls into; its owner's checkpoint has every step.
+  const Progress begin = trainer.progress().value();
+  const int epochs = begin.owner_epochs != 0 ? static_cast<int>(begin.owner_epochs) : 10;
+  for (int epoch = static_cast<int>(begin.epoch) + 1; epoch <= epochs; ++epoch) {
     const double loss = trainer.epoch(training).value().loss;
     std::printf("epoch %d: training loss %.4f, test loss %.4f\n", epoch, loss,
                 trainer.evaluate(test).value().loss);

@@ -76,7 +76,7 @@ function showOptions(model: Model): void {
     .clipNorm(1.5)
     .clipValue(0.5)
     .topK(2)
-    .earlyStopping(new EarlyStopping(3, 0.01))
+    .earlyStopping(new EarlyStopping(3, 0.01).restoreBest(false))
     .input("x", new Input(0.5, 1))
     .freeze(["regressor.*"]);
   const steps = new TrainerOptions()
@@ -148,6 +148,8 @@ function showTraining(trainer: Trainer, data: Dataset): void {
   show("alone", [alone.epochs, <f64>alone.validation.samples]);
   const judged = trainer.evaluate(parts[2]).unwrap();
   show("evaluate", [<f64>judged.samples, <f64>judged.epoch]);
+  const progress = trainer.progress().unwrap();
+  show("progress", [<f64>progress.epoch, <f64>progress.step, <f64>progress.bestEpoch]);
   for (let i = 0; i < parts.length; ++i) parts[i].close();
 }
 

@@ -89,7 +89,7 @@ void show_options(const Model& model) {
   all.clip_norm = 1.5;
   all.clip_value = 0.5;
   all.top_k = 2;
-  all.early_stopping = {.patience = 3, .min_delta = 0.01};
+  all.early_stopping = {.patience = 3, .min_delta = 0.01, .restore_best = false};
   all.inputs = {{.input = "x", .scale = 0.5, .offset = 1}};
   all.freeze = {"regressor.*"};
   TrainerOptions steps;
@@ -156,6 +156,8 @@ void show_training(Trainer& trainer, const Dataset& data) {
   print("alone", {double(alone.epochs), double(alone.validation.samples)});
   const Metrics judged = trainer.evaluate(parts[2]).value();
   print("evaluate", {double(judged.samples), double(judged.epoch)});
+  const Progress progress = trainer.progress().value();
+  print("progress", {double(progress.epoch), double(progress.step), double(progress.best_epoch)});
 }
 
 void show_types() {

@@ -109,12 +109,20 @@ export class Schedule extends JsonObject {
   }
 }
 
-/** When Trainer.fit ends before its last epoch: after `patience` epochs without an improvement by `minDelta`. */
+/**
+ * When Trainer.fit ends before its last epoch: after `patience` epochs without an improvement by `minDelta`. The model ends with
+ * the weights of its best epoch unless restoreBest(false) was called.
+ */
 export class EarlyStopping extends JsonObject {
   constructor(patience: u32, minDelta: f64 = 0) {
     super();
     this.put("patience", patience.toString());
     this.put("min_delta", minDelta.toString());
+  }
+
+  restoreBest(value: bool): this {
+    this.put("restore_best", value.toString());
+    return this;
   }
 }
 

@@ -39,6 +39,8 @@ export declare function trainer_backward(
 export declare function trainer_apply(trainer: u32): u32;
 @external("wasmgrad:training@0.1", "trainer_evaluate")
 export declare function trainer_evaluate(trainer: u32, dataset: u32, metrics: usize): u32;
+@external("wasmgrad:training@0.1", "trainer_progress")
+export declare function trainer_progress(trainer: u32, progress: usize): u32;
 @external("wasmgrad:training@0.1", "trainer_predict")
 export declare function trainer_predict(trainer: u32, inputs: usize, nInputs: u32, outputs: usize): u32;
 @external("wasmgrad:training@0.1", "trainer_output")

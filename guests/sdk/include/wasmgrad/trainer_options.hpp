@@ -70,11 +70,16 @@ struct ScheduleOptions {
 
 /// Of Trainer::fit.
 struct EarlyStoppingOptions {
-  std::uint32_t patience = 3;  ///< epochs without improvement
-  double min_delta = 0;        ///< what counts as one
+  std::uint32_t patience = 3;             ///< epochs without improvement
+  double min_delta = 0;                   ///< what counts as one
+  std::optional<bool> restore_best = {};  ///< whether the model ends with the weights of its best epoch
 
   [[nodiscard]] std::string to_json() const {
-    return JsonObject().add("patience", patience).add("min_delta", min_delta).to_json();
+    return JsonObject()
+        .add("patience", patience)
+        .add("min_delta", min_delta)
+        .add("restore_best", restore_best)
+        .to_json();
   }
 };
 

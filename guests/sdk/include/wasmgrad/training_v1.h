@@ -41,7 +41,7 @@ typedef enum wasmgrad_errno {
   WASMGRAD_SECURITY = 8,              /* refused: the model is not one that may run here */
   WASMGRAD_UNKNOWN = 9,     /* the host failed in a way that it has no number for: a fault of its own */
   WASMGRAD_INTERRUPTED = 10 /* the owner asked to stop, or allows no more epochs: save what matters and return
-                             * from main */
+                             * from main. Whoever cannot do better ends with exit code 130 */
 } wasmgrad_errno;
 
 /* Element types, little-endian. The numbers are wasi-nn's tensor types, then bf16. */
@@ -105,8 +105,21 @@ typedef struct wasmgrad_fit_report {
   wasmgrad_metrics train;      /* of the last epoch */
   wasmgrad_metrics validation; /* after the last epoch; all NaN and 0 without validation data */
   uint32_t epochs;             /* whole epochs done by this call */
-  uint32_t stopped_early;      /* 1: by the early-stopping option */
+  uint32_t stopped_early; /* 1: by the early-stopping option; wasmgrad_progress says which epoch was best */
 } wasmgrad_fit_report;
+
+/* Where a trainer stands. */
+typedef struct wasmgrad_progress {
+  uint64_t epoch;      /* whole epochs that the trainer has done in all */
+  uint64_t step;       /* optimizer steps that it has done in all */
+  uint64_t batch;      /* batches done in the epoch under way, when one was interrupted */
+  uint64_t best_epoch; /* of fit, by early stopping's measure, from 1; 0: none yet */
+  double best_loss;    /* of that epoch; NaN without one */
+  uint32_t resumed;    /* 1: the owner's checkpoint was restored into it when it was created */
+  uint32_t shows_best; /* 1: the model has the weights of best_epoch, as early stopping ended the last fit */
+  uint32_t stop_requested; /* 1: the owner asked to stop; calls that train are WASMGRAD_INTERRUPTED */
+  uint32_t owner_epochs;   /* how many epochs the owner wants in all; 0: that is left to the guest */
+} wasmgrad_progress;
 
 /* An output of the last prediction. */
 typedef struct wasmgrad_output_info {
@@ -170,7 +183,11 @@ uint32_t wasmgrad_trainer_create(wasmgrad_model model, const char* options, uint
                                  wasmgrad_trainer* trainer);
 
 /* Trains `epochs` more epochs, each followed by an evaluation of `validation` (0: none), unless early
- * stopping or the owner ends it sooner. */
+ * stopping or the owner ends it sooner. Epochs of a checkpoint that the owner resumed count: the guest asks
+ * for the same number as the first time, and only those that are missing are trained, none when there are
+ * enough. Early stopping leaves the model with the weights and buffers of the best epoch, unless its option
+ * restore_best is off: what shows the model shows them. What trains next goes on from the last epoch's, as it
+ * does after trainer_restore: a checkpoint has both. */
 WASMGRAD_IMPORT("trainer_fit")
 uint32_t wasmgrad_trainer_fit(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_dataset validation,
                               uint32_t epochs, wasmgrad_fit_report* report);
@@ -199,6 +216,11 @@ WASMGRAD_IMPORT("trainer_apply") uint32_t wasmgrad_trainer_apply(wasmgrad_traine
 WASMGRAD_IMPORT("trainer_evaluate")
 uint32_t wasmgrad_trainer_evaluate(wasmgrad_trainer trainer, wasmgrad_dataset dataset,
                                    wasmgrad_metrics* metrics);
+
+/* Where the trainer stands: what a loop of the guest's own begins with, since the owner may have resumed a
+ * checkpoint. */
+WASMGRAD_IMPORT("trainer_progress")
+uint32_t wasmgrad_trainer_progress(wasmgrad_trainer trainer, wasmgrad_progress* progress);
 
 /* Runs the model in evaluation mode and keeps its outputs until the next prediction; `outputs` is their
  * number. */
@@ -279,6 +301,7 @@ WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_named_tensor) == 28);
 #endif
 WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_metrics) == 64);
 WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_fit_report) == 136);
+WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_progress) == 56);
 WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_output_info) == 72);
 
 #undef WASMGRAD_LAYOUT_ASSERT

@@ -26,6 +26,7 @@ namespace wasmgrad::v1 {
 using Bytes = std::vector<std::uint8_t>;
 using Metrics = wasmgrad_metrics;
 using FitReport = wasmgrad_fit_report;
+using Progress = wasmgrad_progress;
 
 enum class Encoding : std::uint32_t {
   autodetect = WASMGRAD_ENCODING_AUTODETECT,  ///< load only
@@ -286,7 +287,9 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
     });
   }
 
-  /// Trains `epochs` more epochs, each followed by an evaluation of `validation`, if there is one.
+  /// Trains `epochs` more epochs, those of a checkpoint that the owner resumed included, each followed by an
+  /// evaluation of `validation`, if there is one. After early stopping the model has its best epoch's
+  /// weights.
   Result<FitReport> fit(const Dataset& train, const Dataset* validation, std::uint32_t epochs) {
     const std::uint32_t judge = validation != nullptr ? validation->handle() : 0;
     return detail::filled<FitReport>([&](FitReport* report) {
@@ -323,6 +326,12 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
   Result<Metrics> evaluate(const Dataset& dataset) {
     return measured(
         [&](Metrics* metrics) { return wasmgrad_trainer_evaluate(handle(), dataset.handle(), metrics); });
+  }
+
+  /// Where the trainer stands: what a loop begins with, since the owner may have resumed a checkpoint.
+  [[nodiscard]] Result<Progress> progress() const {
+    return detail::filled<Progress>(
+        [&](Progress* progress) { return wasmgrad_trainer_progress(handle(), progress); });
   }
 
   /// All outputs of the model in evaluation mode.

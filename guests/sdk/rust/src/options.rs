@@ -114,6 +114,14 @@ pub struct EarlyStopping {
     pub patience: u32,
     /// What counts as one.
     pub min_delta: f64,
+    /// Whether the model ends with the weights of its best epoch.
+    pub restore_best: bool,
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self { patience: 3, min_delta: 0.0, restore_best: true }
+    }
 }
 
 /// An input becomes x * scale + offset.
@@ -195,6 +203,7 @@ impl TrainerOptions {
             Object::default()
                 .add("patience", Some(stopping.patience))
                 .add("min_delta", Some(stopping.min_delta))
+                .add("restore_best", Some(stopping.restore_best))
         });
         let inputs = self.inputs.iter().fold(Object::default(), |inputs, input| {
             let value = Object::default().add("scale", input.scale).add("offset", input.offset);

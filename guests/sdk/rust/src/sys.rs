@@ -47,6 +47,30 @@ pub struct FitReport {
     pub stopped_early: u32,
 }
 
+/// Where a trainer stands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Whole epochs done in all.
+    pub epoch: u64,
+    /// Optimizer steps done in all.
+    pub step: u64,
+    /// Batches done in the epoch under way, when one was interrupted.
+    pub batch: u64,
+    /// Of `fit`, by early stopping's measure, from 1; 0: none yet.
+    pub best_epoch: u64,
+    /// Of that epoch; NaN without one.
+    pub best_loss: f64,
+    /// 1: the owner's checkpoint was restored into it when it was created.
+    pub resumed: u32,
+    /// 1: the model has the weights of `best_epoch`, as early stopping ended the last fit.
+    pub shows_best: u32,
+    /// 1: the owner asked to stop.
+    pub stop_requested: u32,
+    /// How many epochs the owner wants in all; 0: that is left to the guest.
+    pub owner_epochs: u32,
+}
+
 /// Type and shape of an output.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -74,12 +98,13 @@ pub struct NamedTensor {
 
 const _: () = assert!(core::mem::size_of::<Metrics>() == 64);
 const _: () = assert!(core::mem::size_of::<FitReport>() == 136);
+const _: () = assert!(core::mem::size_of::<Progress>() == 56);
 const _: () = assert!(core::mem::size_of::<OutputInfo>() == 72);
 #[cfg(target_arch = "wasm32")]
 const _: () = assert!(core::mem::size_of::<NamedTensor>() == 28);
 
 mod import {
-    use super::{FitReport, Metrics, NamedTensor, OutputInfo};
+    use super::{FitReport, Metrics, NamedTensor, OutputInfo, Progress};
 
     #[link(wasm_import_module = "wasmgrad:training@0.1")]
     extern "C" {
@@ -128,6 +153,7 @@ mod import {
         ) -> u32;
         pub fn trainer_apply(trainer: u32) -> u32;
         pub fn trainer_evaluate(trainer: u32, dataset: u32, metrics: *mut Metrics) -> u32;
+        pub fn trainer_progress(trainer: u32, progress: *mut Progress) -> u32;
         pub fn trainer_predict(
             trainer: u32,
             inputs: *const NamedTensor,
@@ -285,6 +311,10 @@ pub fn trainer_apply(trainer: u32) -> Result<()> {
 
 pub fn trainer_evaluate(trainer: u32, dataset: u32) -> Result<Metrics> {
     filled(|metrics| unsafe { import::trainer_evaluate(trainer, dataset, metrics) })
+}
+
+pub fn trainer_progress(trainer: u32) -> Result<Progress> {
+    filled(|progress| unsafe { import::trainer_progress(trainer, progress) })
 }
 
 pub fn trainer_predict(trainer: u32, inputs: &[Tensor<'_>]) -> Result<u32> {

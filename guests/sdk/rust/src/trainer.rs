@@ -6,7 +6,7 @@ use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::model::Model;
 use crate::options::TrainerOptions;
-use crate::sys::{self, FitReport, Metrics};
+use crate::sys::{self, FitReport, Metrics, Progress};
 use crate::tensor::{Element, Tensor, Type};
 
 /// An output of a prediction.
@@ -44,7 +44,8 @@ impl Trainer {
         sys::trainer_create(model.handle(), options).map(Self)
     }
 
-    /// Trains `epochs` more epochs, each followed by an evaluation of `validation`.
+    /// Trains `epochs` more epochs, those of a checkpoint that the owner resumed included, each followed by an evaluation of
+    /// `validation`. After early stopping the model has its best epoch's weights.
     pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>, epochs: u32) -> Result<FitReport> {
         sys::trainer_fit(self.0, train.handle(), validation.map_or(0, Dataset::handle), epochs)
     }
@@ -72,6 +73,11 @@ impl Trainer {
     /// Loss and accuracy in evaluation mode.
     pub fn evaluate(&mut self, dataset: &Dataset) -> Result<Metrics> {
         sys::trainer_evaluate(self.0, dataset.handle())
+    }
+
+    /// Where the trainer stands: what a loop begins with, since the owner may have resumed a checkpoint.
+    pub fn progress(&self) -> Result<Progress> {
+        sys::trainer_progress(self.0)
     }
 
     /// All outputs of the model in evaluation mode.

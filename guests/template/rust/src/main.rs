@@ -46,7 +46,11 @@ fn train() -> Result<()> {
         ..TrainerOptions::default()
     };
     let mut trainer = Trainer::new(&model, &options)?;
-    for epoch in 1..=10 {
+    // A checkpoint may have been resumed, and the owner may want another number of epochs. Ctrl-C is an error of the call that
+    // it falls into; the owner's checkpoint has every step.
+    let begin = trainer.progress()?;
+    let epochs = if begin.owner_epochs != 0 { begin.owner_epochs.into() } else { 10 };
+    for epoch in begin.epoch + 1..=epochs {
         let loss = trainer.epoch(&training)?.loss;
         println!(
             "epoch {}: training loss {:.4}, test loss {:.4}",
@@ -60,7 +64,6 @@ fn train() -> Result<()> {
 
 fn main() {
     if let Err(error) = train() {
-        eprintln!("error: {}", error);
-        std::process::exit(1);
+        error.exit();
     }
 }

@@ -107,6 +107,7 @@ struct World {
          {{0}, {1}, {2, true}}},
         {"trainer_epoch", {word(trainer), word(dataset), word(out)}, {{2, kMetrics}}, {{0}, {1}}},
         {"trainer_evaluate", {word(trainer), word(dataset), word(out)}, {{2, kMetrics}}, {{0}, {1}}},
+        {"trainer_progress", {word(trainer), word(out)}, {{1, sizeof(layout::Progress)}}, {{0}}},
         {"trainer_predict", {word(trainer), word(inputs), word(1), word(out)}, {{1, kList}, {3, 4}}, {{0}}},
         {"trainer_output",
          {word(trainer), word(0), word(out), word(buffer), word(65536), word(out + 128)},

@@ -32,7 +32,7 @@ TEST_CASE("every key sets its option") {
     "schedule": {"name": "cosine", "warmup_epochs": 2, "step_epochs": 3, "gamma": 0.4, "minimum_factor": 0.1},
     "epochs": 7, "batch_size": 32, "batches_per_epoch": 50, "shuffle": false, "seed": 18446744073709551615,
     "threads": 2, "accumulate": 4, "clip_norm": 1.5, "clip_value": 2.5, "top_k": 3,
-    "early_stopping": {"patience": 4, "min_delta": 0.01},
+    "early_stopping": {"patience": 4, "min_delta": 0.01, "restore_best": false},
     "inputs": {"image": {"scale": 0.0039, "offset": -1}, "1": {"offset": 2}},
     "freeze": ["features.*", "norm?"]})");
   REQUIRE_MESSAGE(options, options.error().message);
@@ -69,6 +69,7 @@ TEST_CASE("every key sets its option") {
   CHECK(options->top_k == 3);
   CHECK(options->early_stopping_patience == 4);
   CHECK(options->early_stopping_min_delta == 0.01);
+  CHECK_FALSE(options->early_stopping_restore_best);
   REQUIRE(options->inputs.size() == 2);
   CHECK(options->inputs[0].input == "1");
   CHECK_FALSE(options->inputs[0].scale);
@@ -117,7 +118,7 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
       {R"({"batchsize": 3})", "unknown key 'batchsize'; known are optimizer, loss, schedule, epochs"},
       {R"({"optimizer": {"lr": 3}})", "unknown key 'optimizer.lr'; known are name, learning_rate"},
       {R"({"early_stopping": {"wait": 3}})",
-       "unknown key 'early_stopping.wait'; known are patience, min_delta"},
+       "unknown key 'early_stopping.wait'; known are patience, min_delta, restore_best"},
       {R"({"inputs": {"x": {"mean": 3}}})", "unknown key 'inputs.x.mean'; known are scale, offset"},
       {R"({"loss": {"y": {"scale": 3}}})", "unknown key 'loss.y.scale'; known are name, weight"},
       {R"({"seed": 1, "seed": 2})", "the key 'seed' is given twice"},

@@ -79,7 +79,7 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         clip_norm: Some(1.5),
         clip_value: Some(0.5),
         top_k: Some(2),
-        early_stopping: Some(EarlyStopping { patience: 3, min_delta: 0.01 }),
+        early_stopping: Some(EarlyStopping { min_delta: 0.01, restore_best: false, ..EarlyStopping::default() }),
         inputs: vec![Input { input: "x".into(), scale: Some(0.5), offset: Some(1.0) }],
         freeze: vec!["regressor.*".into()],
     };
@@ -160,6 +160,8 @@ fn show_training(trainer: &mut Trainer, data: &Dataset) -> wasmgrad::Result<()> 
     show("alone", &[f64::from(alone.epochs), alone.validation.samples as f64]);
     let judged = trainer.evaluate(&test)?;
     show("evaluate", &[judged.samples as f64, judged.epoch as f64]);
+    let progress = trainer.progress()?;
+    show("progress", &[progress.epoch as f64, progress.step as f64, progress.best_epoch as f64]);
     Ok(())
 }
 
@@ -184,6 +186,7 @@ fn show_types() -> wasmgrad::Result<()> {
 
 fn show_failures(trainer: &mut Trainer) {
     let absent = Model::load_by_name("absent").expect_err("nobody granted it");
+    assert!(!absent.is_interrupted());
     println!("absent {} {}", absent.errno as u32, absent);
     let speed = trainer.set("speed", 1.0).expect_err("there is no such key");
     println!("speed {} {}", speed.errno as u32, last_error());
