@@ -4,6 +4,7 @@
 #   make train ARGS="--epochs 3"   arguments for `wasmgrad train`
 #   make train TORCH_INDEX=URL     one more package index, for a smaller build of torch than the default one (CPU only)
 #   make fuzz SECONDS_EACH=600     each fuzz target for ten minutes; needs clang with libFuzzer
+#   make dev                       an installation that follows the Python sources: no build after a change of .py files
 #   make test | bench | lint | asan | tsan | fuzz | clean
 
 PYTHON ?= python3
@@ -26,10 +27,14 @@ RUST_FILES = $(shell find guests tests -name '*.rs' -not -path '*/target/*')
 # Where scikit-build-core keeps the native build between installs.
 BUILD_DIR = $(firstword $(wildcard build/cp3*))
 
-.PHONY: train test bench lint asan tsan fuzz clean
+.PHONY: train dev test bench lint asan tsan fuzz clean
 
 train: .venv/.wheel
 	@wasmgrad train $(ARGS)
+
+dev: .venv/.development
+	pip install -v --no-deps --no-build-isolation --editable .
+	@touch .venv/.wheel
 
 test: .venv/.wheel .venv/.testing
 	cmake -S . -B $(BUILD_DIR) -DWASMGRAD_BUILD_TESTS=ON

@@ -6,7 +6,6 @@ import io
 import shutil
 import statistics
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -20,13 +19,12 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wasmgrad.build_guest(folder, folder / "training_v1.wasm")
 
 
-@pytest.mark.parametrize(("engine", "most"), [("wasmedge", 1000), ("wasmtime", 100_000)])
-def test_a_call_costs_little(guest: Path, engine: Literal["wasmedge", "wasmtime"], most: int) -> None:
-    """Nanoseconds; in wasmtime, a call passes through Python."""
+@pytest.mark.parametrize("engine", ["wasmedge", "wasmtime"])
+def test_a_call_costs_less_than_a_microsecond(guest: Path, engine: str) -> None:
     result = wasmgrad.Sandbox(guest, args=["call"], engine=engine).run()
     nanoseconds = [float(line) for line in result.stdout.split()]
     print(f"{engine}: {statistics.median(nanoseconds):.0f} ns a call")
-    assert statistics.median(nanoseconds) < most, nanoseconds
+    assert statistics.median(nanoseconds) < 1000, nanoseconds
 
 
 def figures(guest: Path, mode: str, name: str, model: bytes) -> list[float]:

@@ -392,6 +392,29 @@ and node:
 - *refused*: mostly types that a graph module does not have (strings, 8-bit and smaller floats, 4-bit integers), random
   numbers, sequences as inputs or outputs;
 - *not static*: the shape of the result depends on data.
+
+## NaN, infinities, signed zeros
+
+They are what NumPy and PyTorch give, the same on every engine, at every level, with and without SIMD:
+
+- NaN propagates through everything that computes, compares or selects: `Relu`, `Clip`, `Max`, `Min`, `ReduceMax`,
+  `MaxPool`, `Sign`, `ThresholdedRelu`, `Shrink` and the like; also `Max` and `ReduceMax` where onnxruntime drops it.
+  NaN differs from everything, and is true as a `bool`.
+- `ArgMax`, `ArgMin` and `Hardmax` take NaN for the extreme, `TopK` for the largest number. The index of `MaxPool` is
+  that of the last NaN in the window.
+- Infinities are IEEE's. A convolution shows one only in the outputs that see it. `Clip` without a bound has none.
+- Of a float that an integer type cannot hold, `Cast` and `QuantizeLinear` make the nearest number that it can; of NaN
+  they make 0. The ONNX standard leaves this open, and onnxruntime's results depend on the CPU.
+
+## Resize
+
+Where onnxruntime and torch agree and ONNX's reference implementation does not, Resize follows them:
+`align_corners` and `tf_crop_and_resize` divide by the number of output elements less one, also where a scale
+would give a fraction of an element; sizes from scales are products in float32, rounded down (0.7 of 10 is 7).
+As in onnxruntime, an axis of scale 1 stays as it is, so do all axes when no size changes, and `nearest` before
+operator set 11 rounds up where an axis shrinks and down elsewhere.
+
+## Tests
 """
 
 

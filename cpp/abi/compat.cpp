@@ -14,8 +14,6 @@ namespace {
 constexpr std::string_view kRoles[] = {"train images", "train labels",      "test images",
                                        "test labels",  "validation images", "validation labels"};
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 Expected<DType> element_type(std::uint8_t value) {
   switch (static_cast<layout::DType>(value)) {
     case layout::DType::kF16:

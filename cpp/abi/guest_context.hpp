@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "wasmgrad/abi/budget.hpp"
@@ -29,6 +31,9 @@ struct GuestContext {
   Budget budget;
   HandleNumbers handles;
   std::int64_t steps = 0;  ///< optimizer steps of all trainers
+  /// Why the guest was told to end, once it was: the owner asked to stop, or allows no more epochs.
+  std::optional<std::string> stopped_at;
+  bool epochs_used_up = false;
   Status owner_status;
 };
 

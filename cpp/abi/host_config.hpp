@@ -33,8 +33,10 @@ struct HostConfig {
   std::optional<std::filesystem::path> output;
   std::optional<std::filesystem::path> checkpoint;  ///< written after every epoch and when interrupted
   std::optional<std::filesystem::path> resume;      ///< restored before the first step
-  training::Observer* observer = nullptr;           ///< may be null; outlives the host
-  const StopToken* stop = nullptr;                  ///< may be null; outlives the host
+  /// Where the model goes when the run is interrupted; `output` gets a whole training's only.
+  std::optional<std::filesystem::path> interrupted_output;
+  training::Observer* observer = nullptr;  ///< may be null; outlives the host
+  const StopToken* stop = nullptr;         ///< may be null; outlives the host
 };
 
 /// What the guest's training calls left behind.

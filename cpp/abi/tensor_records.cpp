@@ -14,8 +14,6 @@ namespace {
 
 namespace layout = v1::layout;
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 std::uint32_t u32_at(std::span<const std::byte> bytes, std::uint32_t offset) {
   std::uint32_t value = 0;
   std::memcpy(&value, bytes.data() + offset, sizeof value);

@@ -16,8 +16,6 @@ namespace wasmgrad::abi {
 
 namespace {
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -27,6 +25,11 @@ std::string trained_path(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   const std::size_t name = slash == std::string::npos ? 0 : slash + 1;
   return path.substr(0, name) + "trained_" + path.substr(name);
+}
+
+Status save_interrupted(const HostConfig& config, const std::vector<std::byte>& model) {
+  if (!config.interrupted_output) return {};
+  return write_file_atomic(*config.interrupted_output, model);
 }
 
 // The model of a call: its archive, and where its trained form goes.
@@ -192,8 +195,8 @@ class TrainCall {
     const bool interrupted = report.interrupted;
     host_.outcome_ = TrainingOutcome{std::move(report), std::move(archive)};
     if (interrupted) {
-      return Error{Errc::kInterrupted,
-                   "training was interrupted after " + std::to_string(trainer.epoch()) + " whole epochs"};
+      WASMGRAD_CHECK(save_interrupted(config_, host_.outcome_->model));
+      return Error{Errc::kInterrupted, "training was interrupted after " + training::progress_text(trainer)};
     }
     return save_model(source);
   }
@@ -255,8 +258,8 @@ Status TrainingHost::finish() {
     WASMGRAD_ASSIGN(std::vector<std::byte> archive, run->model.save());
     outcome_ = TrainingOutcome{std::move(run->report), std::move(archive)};
     const auto& output = context_->config.output;
-    const bool interrupted = context_->config.stop != nullptr && context_->config.stop->requested();
-    if (!output || interrupted) return {};
+    if (context_->stopped_at) return save_interrupted(context_->config, outcome_->model);
+    if (!output) return {};
     WASMGRAD_CHECK(write_file_atomic(*output, outcome_->model));
     training::Observer* observer = context_->config.observer;
     if (observer != nullptr) observer->on_model_saved(output->native(), outcome_->model.size());
@@ -265,6 +268,13 @@ Status TrainingHost::finish() {
   const Status finished = context_->gate.run(finish);
   return context_->owner_status ? finished : context_->owner_status;
 }
+
+std::optional<std::string> TrainingHost::interrupted() const {
+  if (!context_->stopped_at) return std::nullopt;
+  return "the run was interrupted after " + *context_->stopped_at;
+}
+
+bool TrainingHost::epochs_used_up() const noexcept { return context_->epochs_used_up; }
 
 training::Usage TrainingHost::usage() const {
   training::Usage usage;

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "wasmgrad/abi/host_config.hpp"
@@ -34,6 +35,14 @@ class TrainingHost {
   /// drives its own training could not have said was due (the model, a checkpoint of single steps). Errors:
   /// what went wrong on the owner's side during the run or now (a checkpoint that could not be written, ...).
   Status finish();
+
+  /// Where the training stood when the guest was told to end because the owner asked to stop: the run was
+  /// interrupted, however the guest ended then.
+  [[nodiscard]] std::optional<std::string> interrupted() const;
+
+  /// Whether a guest was told that the owner allows no more epochs: it may end with the code of an
+  /// interrupted one, and has done what was wanted.
+  [[nodiscard]] bool epochs_used_up() const noexcept;
 
   /// The last completed training, if the guest trained: of the compatibility imports, or, after finish(), of
   /// the trainer that trained last.

@@ -25,8 +25,9 @@ Expected<std::vector<std::byte>> read_file(const std::filesystem::path& path, st
 /// kRuntimeError with the system's reason (disk full, ...).
 Status write_file_atomic(const std::filesystem::path& path, std::span<const std::byte> contents);
 
-/// For a file that a long run will write at its end: finds out now that it could not be. Errors:
-/// kRuntimeError when its directory is missing or not writable.
+/// For a file that a long run will write at its end: finds out now that it could not be, and removes what
+/// processes that were killed while they wrote it have left. Errors: kRuntimeError when it is a directory, or
+/// its own directory is missing or not writable.
 Status check_can_write(const std::filesystem::path& path);
 
 /// A host directory that a guest sees under `guest_path`.
@@ -57,7 +58,7 @@ class Grants {
   /// read-only preopen.
   [[nodiscard]] Status write(std::string_view guest_path, std::span<const std::byte> contents) const;
 
-  /// What write() would refuse before touching the disk, so that a long run can find out at its start.
+  /// What write() would refuse, so that a long run can find out at its start; as check_can_write().
   [[nodiscard]] Status check_writable(std::string_view guest_path) const;
 
  private:

@@ -41,6 +41,9 @@ struct Error {
   }
 };
 
+/// The error of an argument that is not what it must be.
+inline Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
+
 /// Either a T or an Error. Reading the wrong alternative throws std::bad_variant_access: a programming error.
 template <class T>
 class [[nodiscard]] Expected {

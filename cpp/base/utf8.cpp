@@ -41,4 +41,9 @@ std::string printable(std::string text) {
   return text;
 }
 
+std::string in_quotes(std::string_view name) {
+  constexpr std::size_t kShown = 100;
+  return "'" + printable(std::string(name.substr(0, kShown))) + (name.size() > kShown ? "..." : "") + "'";
+}
+
 }  // namespace wasmgrad

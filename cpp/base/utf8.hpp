@@ -13,4 +13,7 @@ bool is_utf8(std::string_view text) noexcept;
 /// UTF-8, become question marks.
 std::string printable(std::string text);
 
+/// 'name', printable, and cut when it is long.
+std::string in_quotes(std::string_view name);
+
 }  // namespace wasmgrad

@@ -15,6 +15,16 @@ nb::object number(double value) { return std::isfinite(value) ? nb::object(nb::f
 
 nb::object number(const std::optional<double>& value) { return value ? number(*value) : nb::none(); }
 
+// Where a fit left its trainer, and why it ended.
+void add_end(nb::dict& out, const training::FitReport& report) {
+  out["epoch"] = report.epoch;
+  out["step"] = report.step;
+  out["stopped_early"] = report.stopped_early;
+  out["best_epoch"] = report.best_epoch ? nb::object(nb::int_(*report.best_epoch)) : nb::none();
+  out["best_loss"] = number(report.best_loss);
+  out["best_restored"] = report.best_restored;
+}
+
 }  // namespace
 
 nb::dict metrics_dict(const training::Metrics& metrics) {
@@ -44,7 +54,7 @@ nb::dict report_dict(const training::FitReport& report) {
   nb::dict out;
   out["epochs"] = epochs;
   out["initial"] = report.initial ? nb::object(metrics_dict(*report.initial)) : nb::none();
-  out["stopped_early"] = report.stopped_early;
+  add_end(out, report);
   out["seconds"] = report.seconds;
   return out;
 }
@@ -72,6 +82,10 @@ void PythonObserver::emit(const char* name, Fill fill) {
 
 void PythonObserver::rethrow() {
   if (raised_) std::rethrow_exception(std::exchange(raised_, nullptr));
+}
+
+void PythonObserver::on_warning(std::string_view message) {
+  emit("warning", [&](nb::dict& event) { event["message"] = text(message); });
 }
 
 void PythonObserver::on_tensor(std::string_view role, const TensorView& tensor, double seconds) {
@@ -153,8 +167,18 @@ void PythonObserver::on_checkpoint(std::string_view path, std::int64_t epoch) {
 void PythonObserver::on_fit_end(const training::FitReport& report) {
   emit("fit_end", [&](nb::dict& event) {
     event["seconds"] = report.seconds;
-    event["stopped_early"] = report.stopped_early;
+    add_end(event, report);
     event["interrupted"] = report.interrupted;
+  });
+}
+
+void PythonObserver::on_failure(const training::TrainingFailure& failure) {
+  emit("failure", [&](nb::dict& event) {
+    event["epoch"] = failure.epoch;
+    event["batch"] = failure.batch;
+    event["completed_steps"] = failure.steps;
+    event["restored"] = failure.restored;
+    event["message"] = text(failure.message);
   });
 }
 

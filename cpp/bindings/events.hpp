@@ -30,6 +30,8 @@ class PythonObserver final : public training::Observer {
   void on_evaluation(const training::Metrics& metrics, std::int64_t step) override;
   void on_checkpoint(std::string_view path, std::int64_t epoch) override;
   void on_fit_end(const training::FitReport& report) override;
+  void on_failure(const training::TrainingFailure& failure) override;
+  void on_warning(std::string_view message) override;
   void on_model_saved(std::string_view path, std::uint64_t bytes) override;
   void on_usage(const training::Usage& usage) override;
 

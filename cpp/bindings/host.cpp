@@ -130,6 +130,8 @@ class PyGuestHost {
     }();
     observer_.rethrow();
     check(status);
+    if (const auto interrupted = host_.training().interrupted())
+      throw Raised{{Errc::kInterrupted, *interrupted}};
   }
 
   void request_stop() { stop_.request(); }

@@ -25,9 +25,6 @@ using namespace nb::literals;
 namespace wasmgrad::bindings {
 namespace {
 
-constexpr std::uint64_t kMaxModelBytes = std::uint64_t{8}
-                                         << 30;  // the caller's own model: a guard against damage only
-
 std::span<const std::byte> bytes_of(const nb::bytes& bytes) {
   return {static_cast<const std::byte*>(bytes.data()), bytes.size()};
 }
@@ -93,7 +90,9 @@ class PyTrainer {
   PyTrainer(const nb::bytes& archive, const std::string& name, const std::string& options,
             const std::string& model_options, nb::object on_event)
       : observer_(std::move(on_event), stop_),
-        trainer_(create(archive, name, options_from(options, model_options))) {}
+        trainer_(create(archive, name, options_from(options, model_options))) {
+    observer_.rethrow();
+  }
 
   nb::dict fit(const training::Dataset& train, const std::optional<training::Dataset>& validation,
                const std::optional<training::Dataset>& test) {
@@ -134,16 +133,32 @@ class PyTrainer {
   }
 
   nb::ndarray<nb::numpy, float> get_parameters() {
-    return values([&](std::span<std::byte> to) { return trainer_.parameters(to); });
+    return values(trainer_.parameter_bytes(),
+                  [&](std::span<std::byte> to) { return trainer_.parameters(to); });
   }
   nb::ndarray<nb::numpy, float> get_gradients() {
-    return values([&](std::span<std::byte> to) { return trainer_.gradients(to); });
+    return values(trainer_.parameter_bytes(),
+                  [&](std::span<std::byte> to) { return trainer_.gradients(to); });
+  }
+  nb::ndarray<nb::numpy, float> get_buffers() {
+    return values(trainer_.buffer_bytes(), [&](std::span<std::byte> to) { return trainer_.buffers(to); });
   }
   void set_parameters(const Values& values) {
     check(exclusive([&] { return trainer_.set_parameters(bytes_of(values)); }));
   }
   void set_gradients(const Values& values) {
     check(exclusive([&] { return trainer_.set_gradients(bytes_of(values)); }));
+  }
+  void set_buffers(const Values& values) {
+    check(exclusive([&] { return trainer_.set_buffers(bytes_of(values)); }));
+  }
+
+  nb::dict state() {
+    return arrays_of(value_of(exclusive([&] { return trainer_.state(); })));
+  }
+  void set_state(const NamedArrays& tensors) {
+    const auto views = views_of(tensors, "state");
+    check(exclusive([&] { return trainer_.set_state(views); }));
   }
 
   nb::bytes checkpoint() {
@@ -161,6 +176,7 @@ class PyTrainer {
   [[nodiscard]] std::int64_t epoch() const { return trainer_.epoch(); }
   [[nodiscard]] std::int64_t steps() const { return trainer_.steps(); }
   [[nodiscard]] std::uint64_t parameters() const { return trainer_.parameter_bytes() / sizeof(float); }
+  [[nodiscard]] std::vector<std::string> warnings() const { return trainer_.model().warnings(); }
 
   static int traverse(PyObject* self, visitproc visit, void* arg) {
     Py_VISIT(Py_TYPE(self));
@@ -177,14 +193,14 @@ class PyTrainer {
   training::Trainer create(const nb::bytes& archive, const std::string& name,
                            const training::TrainerOptions& options) {
     const nb::gil_scoped_release unlocked;
-    auto model = value_of(training::Model::load(bytes_of(archive), name, kMaxModelBytes));
+    auto model = value_of(training::Model::load(bytes_of(archive), name, training::kOwnModelBytes));
     return value_of(training::Trainer::create(std::move(model), options, &observer_, &stop_));
   }
 
-  /// f32 values as one array, written by `write(bytes)`.
+  /// f32 values of so many bytes as one array, written by `write(bytes)`.
   template <class Write>
-  nb::ndarray<nb::numpy, float> values(Write write) {
-    auto kept = std::make_unique<std::vector<float>>(trainer_.parameter_bytes() / sizeof(float));
+  nb::ndarray<nb::numpy, float> values(std::uint64_t bytes, Write write) {
+    auto kept = std::make_unique<std::vector<float>>(bytes / sizeof(float));
     check(exclusive([&] { return write(std::as_writable_bytes(std::span(*kept))); }));
     const std::size_t shape[] = {kept->size()};
     float* data = kept->data();
@@ -239,12 +255,22 @@ void bind_trainer(nb::module_& module) {
            nb::sig("def get_gradients(self) -> numpy.typing.NDArray[numpy.float32]"))
       .def("set_gradients", &PyTrainer::set_gradients, "values"_a,
            nb::sig("def set_gradients(self, values: numpy.typing.NDArray[numpy.float32]) -> None"))
+      .def("get_buffers", &PyTrainer::get_buffers,
+           nb::sig("def get_buffers(self) -> numpy.typing.NDArray[numpy.float32]"))
+      .def("set_buffers", &PyTrainer::set_buffers, "values"_a,
+           nb::sig("def set_buffers(self, values: numpy.typing.NDArray[numpy.float32]) -> None"))
+      .def("state", &PyTrainer::state,
+           nb::sig("def state(self) -> dict[str, numpy.typing.NDArray[typing.Any]]"))
+      .def(
+          "set_state", &PyTrainer::set_state, "tensors"_a,
+          nb::sig("def set_state(self, tensors: list[tuple[str, numpy.typing.NDArray[typing.Any]]]) -> None"))
       .def("checkpoint", &PyTrainer::checkpoint)
       .def("restore", &PyTrainer::restore, "checkpoint"_a)
       .def("model", &PyTrainer::model)
       .def_prop_ro("epoch", &PyTrainer::epoch)
       .def_prop_ro("steps", &PyTrainer::steps)
-      .def_prop_ro("parameters", &PyTrainer::parameters);
+      .def_prop_ro("parameters", &PyTrainer::parameters)
+      .def_prop_ro("warnings", &PyTrainer::warnings);
 }
 
 }  // namespace wasmgrad::bindings

@@ -1,10 +1,17 @@
-// wasmgrad._core.vet_torchscript: whether an archive may be loaded, for Python code that hands it to torch.
+// What is to be known of a model's file before it is used: whether it may be loaded at all, for Python code
+// that hands it to torch, and what training would warn of.
 #include "wasmgrad/training/vet/vet.hpp"
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <vector>
 
 #include "wasmgrad/bindings/errors.hpp"
 #include "wasmgrad/bindings/module.hpp"
+#include "wasmgrad/training/model.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -22,12 +29,20 @@ void vet_torchscript(const nb::bytes& archive) {
   check(status);
 }
 
+std::vector<std::string> model_warnings(const nb::bytes& archive) {
+  const std::span bytes(static_cast<const std::byte*>(archive.data()), archive.size());
+  const nb::gil_scoped_release unlocked;
+  return value_of(training::Model::load(bytes, "model", training::kOwnModelBytes)).warnings();
+}
+
 }  // namespace
 
 void bind_vet(nb::module_& module) {
   module.def(
       "vet_torchscript", &vet_torchscript, "archive"_a,
       "Raises unless loading the TorchScript archive is harmless: what is not on the allow-list is named.");
+  module.def("model_warnings", &model_warnings, "archive"_a,
+             "What of a model training cannot follow, a sentence each. Raises when it cannot be trained.");
 }
 
 }  // namespace wasmgrad::bindings

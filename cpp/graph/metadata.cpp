@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "wasmgrad/base/strict_json.hpp"
+
 namespace wasmgrad::graph {
 
 namespace {
@@ -192,12 +194,11 @@ Expected<Metadata> Metadata::from_json(std::string_view json) {
     return Error{Errc::kInvalidEncoding, "metadata of " + std::to_string(json.size()) +
                                              " bytes; expected at most " + std::to_string(kMaxJsonBytes)};
   }
+  constexpr int kMaxDepth = 64;
+  auto parsed = parse_strict_json(json, "metadata", kMaxDepth);
+  if (!parsed) return Error{Errc::kInvalidEncoding, parsed.error().message};
   try {
-    const Json parsed = Json::parse(json);
-    return read_metadata(Node(parsed, "metadata"));
-  } catch (const Json::parse_error& error) {
-    return Error{Errc::kInvalidEncoding,
-                 "metadata is not JSON: it cannot be read past byte " + std::to_string(error.byte)};
+    return read_metadata(Node(*parsed, "metadata"));
   } catch (const std::exception& error) {
     return Error{Errc::kInvalidEncoding, error.what()};
   }

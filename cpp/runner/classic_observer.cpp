@@ -43,6 +43,8 @@ void ClassicObserver::print(std::string_view text) const {
   write_fully(fd_, "[Plugin] " + std::string(text) + "\n");
 }
 
+void ClassicObserver::on_warning(std::string_view message) { print("Warning: " + std::string(message)); }
+
 void ClassicObserver::on_tensor(std::string_view role, const TensorView& tensor, double /*seconds*/) {
   print("Preparing " + std::string(role) + " ... [Done] (shape: " + format_shape(tensor.shape()) +
         ", dtype: " + std::string(kElementTypes[static_cast<std::size_t>(tensor.dtype())]) + ")");
@@ -52,6 +54,9 @@ void ClassicObserver::on_classes(std::int64_t classes) { print("Labels: " + std:
 
 void ClassicObserver::on_fit_begin(const training::FitInfo& info) {
   const training::TrainerOptions& options = *info.options;
+  if (info.start_epoch > 0 && info.start_epoch >= options.epochs) {
+    print("Nothing to train: " + std::to_string(info.start_epoch) + " epochs are done");
+  }
   print("Device: Cpu");
   print("Learning rate: " + plain(options.optimizer.learning_rate));
   print("Epochs: " + std::to_string(options.epochs));
@@ -77,6 +82,12 @@ void ClassicObserver::on_epoch(const training::EpochReport& report) {
 }
 
 void ClassicObserver::on_fit_end(const training::FitReport& report) {
+  if (report.stopped_early) {
+    std::string line = "Stopped early after epoch " + std::to_string(report.epoch);
+    if (report.best_epoch) line += ": the best epoch was " + std::to_string(*report.best_epoch);
+    if (report.best_restored) line += ", whose weights the model has";
+    print(line);
+  }
   print(report.interrupted ? "Interrupted" : "Finished");
 }
 

@@ -19,6 +19,7 @@ class ClassicObserver : public training::Observer {
   void on_initial(const training::Metrics& metrics) override;
   void on_epoch(const training::EpochReport& report) override;
   void on_fit_end(const training::FitReport& report) override;
+  void on_warning(std::string_view message) override;
   void on_model_saved(std::string_view path, std::uint64_t bytes) override;
 
  private:

@@ -24,6 +24,7 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
   host.output = config.output;
   host.checkpoint = config.checkpoint;
   host.resume = config.resume;
+  host.interrupted_output = config.interrupted_output;
   host.observer = observer;
   host.stop = stop;
   return host;

@@ -52,6 +52,10 @@ std::string end_event(const RunEnd& end) {
 
 void JsonObserver::write_line(std::string_view line) const { write_fully(fd_, line); }
 
+void JsonObserver::on_warning(std::string_view message) {
+  write_line(line({{"event", "warning"}, {"message", message}}));
+}
+
 void JsonObserver::on_tensor(std::string_view role, const TensorView& tensor, double seconds) {
   write_line(line({{"event", "tensor"},
                    {"role", role},
@@ -128,8 +132,22 @@ void JsonObserver::on_checkpoint(std::string_view path, std::int64_t epoch) {
 void JsonObserver::on_fit_end(const training::FitReport& report) {
   write_line(line({{"event", "fit_end"},
                    {"seconds", report.seconds},
+                   {"epoch", report.epoch},
+                   {"step", report.step},
                    {"stopped_early", report.stopped_early},
+                   {"best_epoch", report.best_epoch ? Json(*report.best_epoch) : Json()},
+                   {"best_loss", to_json(report.best_loss)},
+                   {"best_restored", report.best_restored},
                    {"interrupted", report.interrupted}}));
+}
+
+void JsonObserver::on_failure(const training::TrainingFailure& failure) {
+  write_line(line({{"event", "failure"},
+                   {"epoch", failure.epoch},
+                   {"batch", failure.batch},
+                   {"completed_steps", failure.steps},
+                   {"restored", failure.restored},
+                   {"message", failure.message}}));
 }
 
 void JsonObserver::on_model_saved(std::string_view path, std::uint64_t bytes) {

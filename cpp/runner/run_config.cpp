@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "wasmgrad/base/strict_json.hpp"
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/json_fields.hpp"
+#include "wasmgrad/training/option_table.hpp"
 
 namespace wasmgrad::runner {
 
@@ -18,40 +21,6 @@ using training::json::read_text;
 using training::json::refuse;
 using training::json::Refused;
 
-// Calls visit(key, field) for every training override.
-template <class Overrides, class Visit>
-void visit_training(Overrides& o, Visit visit) {
-  visit("optimizer", o.optimizer);
-  visit("learning_rate", o.learning_rate);
-  visit("weight_decay", o.weight_decay);
-  visit("beta1", o.beta1);
-  visit("beta2", o.beta2);
-  visit("epsilon", o.epsilon);
-  visit("momentum", o.momentum);
-  visit("alpha", o.alpha);
-  visit("nesterov", o.nesterov);
-  visit("loss", o.loss);
-  visit("schedule", o.schedule);
-  visit("warmup_epochs", o.warmup_epochs);
-  visit("step_epochs", o.step_epochs);
-  visit("gamma", o.gamma);
-  visit("minimum_factor", o.minimum_factor);
-  visit("epochs", o.epochs);
-  visit("batch_size", o.batch_size);
-  visit("accumulate", o.accumulate);
-  visit("batches_per_epoch", o.batches_per_epoch);
-  visit("shuffle", o.shuffle);
-  visit("seed", o.seed);
-  visit("threads", o.threads);
-  visit("clip_norm", o.clip_norm);
-  visit("clip_value", o.clip_value);
-  visit("top_k", o.top_k);
-  visit("early_stopping_patience", o.early_stopping_patience);
-  visit("early_stopping_min_delta", o.early_stopping_min_delta);
-  visit("input_scale", o.input_scale);
-  visit("input_offset", o.input_offset);
-}
-
 template <class Limits, class Visit>
 void visit_limits(Limits& limits, Visit visit) {
   visit("memory_pages", limits.memory_pages);
@@ -60,6 +29,7 @@ void visit_limits(Limits& limits, Visit visit) {
   visit("handles", limits.handles);
   visit("output_bytes", limits.output_bytes);
   visit("process_bytes", limits.process_bytes);
+  visit("grace_seconds", limits.grace_seconds);
 }
 
 // Less would not load libtorch and the engine.
@@ -67,6 +37,24 @@ constexpr std::uint64_t kLeastProcessBytes = std::uint64_t{256} << 20;
 
 constexpr std::pair<View, const char*> kViews[] = {
     {View::kClassic, "classic"}, {View::kJson, "json"}, {View::kQuiet, "quiet"}};
+
+constexpr std::pair<sandbox::EngineKind, const char*> kEngines[] = {
+    {sandbox::EngineKind::kWasmEdge, "wasmedge"}, {sandbox::EngineKind::kWasmtime, "wasmtime"}};
+
+// The value with this name in a table of values and names.
+template <class Table>
+auto read_named(const Table& table, const std::string& key, const Json& value, const char* expected) {
+  const std::string name = read_text(key, value);
+  const auto* found = std::ranges::find_if(table, [&](const auto& entry) { return entry.second == name; });
+  if (found == std::end(table)) refuse(key, value, expected);
+  return found->first;
+}
+
+// The other way round.
+template <class Table, class Value>
+const char* name_in(const Table& table, Value wanted) {
+  return std::ranges::find(table, wanted, &std::pair<Value, const char*>::first)->second;
+}
 
 std::vector<std::string> read_texts(const std::string& key, const Json& value) {
   if (!value.is_array()) refuse(key, value, "an array of strings");
@@ -108,6 +96,8 @@ Limits read_limits(const Json& json) {
         "1 to 65536 pages of 64 KiB");
   check(limits.wall_seconds >= 0 && limits.wall_seconds <= 1e9, "wall_seconds", limits.wall_seconds,
         "0 (none) to 1e9 seconds");
+  check(limits.grace_seconds >= 0 && limits.grace_seconds <= 1e9, "grace_seconds", limits.grace_seconds,
+        "0 to 1e9 seconds");
   check(limits.handles >= 8 && limits.handles <= 65536, "handles", limits.handles, "8 to 65536");
   check(limits.output_bytes >= 1, "output_bytes", limits.output_bytes, "at least 1");
   check(limits.process_bytes == 0 || limits.process_bytes >= kLeastProcessBytes, "process_bytes",
@@ -120,8 +110,10 @@ Limits read_limits(const Json& json) {
 training::Overrides read_training(const Json& json) {
   training::Overrides overrides;
   ObjectReader reader("training", json);
-  visit_training(overrides, [&](const char* key, auto& field) {
+  training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+    auto& field = own(overrides);
     using T = typename std::remove_reference_t<decltype(field)>::value_type;
+    const std::string key(info.name);
     if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
   });
   reader.done();
@@ -156,13 +148,15 @@ RunConfig read_config(const Json& json) {
   read_path("output", config.output);
   read_path("checkpoint", config.checkpoint);
   read_path("resume", config.resume);
+  read_path("interrupted_output", config.interrupted_output);
+  if (const Json* value = reader.take("engine"))
+    config.engine = read_named(kEngines, "engine", *value, "\"wasmedge\" or \"wasmtime\"");
+  if (const Json* value = reader.take("wasmtime_library"))
+    config.wasmtime_library = read_text("wasmtime_library", *value);
   if (const Json* value = reader.take("interpret")) config.interpret = read_scalar<bool>("interpret", *value);
   if (const Json* value = reader.take("cache_dir")) config.cache_dir = read_text("cache_dir", *value);
   if (const Json* value = reader.take("view")) {
-    const std::string name = read_text("view", *value);
-    const auto* found = std::ranges::find_if(kViews, [&](const auto& view) { return view.second == name; });
-    if (found == std::end(kViews)) refuse("view", *value, "\"classic\", \"json\" or \"quiet\"");
-    config.view = found->first;
+    config.view = read_named(kViews, "view", *value, "\"classic\", \"json\" or \"quiet\"");
   }
   reader.done();
   if (config.guest.empty()) throw Refused("guest is missing; expected the path of a .wasm file");
@@ -172,14 +166,61 @@ RunConfig read_config(const Json& json) {
 }  // namespace
 
 Expected<RunConfig> RunConfig::from_json(std::string_view json) {
+  constexpr int kMaxDepth = 8;
+  auto parsed = parse_strict_json(json, "the configuration", kMaxDepth);
+  if (!parsed) return Error{Errc::kInvalidArgument, parsed.error().message};
   try {
-    return read_config(Json::parse(json));
-  } catch (const Json::parse_error& error) {
-    return Error{Errc::kInvalidArgument,
-                 "the configuration is not JSON: it cannot be read past byte " + std::to_string(error.byte)};
+    return read_config(*parsed);
   } catch (const std::exception& error) {
     return Error{Errc::kInvalidArgument, error.what()};
   }
+}
+
+Status RunConfig::set_training(const std::string& key, const std::string& text) {
+  bool known = false;
+  std::string names;
+  try {
+    training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+      names += (names.empty() ? "" : ", ") + std::string(info.name);
+      if (info.name != key) return;
+      known = true;
+      auto& field = own(training);
+      using T = typename std::remove_reference_t<decltype(field)>::value_type;
+      Json value = text;
+      if constexpr (!std::is_enum_v<T>) {
+        const Json number = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+        if (!number.is_discarded()) value = number;
+      }
+      field = read_scalar<T>(key, value);
+    });
+  } catch (const Refused& refused) {
+    return Error{Errc::kInvalidArgument, refused.what()};
+  }
+  if (known) return {};
+  return Error{Errc::kInvalidArgument, "there is no option '" + key + "'; known are " + names};
+}
+
+Status RunConfig::check_texts() const {
+  const auto check = [](const std::string& what, const std::string& text) -> Status {
+    if (is_utf8(text)) return {};
+    return Error{Errc::kInvalidArgument, what + " is not UTF-8: '" + printable(text) + "'"};
+  };
+  WASMGRAD_CHECK(check("the guest's file name", guest.string()));
+  for (std::size_t i = 0; i < args.size(); ++i)
+    WASMGRAD_CHECK(check("argument " + std::to_string(i + 1) + " of the guest", args[i]));
+  for (const std::string& entry : env) WASMGRAD_CHECK(check("a variable of the guest", entry));
+  for (const Preopen& dir : dirs) {
+    WASMGRAD_CHECK(check("the path of a directory", dir.host_path.string()));
+    WASMGRAD_CHECK(check("a directory's path in the guest", dir.guest_path));
+  }
+  for (const auto& [name, file] : models) {
+    WASMGRAD_CHECK(check("a model's name", name));
+    WASMGRAD_CHECK(check("a model's file name", file.string()));
+  }
+  for (const auto& path : {default_model, output, checkpoint, resume, interrupted_output})
+    if (path) WASMGRAD_CHECK(check("a file name", path->string()));
+  WASMGRAD_CHECK(check("the path of the cache", cache_dir.string()));
+  return check("the path of wasmtime's library", wasmtime_library.string());
 }
 
 std::string RunConfig::to_json() const {
@@ -190,6 +231,8 @@ std::string RunConfig::to_json() const {
             {"models", Json::object()},
             {"training", Json::object()},
             {"limits", Json::object()},
+            {"engine", name_in(kEngines, engine)},
+            {"wasmtime_library", wasmtime_library.string()},
             {"interpret", interpret},
             {"cache_dir", cache_dir.string()}};
   for (const Preopen& dir : dirs) {
@@ -201,7 +244,10 @@ std::string RunConfig::to_json() const {
   if (output) json["output"] = output->string();
   if (checkpoint) json["checkpoint"] = checkpoint->string();
   if (resume) json["resume"] = resume->string();
-  visit_training(training, [&](const char* key, const auto& field) {
+  if (interrupted_output) json["interrupted_output"] = interrupted_output->string();
+  training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+    const auto& field = own(training);
+    const std::string key(info.name);
     if (!field) return;
     if constexpr (std::is_enum_v<std::remove_cvref_t<decltype(*field)>>) {
       json["training"][key] = std::string(training::name_of(*field));
@@ -210,9 +256,7 @@ std::string RunConfig::to_json() const {
     }
   });
   visit_limits(limits, [&](const char* key, const auto& field) { json["limits"][key] = field; });
-  for (const auto& [value, name] : kViews) {
-    if (value == view) json["view"] = name;
-  }
+  json["view"] = name_in(kViews, view);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

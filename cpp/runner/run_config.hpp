@@ -11,6 +11,7 @@
 
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/status.hpp"
+#include "wasmgrad/sandbox/engine_kind.hpp"
 #include "wasmgrad/training/overrides.hpp"
 
 namespace wasmgrad::runner {
@@ -22,6 +23,8 @@ struct Limits {
   std::uint64_t tensor_bytes = std::uint64_t{4} << 30;  ///< host copies of guest tensors, and model storages
   std::uint32_t handles = 256;                          ///< files a guest may have open at once
   std::uint64_t output_bytes = std::uint64_t{1} << 30;  ///< console output, and the size of any file written
+  /// How long an interrupted run may take to end by itself, before its process is ended.
+  double grace_seconds = 10;
   /// What the child process may allocate in all; 0: three quarters of what the machine has to spare when it
   /// starts.
   std::uint64_t process_bytes = 0;
@@ -39,13 +42,25 @@ struct RunConfig {
   training::Overrides training;
   Limits limits;
   std::optional<std::filesystem::path> output, checkpoint, resume;
+  /// Where the model goes when the run is interrupted; `output` gets a whole training's only.
+  std::optional<std::filesystem::path> interrupted_output;
+  sandbox::EngineKind engine = sandbox::EngineKind::kWasmEdge;
+  std::filesystem::path wasmtime_library;  ///< for that engine; empty: the one that the loader finds
   bool interpret = false;
   std::filesystem::path cache_dir;  ///< compiled guests; empty: none kept
   View view = View::kClassic;
 
   /// Errors: kInvalidArgument, naming the key, its value and what is allowed; unknown keys are errors.
   static Expected<RunConfig> from_json(std::string_view json);
+  /// Sets one option of training from text: a name, a number, true or false. Ranges are judged by from_json
+  /// and the trainer. Errors: kInvalidArgument, naming the option, its value and what is expected, or the
+  /// known options.
+  Status set_training(const std::string& key, const std::string& text);
+  /// Of texts that are UTF-8, as check_texts() has it; other bytes are replaced.
   [[nodiscard]] std::string to_json() const;
+
+  /// Errors: kInvalidArgument, naming the first text that is not UTF-8.
+  [[nodiscard]] Status check_texts() const;
 };
 
 }  // namespace wasmgrad::runner

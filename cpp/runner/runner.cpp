@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::uint64_t kMaxGuestBytes = std::uint64_t{256} << 20;
 
+// How a guest ends that was told to and does nothing else about it: guests/sdk.
+constexpr std::uint32_t kGuestInterrupted = 130;
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
@@ -36,6 +39,8 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   guest.max_memory_pages = config.limits.memory_pages;
   if (process == Process::kOwn) guest.max_handles = config.limits.handles;
   guest.functions = host.functions();
+  guest.engine = config.engine;
+  guest.wasmtime_library = config.wasmtime_library;
   guest.interpret = config.interpret;
   guest.aot_cache = config.cache_dir;
   WASMGRAD_ASSIGN(sandbox::Sandbox sandbox, sandbox::Sandbox::create(std::move(guest)));
@@ -48,8 +53,12 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   usage.guest_memory_bytes = sandbox.memory().size();
   const Status finished = host.training().finish();
   if (observer != nullptr) observer->on_usage(usage);
+  const auto interrupted = host.training().interrupted();
+  if (interrupted && !finished) return finished.error();
+  if (interrupted) return Error{Errc::kInterrupted, *interrupted};
   WASMGRAD_ASSIGN(report.exit_code, exit_code);
   if (!finished) return finished.error();
+  if (host.training().epochs_used_up() && report.exit_code == kGuestInterrupted) report.exit_code = 0;
   report.outcome = host.training().outcome();
   report.seconds = seconds_since(start);
   return report;

@@ -1,9 +1,6 @@
 #include "wasmgrad/sandbox/aot.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <fstream>
 #include <string>
 #include <system_error>
@@ -64,20 +61,16 @@ Status compile_to(const fs::path& path, std::span<const std::byte> module,
 
 }  // namespace
 
-CompiledGuest::~CompiledGuest() {
-  std::error_code ignored;
-  if (temporary_) fs::remove(path_, ignored);
-}
-
 Expected<CompiledGuest> compile_guest(std::span<const std::byte> module,
                                       const WasmEdge_ConfigureContext* configure, const fs::path& cache) {
-  static std::atomic<unsigned> counter{0};
-  const std::string unique = std::to_string(::getpid()) + "-" + std::to_string(counter++);
+  // The compiler leaves its own files beside its result when it is killed.
+  const char* const name = "guest.so";
   std::error_code error;
   if (cache.empty()) {
-    CompiledGuest guest(fs::temp_directory_path(error) / ("wasmgrad-" + unique + ".so"), true);
-    WASMGRAD_CHECK(compile_to(guest.path(), module, configure));
-    return guest;
+    WASMGRAD_ASSIGN(ScratchDirectory scratch, ScratchDirectory::make(fs::temp_directory_path(error)));
+    const fs::path library = scratch.path() / name;
+    WASMGRAD_CHECK(compile_to(library, module, configure));
+    return CompiledGuest{library, std::move(scratch)};
   }
   // Libraries in the cache are loaded into the process: nobody else may write there.
   if (fs::create_directories(cache, error); !error) fs::permissions(cache, fs::perms::owner_all, error);
@@ -87,16 +80,17 @@ Expected<CompiledGuest> compile_guest(std::span<const std::byte> module,
   }
   const fs::path cached = cache / (cache_key(module) + ".so");
   mark_used(cached);  // before it is looked at: another process may be about to remove what is old
-  if (is_intact(cached)) return CompiledGuest(cached, false);
+  if (is_intact(cached)) return CompiledGuest{cached, std::nullopt};
 
-  const CompiledGuest fresh(cache / (unique + ".tmp.so"), true);
-  WASMGRAD_CHECK(compile_to(fresh.path(), module, configure));
-  WASMGRAD_ASSIGN(std::vector<std::byte> contents, read_file(fresh.path(), kMaxCompiledBytes));
+  WASMGRAD_ASSIGN(const ScratchDirectory scratch, ScratchDirectory::make(cache));
+  const fs::path fresh = scratch.path() / name;
+  WASMGRAD_CHECK(compile_to(fresh, module, configure));
+  WASMGRAD_ASSIGN(std::vector<std::byte> contents, read_file(fresh, kMaxCompiledBytes));
   const auto digest = Sha256().update(contents).finish();
   contents.insert(contents.end(), digest.begin(), digest.end());
   WASMGRAD_CHECK(write_file_atomic(cached, contents));
   keep_recent(cache, ".so", kMaxCacheBytes);
-  return CompiledGuest(cached, false);
+  return CompiledGuest{cached, std::nullopt};
 }
 
 }  // namespace wasmgrad::sandbox

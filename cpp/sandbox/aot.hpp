@@ -3,27 +3,19 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 
+#include "wasmgrad/base/scratch_directory.hpp"
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/sandbox/engine.hpp"
 
 namespace wasmgrad::sandbox {
 
 /// A native library made from a guest. A temporary one is removed with the object.
-class CompiledGuest {
- public:
-  CompiledGuest(std::filesystem::path path, bool temporary) : path_(std::move(path)), temporary_(temporary) {}
-  CompiledGuest(CompiledGuest&& other) noexcept
-      : path_(std::move(other.path_)), temporary_(std::exchange(other.temporary_, false)) {}
-  CompiledGuest& operator=(CompiledGuest&&) = delete;
-  ~CompiledGuest();
-
-  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-
- private:
-  std::filesystem::path path_;
-  bool temporary_;
+struct CompiledGuest {
+  std::filesystem::path path;
+  std::optional<ScratchDirectory> temporary;
 };
 
 /// Compiles `module`, which must have been validated, or finds it in `cache` (empty: no cache). A cached file

@@ -1,5 +1,5 @@
-// One instantiated guest on WasmEdge, with its grants and limits. It must not know what its host functions
-// do.
+// One instantiated guest on one of the engines, with its grants and limits. It must not know what its host
+// functions do.
 #pragma once
 
 #include <cstddef>
@@ -14,10 +14,14 @@
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/host_function.hpp"
 #include "wasmgrad/base/status.hpp"
+#include "wasmgrad/sandbox/engine_kind.hpp"
 
 namespace wasmgrad::sandbox {
 
 struct SandboxConfig {
+  EngineKind engine = EngineKind::kWasmEdge;
+  /// The shared library with wasmtime's C API, for that engine. Empty: the one that the loader finds.
+  std::filesystem::path wasmtime_library;
   std::vector<std::byte> module;  ///< wasm bytes
   std::string name;               ///< argv[0] of the guest and its name in errors
   std::vector<std::string> args;  ///< after argv[0]
@@ -30,7 +34,7 @@ struct SandboxConfig {
   std::vector<HostFunction> functions;
   /// For a module of pure computation: it may import nothing, and may use relaxed SIMD.
   bool compute_only = false;
-  bool interpret = false;  ///< interpreter in place of ahead-of-time compilation
+  bool interpret = false;  ///< interpreter in place of ahead-of-time compilation; WasmEdge has one
   /// Where compiled guests are kept, by content hash and engine version. Empty: compiled anew into a
   /// temporary file.
   std::filesystem::path aot_cache;
@@ -38,6 +42,9 @@ struct SandboxConfig {
 
 /// "0.14.1": the WasmEdge library in use.
 std::string engine_version();
+
+class Instance;
+struct Signature;
 
 class Sandbox {
  public:
@@ -66,9 +73,10 @@ class Sandbox {
   [[nodiscard]] GuestMemory memory() const;
 
  private:
-  struct State;
-  explicit Sandbox(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  Sandbox(std::string name, std::unique_ptr<Instance> instance);
+  [[nodiscard]] Expected<Signature> check_call(const std::string& function, std::size_t arguments) const;
+  std::string name_;
+  std::unique_ptr<Instance> instance_;
 };
 
 }  // namespace wasmgrad::sandbox

@@ -1,6 +1,7 @@
 #include "wasmgrad/sandbox/values.hpp"
 
 #include <cstdint>
+#include <vector>
 
 namespace wasmgrad::sandbox {
 
@@ -10,16 +11,6 @@ std::vector<std::optional<ValueType>> from_engine(const std::vector<WasmEdge_Val
   std::vector<std::optional<ValueType>> converted;
   for (const WasmEdge_ValType type : types) converted.push_back(sandbox::from_engine(type));
   return converted;
-}
-
-std::string list(const std::vector<std::optional<ValueType>>& types) {
-  static constexpr const char* kNames[] = {"i32", "i64", "f32", "f64"};
-  std::string joined;
-  for (const auto& type : types) {
-    if (!joined.empty()) joined += ", ";
-    joined += type ? kNames[static_cast<std::size_t>(*type)] : "another type";
-  }
-  return joined;
 }
 
 }  // namespace
@@ -54,15 +45,15 @@ std::span<std::byte> bytes_of(WasmEdge_MemoryInstanceContext* memory) {
   return {reinterpret_cast<std::byte*>(WasmEdge_MemoryInstanceGetPointer(memory, 0, 1)), pages * kPageBytes};
 }
 
-Signature::Signature(const WasmEdge_FunctionTypeContext* type) {
+Signature signature_of(const WasmEdge_FunctionTypeContext* type) {
+  Signature signature;
   std::vector<WasmEdge_ValType> types(WasmEdge_FunctionTypeGetParametersLength(type));
   WasmEdge_FunctionTypeGetParameters(type, types.data(), static_cast<std::uint32_t>(types.size()));
-  parameters = from_engine(types);
+  signature.parameters = from_engine(types);
   types.resize(WasmEdge_FunctionTypeGetReturnsLength(type));
   WasmEdge_FunctionTypeGetReturns(type, types.data(), static_cast<std::uint32_t>(types.size()));
-  results = from_engine(types);
+  signature.results = from_engine(types);
+  return signature;
 }
-
-std::string Signature::text() const { return "(" + list(parameters) + ") -> (" + list(results) + ")"; }
 
 }  // namespace wasmgrad::sandbox

@@ -1,4 +1,4 @@
-// Values and signatures between the engine's types and ours. Private to sandbox/.
+// Values and signatures between WasmEdge's types and ours. Private to sandbox/.
 #pragma once
 
 #include <wasmedge/wasmedge.h>
@@ -6,10 +6,9 @@
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "wasmgrad/base/host_function.hpp"
+#include "wasmgrad/sandbox/signature.hpp"
 
 namespace wasmgrad::sandbox {
 
@@ -53,17 +52,7 @@ inline Value from_engine(const WasmEdge_Value& value, ValueType type) {
 /// All of a memory; nothing for a null pointer. A guest that grows its memory may move it.
 std::span<std::byte> bytes_of(WasmEdge_MemoryInstanceContext* memory);
 
-/// A function's signature, as the engine reports it or as it should be.
-struct Signature {
-  std::vector<std::optional<ValueType>> parameters, results;
-
-  explicit Signature(const WasmEdge_FunctionTypeContext* type);
-  Signature(const std::vector<ValueType>& parameter_types, const std::vector<ValueType>& result_types)
-      : parameters(parameter_types.begin(), parameter_types.end()),
-        results(result_types.begin(), result_types.end()) {}
-  bool operator==(const Signature&) const = default;
-  /// "(i32, i64) -> (f32)".
-  [[nodiscard]] std::string text() const;
-};
+/// As the engine reports it.
+Signature signature_of(const WasmEdge_FunctionTypeContext* type);
 
 }  // namespace wasmgrad::sandbox

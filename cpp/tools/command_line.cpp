@@ -1,12 +1,17 @@
 #include "wasmgrad/tools/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iomanip>
 #include <iostream>
 #include <iterator>
+#include <sstream>
+#include <type_traits>
 
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/tools/cache_dir.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
+#include "wasmgrad/training/option_table.hpp"
 
 namespace wasmgrad::tools {
 
@@ -46,6 +51,12 @@ Expected<std::string> parse_environment(const std::string& text) {
   return text;
 }
 
+Expected<sandbox::EngineKind> parse_engine(const std::string& text) {
+  if (text == "wasmedge") return sandbox::EngineKind::kWasmEdge;
+  if (text == "wasmtime") return sandbox::EngineKind::kWasmtime;
+  return Error{Errc::kInvalidArgument, "'" + text + "' is no engine; expected wasmedge or wasmtime"};
+}
+
 void add_guest_options(CLI::App& app, RunConfig& config) {
   add_parsed(
       app, "--model", parse_pair, [&config](const auto& pair) { config.models[pair.first] = pair.second; },
@@ -60,55 +71,68 @@ void add_guest_options(CLI::App& app, RunConfig& config) {
       app, "--env", parse_environment, [&config](const auto& entry) { config.env.push_back(entry); },
       "KEY=VALUE: an environment variable of the guest, which inherits none")
       ->allow_extra_args(false);
+  add_parsed(
+      app, "--engine", parse_engine, [&config](const auto& engine) { config.engine = engine; },
+      "wasmedge or wasmtime")
+      ->allow_extra_args(false);
+  app.add_option("--wasmtime", config.wasmtime_library,
+                 "The shared library of wasmtime's C API; else the one that the loader finds")
+      ->envname("WASMGRAD_WASMTIME");
   app.add_flag("--interpret", config.interpret, "Interpret the guest instead of compiling it ahead of time");
   app.add_option("--cache-dir", config.cache_dir, "Where compiled guests are kept; empty: nowhere")
       ->default_val(default_cache_dir());
 }
 
-void add_training_options(CLI::App& app, training::Overrides& training) {
-  const auto group = "In place of the guest's choices";
-  const auto add = [&](const std::string& name, auto& field, const std::string& help) {
-    app.add_option(name, field, help)->group(group);
-  };
-  add_parsed(
-      app, "--optimizer", training::parse_optimizer, [&](auto kind) { training.optimizer = kind; },
-      "adam, adamw, sgd or rmsprop")
-      ->group(group);
-  add_parsed(
-      app, "--loss", training::parse_loss, [&](auto kind) { training.loss = kind; },
-      "cross_entropy, cross_entropy_probabilities, mse, l1, huber or bce_with_logits")
-      ->group(group);
-  add_parsed(
-      app, "--schedule", training::parse_schedule, [&](auto kind) { training.schedule = kind; },
-      "Learning rate over time: constant, step or cosine")
-      ->group(group);
-  add("--epochs", training.epochs, "Passes over the training data");
-  add("--batch-size", training.batch_size, "Samples a step");
-  add("--batches-per-epoch", training.batches_per_epoch, "Steps an epoch; all of the data without it");
-  add("--lr", training.learning_rate, "Learning rate");
-  add("--warmup-epochs", training.warmup_epochs, "Epochs of linear warm-up");
-  add("--step-epochs", training.step_epochs, "Schedule step: epochs between two decays");
-  add("--gamma", training.gamma, "Schedule step: factor of a decay");
-  add("--minimum-factor", training.minimum_factor, "Schedule cosine: factor at the end");
-  add("--weight-decay", training.weight_decay, "L2 penalty, decoupled for adamw");
-  add("--momentum", training.momentum, "Of sgd and rmsprop");
-  app.add_flag("--nesterov,!--no-nesterov", training.nesterov, "Nesterov momentum of sgd")->group(group);
-  add("--beta1", training.beta1, "Of adam and adamw");
-  add("--beta2", training.beta2, "Of adam and adamw");
-  add("--epsilon", training.epsilon, "Of adam, adamw and rmsprop");
-  add("--alpha", training.alpha, "Smoothing of rmsprop");
-  add("--clip-norm", training.clip_norm, "Greatest norm of all gradients together");
-  add("--clip-value", training.clip_value, "Greatest magnitude of a gradient element");
-  add("--early-stopping", training.early_stopping_patience,
-      "Epochs without improvement before stopping; 0: never");
-  add("--early-stopping-min-delta", training.early_stopping_min_delta, "What counts as improvement");
-  add("--top-k", training.top_k, "k of the second accuracy");
-  add("--input-scale", training.input_scale, "Inputs are multiplied by this");
-  add("--input-offset", training.input_offset, "and this is added");
-  app.add_flag("--shuffle,!--no-shuffle", training.shuffle, "A new order of the data each epoch")
-      ->group(group);
-  add("--seed", training.seed, "Of everything random");
-  add("--threads", training.threads, "Threads of the training host; 0: as many as there are processors");
+// Options of training as they were given: keys of the table, and texts.
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+CLI::Option* add_training_options(CLI::App& app, Settings& settings) {
+  // The spellings of version 0.1, an option each.
+  training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+    using T =
+        typename std::remove_reference_t<decltype(own(std::declval<training::Overrides&>()))>::value_type;
+    const std::string key(info.name);
+    std::string name = "--" + key;
+    std::ranges::replace(name, '_', '-');
+    const auto take = [&settings, key, name](const std::string& value) {
+      std::cerr << "wasmgrad-train: " << name << " is now --set " << key
+                << "=VALUE; the old spelling goes with the next release\n";
+      settings.emplace_back(key, value);
+    };
+    if constexpr (std::is_same_v<T, bool>) {
+      app.add_flag_function(
+             name + ",!--no-" + name.substr(2),
+             [take](std::int64_t count) { take(count > 0 ? "true" : "false"); }, "")
+          ->group("");
+    } else {
+      if (!info.flag.empty()) name += ",--" + std::string(info.flag);
+      app.add_option_function<std::string>(name, take, "")->group("");
+    }
+  });
+  return add_parsed(
+             app, "--set", parse_pair, [&settings](const auto& pair) { settings.push_back(pair); },
+             "KEY=VALUE: an option of training in place of the guest's choice; all of them stand below")
+      ->allow_extra_args(false);
+}
+
+// Throws CLI::Error.
+RunConfig with(RunConfig config, const Settings& settings) {
+  for (const auto& [key, value] : settings) {
+    const Status status = config.set_training(key, value);
+    if (!status) throw CLI::ValidationError(status.error().message);
+  }
+  return config;
+}
+
+// Every option of training, for the end of the help.
+std::string training_help() {
+  std::ostringstream text;
+  text << "Options of training (--set KEY=VALUE):";
+  training::visit_options([&](const training::OptionInfo& info, auto, auto) {
+    text << "\n  " << std::left << std::setw(26) << info.name << info.help << " [" << info.default_text
+         << "]";
+  });
+  return text.str();
 }
 
 void add_limit_options(CLI::App& app, runner::Limits& limits) {
@@ -120,6 +144,7 @@ void add_limit_options(CLI::App& app, runner::Limits& limits) {
   add("--max-tensor-bytes", limits.tensor_bytes, "Host copies of tensors, and parameters of the model");
   add("--max-handles", limits.handles, "Files that the guest may have open at once");
   add("--max-output-bytes", limits.output_bytes, "Console output, and the size of any file");
+  add("--grace-time", limits.grace_seconds, "Seconds that an interrupted run has to end by itself");
   add("--max-process-bytes", limits.process_bytes,
       "All that the worker allocates; 0: three quarters of what the machine has to spare");
 }
@@ -142,6 +167,7 @@ RunConfig read_config(const std::string& source) {
 
 // Ranges are checked in one place, that of the JSON form.
 RunConfig checked(const RunConfig& config) {
+  if (const Status texts = config.check_texts(); !texts) throw CLI::ValidationError(texts.error().message);
   auto same = RunConfig::from_json(config.to_json());
   if (!same) throw CLI::ValidationError(same.error().message);
   return std::move(same).value();
@@ -156,13 +182,15 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   // What is no option starts the guest's part: its file, and arguments that are its own even where they look
   // like ours.
   app.prefix_command();
-  app.footer("GUEST [ARGS...] follow the options: the guest, a .wasm file, and its arguments.");
+  app.footer("GUEST [ARGS...] follow the options: the guest, a .wasm file, and its arguments.\n\n" +
+             training_help());
 
   RunConfig config;
   std::string config_source;
+  Settings settings;
   bool json = false, quiet = false, classic = false;
   add_guest_options(app, config);
-  add_training_options(app, config.training);
+  const CLI::Option* set = add_training_options(app, settings);
   add_limit_options(app, config.limits);
   app.add_option("--output", config.output,
                  "Where the trained model goes; else trained_<name> beside the model");
@@ -174,8 +202,12 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   views->add_flag("--json", json, "One JSON event a line on the standard output");
   views->add_flag("--quiet", quiet, "The guest's own output only");
   views->require_option(0, 1);
+  std::optional<int> parent;
+  const auto* parent_option =
+      app.add_option("--parent", parent, "The process that starts this one: with its end, the run ends");
   auto* from_file =
-      app.add_option("--config", config_source, "All of it as JSON, from a file or - for the standard input");
+      app.add_option("--config", config_source,
+                     "All of it as JSON, from a file or - for the standard input; --set may follow");
   try {
     app.parse(argc, argv);
     const std::vector<std::string> rest = app.remaining();
@@ -183,17 +215,18 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     if (from_file->count() != 0) {
       if (!rest.empty()) throw CLI::ExcludesError("--config", "GUEST");
       for (const CLI::Option* option : app.parse_order()) {
-        if (option != from_file) throw CLI::ExcludesError("--config", option->get_name());
+        if (option != from_file && option != set && option != parent_option)
+          throw CLI::ExcludesError("--config", option->get_name());
       }
-      return {read_config(config_source), kExitOk};
+      return {checked(with(read_config(config_source), settings)), kExitOk, parent, true};
     }
     if (rest.empty()) throw CLI::RequiredError("GUEST");
     config.guest = rest.front();
     config.args.assign(rest.begin() + 1, rest.end());
     config.view = json ? View::kJson : quiet ? View::kQuiet : View::kClassic;
-    return {checked(config), kExitOk};
+    return {checked(with(std::move(config), settings)), kExitOk, parent};
   } catch (const CLI::ParseError& error) {
-    return {std::nullopt, app.exit(error) == 0 ? kExitOk : kExitUsage};
+    return {std::nullopt, app.exit(error) == 0 ? kExitOk : kExitUsage, std::nullopt};
   }
 }
 

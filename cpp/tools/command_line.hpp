@@ -13,6 +13,8 @@ namespace wasmgrad::tools {
 struct CommandLine {
   std::optional<runner::RunConfig> config;
   int exit_code = 0;
+  std::optional<int> parent;  ///< the process with whose end the run shall end
+  bool from_file = false;     ///< the configuration came by --config
 };
 
 /// Prints help and the version to the standard output, usage errors to the standard error.

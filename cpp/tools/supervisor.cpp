@@ -86,6 +86,16 @@ class LineSplitter {
   std::string pending_;
 };
 
+Clock::duration to_duration(double seconds) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
+std::string shown_seconds(double seconds) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%g s", seconds);
+  return text.data();
+}
+
 std::string sentence_for_signal(int number) {
   const std::string name =
       "SIG" + std::string(::sigabbrev_np(number) != nullptr ? ::sigabbrev_np(number) : "?");
@@ -128,10 +138,7 @@ class Supervisor {
  public:
   Supervisor(const runner::RunConfig& config, Console console)
       : config_(config), console_(console), json_(config.view == runner::View::kJson) {
-    if (config.limits.wall_seconds > 0) {
-      deadline_ = start_ + std::chrono::duration_cast<Clock::duration>(
-                               std::chrono::duration<double>(config.limits.wall_seconds));
-    }
+    if (config.limits.wall_seconds > 0) deadline_ = start_ + to_duration(config.limits.wall_seconds);
   }
 
   int run(const std::filesystem::path& program) {
@@ -167,12 +174,16 @@ class Supervisor {
     if (polled[0].revents != 0) take_console(worker, worker.out, "stdout");
     if (polled[1].revents != 0) take_console(worker, worker.err, "stderr");
     if (polled[2].revents != 0) take_events(worker);
-    for (int i = signals.taken(); i > 0; --i) ++interrupts_ == 1 ? worker.signal(SIGINT) : kill(worker);
+    for (int i = signals.taken(); i > 0; --i) interrupt(worker);
     if (deadline_ && Clock::now() >= *deadline_) {
-      std::array<char, 32> seconds;
-      std::snprintf(seconds.data(), seconds.size(), "%g", config_.limits.wall_seconds);
-      stop(worker, {Errc::kTimeout,
-                    "the run took longer than its time limit of " + std::string(seconds.data()) + " s"});
+      stop(worker, {Errc::kTimeout, "the run took longer than its time limit of " +
+                                        shown_seconds(config_.limits.wall_seconds)});
+    }
+    if (grace_end_ && Clock::now() >= *grace_end_) {
+      stop(worker, {Errc::kInterrupted,
+                    "the run was interrupted, and killed because it had not ended after its "
+                    "grace time of " +
+                        shown_seconds(config_.limits.grace_seconds)});
     }
   }
 
@@ -207,7 +218,7 @@ class Supervisor {
       taken = emit(is_out ? console_.out : console_.err, text);
     }
     // Nobody reads any more: let the run end as if interrupted.
-    if (!taken && interrupts_++ == 0) worker.signal(SIGINT);
+    if (!taken && interrupts_ == 0) interrupt(worker);
   }
 
   void take_events(WorkerProcess& worker) {
@@ -237,6 +248,13 @@ class Supervisor {
     return {};
   }
 
+  // The first one lets the worker end by itself, for a while.
+  void interrupt(WorkerProcess& worker) {
+    if (++interrupts_ > 1) return kill(worker);
+    worker.signal(SIGINT);
+    grace_end_ = Clock::now() + to_duration(config_.limits.grace_seconds);
+  }
+
   // The supervisor's own verdict, once; the worker does not live on.
   void stop(WorkerProcess& worker, Error error) {
     if (!verdict_) verdict_ = std::move(error);
@@ -255,6 +273,7 @@ class Supervisor {
     const bool killed = process.signal != 0;
     if (verdict_) {
       report(*verdict_);
+      if (verdict_->code == Errc::kInterrupted) return end(process, kExitInterrupted, "interrupted");
       return end(process, verdict_->code == Errc::kTimeout ? kExitTimeLimit : kExitError, "error");
     }
     if (!end_line_.empty()) {
@@ -314,8 +333,10 @@ class Supervisor {
 
   // For poll(): -1 without a deadline.
   [[nodiscard]] int milliseconds_left() const {
-    if (!deadline_) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
+    auto first = deadline_;
+    if (grace_end_ && (!first || *grace_end_ < *first)) first = grace_end_;
+    if (!first) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*first - Clock::now()).count();
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000'000));
   }
 
@@ -323,7 +344,7 @@ class Supervisor {
   Console console_;
   bool json_;
   Clock::time_point start_ = Clock::now();
-  std::optional<Clock::time_point> deadline_;
+  std::optional<Clock::time_point> deadline_, grace_end_;
   LineSplitter out_lines_, err_lines_, event_lines_;
   std::uint64_t console_bytes_ = 0;
   int interrupts_ = 0;

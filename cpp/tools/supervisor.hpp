@@ -19,7 +19,8 @@ struct Console {
 /// Runs `config` in `worker` until it ends and returns the exit code of exit_code.hpp. What `console`
 /// receives depends on config.view: the guest's and the host's lines (classic), JSON events (json), or the
 /// guest's output alone (quiet). Errors are one sentence on `err`, or an event. While it runs, SIGINT and
-/// SIGTERM of this process are taken over: the first lets the worker end cleanly, the second kills it.
+/// SIGTERM of this process are taken over: the first lets the worker end cleanly, within the grace time of
+/// the limits, the second kills it.
 int supervise(const runner::RunConfig& config, const std::filesystem::path& worker, Console console);
 
 }  // namespace wasmgrad::tools

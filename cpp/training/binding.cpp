@@ -10,8 +10,6 @@ namespace wasmgrad::training {
 
 namespace {
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 /// "'a', 'b'"
 template <class List>
 std::string names_of(const List& list) {

@@ -25,6 +25,8 @@ constexpr std::string_view kFormatKey = "wasmgrad_checkpoint";
 constexpr std::string_view kFormatVersion = "2";
 constexpr std::string_view kChecksumKey = "checksum";
 constexpr std::string_view kSettingPrefix = "set.";
+constexpr std::string_view kBestShownKey = "best_shown";
+constexpr std::string_view kBestEpochKey = "best_epoch";
 
 /// Exact text of a double, and back.
 std::string exact(double value) {
@@ -112,6 +114,7 @@ void for_each_counter(Counters& counters, Visitor&& visit) {
   visit("epoch_loss", counters.sum.loss);
   visit("best_loss", counters.best_loss);
   visit("stale_epochs", counters.stale_epochs);
+  visit(kBestEpochKey.data(), counters.best_epoch);
 }
 
 std::string to_text(std::int64_t value) { return std::to_string(value); }
@@ -151,6 +154,8 @@ Expected<Counters> read_counters(const Metadata& metadata) {
     const auto value = found == metadata.end() ? std::nullopt : from_text(found->second, field);
     if (value) {
       field = *value;
+    } else if (found == metadata.end() && key == kBestEpochKey) {
+      // A file of before there was this counter.
     } else if (status.ok()) {
       status = Error{Errc::kInvalidEncoding,
                      "checkpoint: the counter '" + std::string(key) + "' is missing or damaged"};
@@ -193,9 +198,10 @@ Status check_metadata(const Metadata& metadata, const Metadata& wanted) {
 
 Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options, int threads,
                                                   const Settings& settings, const Counters& counters,
-                                                  const std::vector<NamedTensor>& tensors) {
+                                                  bool best_shown, const std::vector<NamedTensor>& tensors) {
   Metadata metadata = shared_options(options, threads);
   metadata[std::string(kFormatKey)] = kFormatVersion;
+  if (best_shown) metadata[std::string(kBestShownKey)] = "yes";
   for (const auto& [key, value] : settings) metadata[std::string(kSettingPrefix) + key] = exact(value);
   for_each_counter(counters, [&](const char* key, const auto& field) { metadata[key] = to_text(field); });
 
@@ -220,8 +226,14 @@ Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const Trai
   Checkpoint checkpoint;
   WASMGRAD_ASSIGN(checkpoint.counters, read_counters(parsed->metadata));
   WASMGRAD_ASSIGN(checkpoint.settings, read_settings(parsed->metadata));
+  checkpoint.best_shown = parsed->metadata.contains(std::string(kBestShownKey));
   checkpoint.file = std::move(parsed).value();
   return checkpoint;
+}
+
+bool Checkpoint::has(std::string_view prefix) const {
+  return std::ranges::any_of(file.tensors,
+                             [&](const TensorView& view) { return view.name().starts_with(prefix); });
 }
 
 Status load_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "wasmgrad/training/metrics.hpp"
@@ -31,6 +32,7 @@ struct Counters {
   MetricSum sum;                   ///< of the epoch under way
   double best_loss = std::numeric_limits<double>::infinity();  ///< lowest monitored loss
   std::int64_t stale_epochs = 0;                               ///< since best_loss improved
+  std::int64_t best_epoch = 0;  ///< 1-based, the one of best_loss; 0: none, or not known
 };
 
 /// Hyper-parameters that were set during the run, by their names in kSettings.
@@ -39,13 +41,17 @@ using Settings = std::map<std::string, double, std::less<>>;
 /// Errors: kUnsupportedOperation when a tensor's type has no place in the format.
 Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options, int threads,
                                                   const Settings& settings, const Counters& counters,
-                                                  const std::vector<NamedTensor>& tensors);
+                                                  bool best_shown, const std::vector<NamedTensor>& tensors);
 
 /// A file that was read; its tensors point into the file's bytes.
 struct Checkpoint {
   Counters counters;
   Settings settings;
+  bool best_shown = false;  ///< the model showed its best weights; the trainer's own stand beside them
   Safetensors file;
+
+  /// Whether there are tensors whose names begin so.
+  [[nodiscard]] bool has(std::string_view prefix) const;
 };
 
 /// Errors: kInvalidEncoding when it is not a checkpoint or is damaged; kInvalidArgument, naming which option

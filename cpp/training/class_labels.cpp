@@ -56,8 +56,11 @@ Expected<std::int64_t> highest_label(const at::Tensor& column, const at::Tensor&
                                      const std::string& name) {
   const std::string what = quoted(name, "targets");
   if (column.dim() > 2 || (column.dim() == 2 && column.size(1) != 1)) {
-    return Error{Errc::kInvalidArgument, what + " has shape " + format_shape(column.sizes()) +
-                                             "; class targets must be one index a sample: [N] or [N, 1]"};
+    return Error{Errc::kInvalidArgument,
+                 what + " has shape " + format_shape(column.sizes()) +
+                     "; class targets must be one index a sample: [N] or [N, 1]. A loss over positions "
+                     "(segmentation) is for the model to compute: losses='model', or \"loss\": "
+                     "\"model\" in a guest"};
   }
   double highest = 0;
   Status status;

@@ -16,8 +16,6 @@ namespace wasmgrad::training {
 
 namespace {
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 /// Bytes that grow at their end. What realloc moves is at most doubled for that moment; pages that were not
 /// written yet take no memory.
 class Buffer {

@@ -1,7 +1,8 @@
-// Parameters that a run leaves as they are. Torch header, private to training/.
+// Parameters and running statistics that a run leaves as they are. Torch header, private to training/.
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "wasmgrad/base/status.hpp"
@@ -12,11 +13,16 @@ namespace wasmgrad::training {
 struct FrozenSplit {
   std::vector<NamedTensor> trained;
   std::vector<at::Tensor> frozen;
+  HeldParts held;  ///< the model's own, and the layers whose running statistics are frozen
 };
 
-/// Errors: kInvalidArgument when a pattern matches no parameter, or all parameters are frozen.
-Expected<FrozenSplit> split_frozen(std::vector<NamedTensor> parameters,
-                                   const std::vector<std::string>& patterns);
+/// Whether a buffer of this name is what batch norm and instance norm learn without gradients.
+bool is_running_statistic(std::string_view attribute);
+
+/// Splits the model's parameters. A layer one of whose running statistics matches is in evaluation mode.
+/// Errors: kInvalidArgument when a pattern matches neither a parameter nor a running statistic, or all
+/// parameters are frozen.
+Expected<FrozenSplit> split_frozen(const Model::Storage& model, const std::vector<std::string>& patterns);
 
 /// Autograd computes nothing for the frozen parameters while this lives. They are trainable otherwise, so
 /// that a saved model is not marked by the run.

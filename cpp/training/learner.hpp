@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <list>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "wasmgrad/training/model_storage.hpp"
 #include "wasmgrad/training/optimizer.hpp"
 #include "wasmgrad/training/program.hpp"
+#include "wasmgrad/training/state_guard.hpp"
 
 namespace wasmgrad::training {
 
@@ -34,30 +36,55 @@ struct ColumnType {
 struct Plan {
   std::vector<ColumnType> inputs, targets;
   Program program;
+  bool bound = false;                 ///< what follows is known: the model's outputs were seen
   std::vector<BoundLoss> losses;      ///< empty for a model that computes its own
   std::vector<std::int64_t> classes;  ///< of each loss; 0 for regression
 };
 
-/// "inputs of shape [5, 3]": columns of so many rows, for an error.
-std::string shapes_of(const std::vector<NamedTensor>& columns, std::int64_t samples);
+/// The exception being handled, which the model threw for such inputs: their shapes, and the reason.
+Error refused_inputs(std::span<const at::Tensor> inputs);
 
 class Learner {
  public:
+  /// What backward() and a failing apply() may change is put back when this ends, unless it is kept: buffers
+  /// and pending gradients.
+  class Attempt {
+   public:
+    Attempt(Learner& learner, const Plan& plan);
+    Attempt(const Attempt&) = delete;
+    Attempt& operator=(const Attempt&) = delete;
+    ~Attempt();
+    void keep() noexcept;
+
+   private:
+    Learner& learner_;
+    StateGuard buffers_;
+    std::vector<at::Tensor> gradients_;
+    std::int64_t batches_;
+    bool kept_ = false;
+  };
+
   /// Errors: kInvalidArgument when no parameter is trainable, a trainable one is not f32, a pattern of
-  /// `freeze` matches none or all are frozen, or a scale is for no argument of forward.
+  /// `freeze` matches nothing or all are frozen, or a scale is for no argument of forward.
   static Expected<Learner> create(Model model, const TrainerOptions& options);
 
-  /// The plan for data with these columns. What is new is tried on the first rows in evaluation mode. It
-  /// lives until dozens of others were asked for. Errors: kInvalidArgument when the columns do not fit the
-  /// model, or a class target is not one of the model's classes.
+  /// The plan for data with these columns. It lives until dozens of others were asked for. Its first batch
+  /// binds it. Errors: kInvalidArgument when the columns are not arguments of the model, or, where the plan
+  /// is bound, a class target is not one of the model's classes.
   Expected<Plan*> plan(const Dataset::Storage& data);
 
+  /// Binds a plan that is not yet by a forward pass over the first batch, in training or evaluation mode,
+  /// which leaves no trace. Errors: kInvalidArgument when the data does not fit the model, or a class target
+  /// is not one of the model's classes.
+  Status rehearse(Plan& plan, const Dataset::Storage& data, bool training);
+
   /// Forward, loss, backward: adds the batch's gradients to the pending ones, and its metrics to `sum`.
-  /// Errors: kInvalidArgument when the output's shape is wrong; kRuntimeError when the loss is not finite.
-  /// Nothing but buffers changes then.
+  /// Errors: kInvalidArgument when the batch does not fit the model; kRuntimeError when the loss or a
+  /// gradient is not finite. An Attempt takes back what it changed until then.
   Status backward(Plan& plan, const Batch& batch, std::uint64_t pass, MetricSum& sum);
-  /// Optimizer step with the mean of the pending gradients, which are none afterwards.
-  void apply(double learning_rate);
+  /// Optimizer step with the mean of the pending gradients, which are none afterwards. Errors: kRuntimeError
+  /// when one is not finite; nothing has changed then.
+  Status apply(double learning_rate);
 
   /// Batches whose gradients are pending.
   [[nodiscard]] std::int64_t pending() const noexcept { return pending_batches_; }
@@ -70,7 +97,9 @@ class Learner {
   /// Errors: kInterrupted when `stop` was requested; those of check_output.
   Expected<Metrics> evaluate(Plan& plan, const Dataset::Storage& data, const StopToken* stop);
 
-  /// Outputs in evaluation mode. Errors: kInvalidArgument when one is not [N, ...].
+  /// Outputs in evaluation mode, of one batch unless TrainerOptions::predict_batch_size cuts it. Errors:
+  /// kInvalidArgument when the model does not take the inputs, or an output of a cut one is not [N, ...];
+  /// kTooLarge when memory ran out.
   Expected<std::vector<NamedTensor>> predict(const std::vector<NamedTensor>& inputs);
 
   /// Other hyper-parameters of the optimizer and other clips.
@@ -87,23 +116,32 @@ class Learner {
  private:
   struct Lowered {
     std::vector<ProgramInput> inputs;
+    bool without_loss;
     Program program;
   };
   Learner(Model model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
           std::vector<at::Tensor> frozen);
   /// Cached too. Lives as plans do.
-  Expected<Program*> program(const std::vector<NamedTensor>& inputs, const std::vector<NamedTensor>& targets);
-  Expected<Plan> make_plan(const Dataset::Storage& data);
+  Expected<Program*> program(const std::vector<NamedTensor>& inputs, const std::vector<NamedTensor>& targets,
+                             bool without_loss = false);
+  Status bind(Plan& plan, const std::vector<NamedTensor>& outputs, const Batch& batch) const;
+  Status add_gradients();
+  [[nodiscard]] Status check_finite(std::size_t parameter, const at::Tensor& gradient) const;
+  static Expected<std::vector<NamedTensor>> predict_batch(Program& program,
+                                                          const std::vector<NamedTensor>& inputs,
+                                                          std::int64_t begin, std::int64_t count);
 
   Model model_;
   TrainerOptions options_;
   std::vector<ForwardArgument> arguments_;
   Optimizer optimizer_;
   std::vector<at::Tensor> frozen_;
+  HeldParts held_;
   std::list<Lowered> programs_;
   std::list<Plan> plans_;
   std::vector<at::Tensor> pending_;
   std::int64_t pending_batches_ = 0;
+  bool pending_may_be_infinite_ = false;  ///< a clip by value was on when they were added
 };
 
 }  // namespace wasmgrad::training

@@ -1,84 +1,64 @@
 #include "wasmgrad/training/model.hpp"
 
-#include <caffe2/serialize/read_adapter_interface.h>
-#include <torch/csrc/jit/serialization/export.h>
-#include <torch/csrc/jit/serialization/import.h>
-
-#include <algorithm>
-#include <cstring>
 #include <unordered_set>
 
 #include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/exported/load.hpp"
+#include "wasmgrad/training/model_archive.hpp"
 #include "wasmgrad/training/model_storage.hpp"
 #include "wasmgrad/training/torch_error.hpp"
-#include "wasmgrad/training/vet/vet.hpp"
+#include "wasmgrad/training/vet/archive.hpp"
 
 namespace wasmgrad::training {
 
 namespace {
 
-/// Lets torch read the archive where it lies.
-class SpanReader final : public caffe2::serialize::ReadAdapterInterface {
- public:
-  explicit SpanReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
-
-  [[nodiscard]] std::size_t size() const override { return bytes_.size(); }
-  std::size_t read(std::uint64_t position, void* target, std::size_t count,
-                   const char* /*what*/) const override {
-    if (position >= bytes_.size()) return 0;
-    count = std::min(count, bytes_.size() - static_cast<std::size_t>(position));
-    std::memcpy(target, bytes_.data() + position, count);
-    return count;
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-};
-
 /// Collects tensors under their names, a shared one under its first name only.
 class Collector {
  public:
+  explicit Collector(const ModelNames& names) : names_(names) {}
+
   template <class List, class Wanted>
   void add(const List& list, Wanted&& wanted) {
     for (const auto& entry : list) {
       if (wanted(entry.value) && seen_.insert(entry.value.unsafeGetTensorImpl()).second) {
-        found_.push_back({entry.name, entry.value});
+        const auto own = names_.tensors.find(entry.name);
+        found_.push_back({own == names_.tensors.end() ? entry.name : own->second, entry.value});
       }
     }
   }
   std::vector<NamedTensor> take() { return std::move(found_); }
 
  private:
+  const ModelNames& names_;
   std::unordered_set<const void*> seen_;
   std::vector<NamedTensor> found_;
 };
 
-Expected<torch::jit::Module> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
-                                              std::uint64_t max_bytes) {
-  VetLimits limits;
-  limits.max_storage_bytes = max_bytes;
-  WASMGRAD_CHECK(vet_archive(archive, limits));
-  try {
-    return torch::jit::load(std::make_shared<SpanReader>(bytes), at::kCPU, /*load_debug_files=*/false);
-  } catch (const std::exception&) {
-    return Error{Errc::kInvalidEncoding, current_error("it cannot be loaded").message};
-  }
-}
-
 }  // namespace
 
 std::vector<NamedTensor> Model::Storage::trainable() const {
-  Collector collector;
+  Collector collector(names);
   collector.add(module.named_parameters(), [](const at::Tensor& tensor) { return tensor.requires_grad(); });
   return collector.take();
 }
 
 std::vector<NamedTensor> Model::Storage::tensors() const {
-  Collector collector;
+  Collector collector(names);
   const auto defined = [](const at::Tensor& tensor) { return tensor.defined(); };
   collector.add(module.named_parameters(), defined);
   collector.add(module.named_buffers(), defined);
+  return collector.take();
+}
+
+std::vector<NamedTensor> Model::Storage::floating_buffers() const {
+  std::unordered_set<const void*> parameters;
+  for (const auto& entry : module.named_parameters()) parameters.insert(entry.value.unsafeGetTensorImpl());
+  Collector collector(names);
+  collector.add(module.named_buffers(), [&parameters](const at::Tensor& tensor) {
+    return tensor.defined() && tensor.is_floating_point() &&
+           !parameters.contains(tensor.unsafeGetTensorImpl());
+  });
   return collector.take();
 }
 
@@ -98,13 +78,12 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
                    where + (exported ? " is a torch.export program, expected TorchScript"
                                      : " is not a torch.export program, which was expected")};
     }
-    auto module = exported ? exported::load_exported(*parsed, max_bytes)
+    auto loaded = exported ? exported::load_exported(*parsed, max_bytes)
                            : load_torchscript(archive, *parsed, max_bytes);
-    if (!module) return refused(module.error());
+    if (!loaded) return refused(loaded.error());
 
-    auto storage = std::make_shared<Storage>();
+    auto storage = std::make_shared<Storage>(std::move(loaded).value());
     storage->name = name;
-    storage->module = std::move(module).value();
     if (!storage->module.find_method("forward")) {
       return Error{Errc::kInvalidArgument, where + " has no method 'forward'; a trainable model needs one"};
     }
@@ -115,26 +94,13 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
                                         " bytes of parameters and buffers; " + std::to_string(max_bytes) +
                                         " are allowed"};
     }
-    // One mode for all parts from the start, so that training always means all of the model.
+    // One mode from the start; what the file says about the modes of parts is in `held`.
     storage->module.eval();
     return Model(std::move(storage));
   });
 }
 
-Expected<std::vector<std::byte>> Model::save() const {
-  return guarded("saving model '" + storage_->name + "'", [&]() -> Expected<std::vector<std::byte>> {
-    const bool was_training = storage_->module.is_training();
-    storage_->module.eval();
-    std::vector<std::byte> archive;
-    torch::jit::ExportModule(storage_->module, [&archive](const void* data, std::size_t count) {
-      const auto* bytes = static_cast<const std::byte*>(data);
-      archive.insert(archive.end(), bytes, bytes + count);
-      return count;
-    });
-    storage_->module.train(was_training);
-    return archive;
-  });
-}
+const std::vector<std::string>& Model::warnings() const noexcept { return storage_->warnings; }
 
 std::int64_t Model::parameter_count() const {
   std::int64_t count = 0;

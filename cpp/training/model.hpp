@@ -19,6 +19,9 @@ enum class ModelEncoding : std::uint8_t {
   kTorchExport,  ///< torch.export.save
 };
 
+/// For a caller's own models: a guard against damage only.
+constexpr std::uint64_t kOwnModelBytes = std::uint64_t{8} << 30;
+
 class Model {
  public:
   /// Vets and loads a `torch.jit.save` archive (vet/vet.hpp), or checks and builds a `torch.export.save` one
@@ -30,11 +33,15 @@ class Model {
                               std::uint64_t max_bytes, ModelEncoding encoding = ModelEncoding::kAutodetect);
 
   /// The model in evaluation mode as a `torch.jit.save` archive that PyTorch, and load(), read back,
-  /// whichever encoding it came in.
+  /// whichever encoding it came in: it was read back before it is returned. Names that TorchScript cannot
+  /// carry are others there; load() restores them. Errors: kUnsupportedOperation when it cannot be read back.
   [[nodiscard]] Expected<std::vector<std::byte>> save() const;
 
   /// The parameters and buffers under their names, as a safetensors file.
   [[nodiscard]] Expected<std::vector<std::byte>> save_safetensors() const;
+
+  /// What of the file cannot follow a run's mode, a sentence each.
+  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
 
   /// Of all parameters and buffers.
   [[nodiscard]] std::uint64_t bytes() const;

@@ -37,7 +37,24 @@ struct FitReport {
       initial;                 ///< on the test set, or the validation set without one, before the first step
   bool stopped_early = false;  ///< by early stopping
   bool interrupted = false;    ///< by the owner; the state is that after the last whole step
+  Metrics unfinished;          ///< over the whole steps of an epoch that was interrupted or failed
+  std::int64_t epoch = 0;      ///< whole epochs that the trainer has done in all
+  std::int64_t step = 0;       ///< optimizer steps that it has done in all
+  /// With early stopping: the epoch whose monitored loss (of validation, without it of training) was best,
+  /// 1-based, and that loss.
+  std::optional<std::int64_t> best_epoch;
+  std::optional<double> best_loss;
+  bool best_restored = false;  ///< the model has that epoch's weights and buffers
   double seconds = 0;
+};
+
+/// Training over a data set ended with an error.
+struct TrainingFailure {
+  std::int64_t epoch = 0;  ///< 1-based
+  std::int64_t batch = 0;  ///< 1-based, of the step that was not done
+  std::int64_t steps = 0;  ///< optimizer steps that the call completed before
+  bool restored = false;   ///< they were undone; else they are kept
+  std::string message;
 };
 
 struct FitInfo {
@@ -98,9 +115,13 @@ class Observer {
   virtual void on_evaluation(const Metrics& metrics, std::int64_t step) { (void)metrics, (void)step; }
   virtual void on_checkpoint(std::string_view path, std::int64_t epoch) { (void)path, (void)epoch; }
   virtual void on_fit_end(const FitReport& report) { (void)report; }
+  /// In place of on_epoch() and on_fit_end().
+  virtual void on_failure(const TrainingFailure& failure) { (void)failure; }
   virtual void on_model_saved(std::string_view path, std::uint64_t bytes) { (void)path, (void)bytes; }
   /// Last, however the guest ended.
   virtual void on_usage(const Usage& usage) { (void)usage; }
+  /// Something about a model that its owner would not expect, as one sentence. When its trainer is created.
+  virtual void on_warning(std::string_view message) { (void)message; }
 };
 
 }  // namespace wasmgrad::training

@@ -10,7 +10,9 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -26,13 +28,28 @@ std::string_view first_name(OptimizerKind kind) {
 }
 std::string_view second_name(OptimizerKind kind) { return is_adam(kind) ? "exp_avg_sq" : "momentum_buffer"; }
 
+/// Whether `is_bad(bits)` holds for no element; the elements are f32, looked at as their bits.
+template <class IsBad>
+bool none_is(const at::Tensor& values, IsBad is_bad) {
+  constexpr std::int64_t kGrain = 65536;
+  const auto* bits = static_cast<const std::uint32_t*>(values.const_data_ptr());
+  std::atomic<std::uint32_t> found = 0;
+  at::parallel_for(0, values.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::uint32_t any = 0;
+    for (std::int64_t i = begin; i < end; ++i) any |= static_cast<std::uint32_t>(is_bad(bits[i]));
+    found.fetch_or(any, std::memory_order_relaxed);
+  });
+  return found == 0;
+}
+
+constexpr std::uint32_t kInfinity = 0x7F800000;  ///< all ones in the exponent; NaNs have more below them
+
 /// torch has no fused RMSProp: one pass over parameter, gradient and state.
 void rmsprop(at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& square_avg,
              at::Tensor* momentum_buffer, const OptimizerOptions& options, double learning_rate) {
   constexpr std::int64_t kGrain = 16384;
-  const at::Tensor dense_gradient = gradient.contiguous();
   float* p = parameter.mutable_data_ptr<float>();
-  const float* g = dense_gradient.const_data_ptr<float>();
+  const float* g = gradient.const_data_ptr<float>();
   float* square = square_avg.mutable_data_ptr<float>();
   float* buffer = momentum_buffer != nullptr ? momentum_buffer->mutable_data_ptr<float>() : nullptr;
   const auto decay = static_cast<float>(options.weight_decay);
@@ -166,6 +183,14 @@ void clip_by_norm(const std::vector<at::Tensor>& gradients, double limit) {
 void clip_by_value(const std::vector<at::Tensor>& gradients, double limit) {
   const c10::NoGradGuard no_grad;
   for (const at::Tensor& gradient : gradients) gradient.clamp_(-limit, limit);
+}
+
+bool is_finite(const at::Tensor& values) {
+  return none_is(values, [](std::uint32_t bits) { return (bits & kInfinity) == kInfinity; });
+}
+
+bool has_nan(const at::Tensor& values) {
+  return !none_is(values, [](std::uint32_t bits) { return (bits & ~(1U << 31U)) > kInfinity; });
 }
 
 }  // namespace wasmgrad::training

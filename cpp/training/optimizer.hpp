@@ -21,10 +21,11 @@ class Optimizer {
   void configure(const OptimizerOptions& options);
 
   /// Updates every parameter whose gradient is defined; `gradients` are in the parameters' order. A parameter
-  /// without one keeps its value and its state.
+  /// without one keeps its value and its state. They are contiguous.
   void step(const std::vector<at::Tensor>& gradients, double learning_rate);
 
   [[nodiscard]] const std::vector<at::Tensor>& parameters() const noexcept { return all_.parameters; }
+  [[nodiscard]] const std::vector<std::string>& names() const noexcept { return names_; }
 
   /// The live state tensors, named "<kind of state>.<parameter>".
   [[nodiscard]] std::vector<NamedTensor> state() const;
@@ -46,5 +47,9 @@ class Optimizer {
 void clip_by_norm(const std::vector<at::Tensor>& gradients, double limit);
 /// Clamps each element to -limit..limit.
 void clip_by_value(const std::vector<at::Tensor>& gradients, double limit);
+
+/// Of a contiguous f32 tensor, in one pass over it.
+bool is_finite(const at::Tensor& values);
+bool has_nan(const at::Tensor& values);
 
 }  // namespace wasmgrad::training

@@ -17,18 +17,30 @@ namespace wasmgrad::training {
 
 // The enumerators' values are those of the guest ABI, where 0..2 (optimizers) and 0..1 (losses) are the
 // original's.
-enum class OptimizerKind : std::uint8_t { kAdam = 0, kRMSProp = 1, kSGD = 2, kAdamW = 3 };
-
+// [generated: enumerations]
+enum class OptimizerKind : std::uint8_t {
+  kAdam = 0,
+  kRMSProp = 1,
+  kSGD = 2,
+  kAdamW = 3,
+};
 enum class LossKind : std::uint8_t {
-  kCrossEntropy = 0,        ///< the model's output is probabilities: mean of -log p[target]
-  kCrossEntropyLogits = 1,  ///< the model's output is logits: mean of -log softmax(x)[target]
+  /// cross_entropy_probabilities: the model's output is probabilities: mean of -log p[target]
+  kCrossEntropy = 0,
+  /// cross_entropy: the model's output is logits: mean of -log softmax(x)[target]
+  kCrossEntropyLogits = 1,
   kMSE = 2,
   kL1 = 3,
-  kHuber = 4,  ///< delta 1
+  /// huber: delta 1
+  kHuber = 4,
   kBCEWithLogits = 5,
 };
-
-enum class ScheduleKind : std::uint8_t { kConstant = 0, kStep = 1, kCosine = 2 };
+enum class ScheduleKind : std::uint8_t {
+  kConstant = 0,
+  kStep = 1,
+  kCosine = 2,
+};
+// [/generated]
 
 /// Names as the command line and Python spell them: "adam", "rmsprop", "sgd", "adamw"; "cross_entropy"
 /// (logits), "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"; "constant", "step",
@@ -50,24 +62,42 @@ bool is_classification(LossKind kind) noexcept;
 
 /// Formulas and defaults are PyTorch's (torch.optim).
 struct OptimizerOptions {
+  // [generated: fields optimizer]
+  /// Update rule, with PyTorch's formulas
   OptimizerKind kind = OptimizerKind::kAdam;
-  double learning_rate = 1e-4;
-  double weight_decay = 0;  ///< L2 for all but AdamW, where it is decoupled
-  double beta1 = 0.9;       ///< Adam, AdamW
-  double beta2 = 0.999;     ///< Adam, AdamW
-  double epsilon = 1e-8;    ///< Adam, AdamW, RMSProp
-  double momentum = 0;      ///< SGD, RMSProp
-  bool nesterov = false;    ///< SGD, with momentum above 0
-  double alpha = 0.99;      ///< RMSProp smoothing
+  /// Step size, which a schedule scales
+  double learning_rate = 0.0001;
+  /// L2 penalty; decoupled for adamw
+  double weight_decay = 0;
+  /// Smoothing of the gradient's mean (adam, adamw)
+  double beta1 = 0.9;
+  /// Smoothing of the gradient's square (adam, adamw)
+  double beta2 = 0.999;
+  /// Added to the divisor (adam, adamw, rmsprop)
+  double epsilon = 1e-08;
+  /// Share of the previous step that is kept (sgd, rmsprop)
+  double momentum = 0;
+  /// Nesterov's momentum; needs momentum above 0 (sgd)
+  bool nesterov = false;
+  /// Smoothing of the gradient's square (rmsprop)
+  double alpha = 0.99;
+  // [/generated]
 };
 
 /// Learning rate at a given step, as a factor of OptimizerOptions::learning_rate.
 struct ScheduleOptions {
+  // [generated: fields schedule]
+  /// Learning rate over time
   ScheduleKind kind = ScheduleKind::kConstant;
-  std::int64_t warmup_epochs = 0;  ///< linear from 0 over this many epochs, before any kind
-  std::int64_t step_epochs = 1;    ///< kStep: multiply by gamma every so many epochs
-  double gamma = 0.1;              ///< kStep
-  double minimum_factor = 0;       ///< kCosine: factor reached at the last step
+  /// Epochs of linear warm-up from 0, before any schedule
+  std::int64_t warmup_epochs = 0;
+  /// Epochs between two decays (step)
+  std::int64_t step_epochs = 1;
+  /// Factor of each decay (step)
+  double gamma = 0.1;
+  /// Factor of the learning rate that is reached at the last step (cosine)
+  double minimum_factor = 0;
+  // [/generated]
 };
 
 /// How one output of a model is compared with its target.
@@ -85,42 +115,75 @@ struct InputScale {
 };
 
 /// What can be changed during a run.
-inline constexpr std::array<std::string_view, 9> kSettings = {"learning_rate", "weight_decay", "momentum",
-                                                              "beta1",         "beta2",        "epsilon",
-                                                              "alpha",         "clip_norm",    "clip_value"};
+// [generated: settings]
+// clang-format off
+inline constexpr std::array<std::string_view, 9> kSettings = {
+    "learning_rate",
+    "weight_decay",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "momentum",
+    "alpha",
+    "clip_norm",
+    "clip_value",
+};
+// clang-format on
+// [/generated]
 
 struct TrainerOptions {
   OptimizerOptions optimizer;
-  /// Of every output that has a target, when neither `losses` nor `model_loss` says otherwise. The loss is
-  /// the sum over the outputs; accuracies are those of the first output with a classification loss.
+  ScheduleOptions schedule;
+  // The loss holds for every output that has a target, when neither `losses` nor `model_loss` says otherwise:
+  // the loss of the model is the sum over the outputs, accuracies are those of the first with a
+  // classification loss. [generated: fields trainer]
+  /// Loss function; cross_entropy takes logits
   LossKind loss = LossKind::kCrossEntropyLogits;
+  /// Passes over the training set, counting those before a resume
+  std::int64_t epochs = 10;
+  /// Samples a step; the last batch of an epoch may be smaller
+  std::int64_t batch_size = 128;
+  /// Rows of a prediction that are computed at a time; a model that looks across rows needs them all;
+  /// absent: all rows
+  std::optional<std::int64_t> predict_batch_size;
+  /// Batches an epoch; absent: all
+  std::optional<std::int64_t> batches_per_epoch;
+  /// A new order each epoch, drawn from the seed
+  bool shuffle = true;
+  /// Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those completed
+  bool restore_on_error = false;
+  /// Where order and dropout start
+  std::uint64_t seed = 0;
+  /// Threads of the training host; 0 takes as many as the process may use
+  std::int64_t threads = 0;
+  /// Batches whose mean gradient makes one optimizer step
+  std::int64_t accumulate = 1;
+  /// Largest L2 norm of all gradients together; absent: no clipping
+  std::optional<double> clip_norm;
+  /// Largest absolute value of a gradient element; absent: no clipping
+  std::optional<double> clip_value;
+  /// k of the second accuracy
+  std::int64_t top_k = 5;
+  /// Epochs without improvement of the validation loss, or else the training loss, before stopping; 0 never
+  /// stops
+  std::int64_t early_stopping_patience = 0;
+  /// What counts as an improvement
+  double early_stopping_min_delta = 0;
+  /// Stopped early, the model has the weights and buffers of its best epoch
+  bool early_stopping_restore_best = true;
+  /// Inputs become x * scale + offset in f32; absent: 1/255 for u8, else 1
+  std::optional<double> input_scale;
+  /// Added to every input after scaling
+  double input_offset = 0;
+  // [/generated]
   std::vector<OutputLoss> losses;  ///< only these outputs have a loss; empty: see `loss`
   /// The model computes its loss itself: forward takes the targets as arguments too, and returns a scalar or
   /// a dict with the key "loss". Its targets are not judged; whole numbers reach it as int64, others as f32.
   bool model_loss = false;
-  /// Parameters that stay as they are: patterns of `*` and `?` over dotted names ("features.*"). Buffers are
-  /// no parameters: batch statistics go on being updated.
+  /// Parameters and running statistics (running_mean, running_var) that stay as they are: patterns of `*` and
+  /// `?` over dotted names ("features.*"). A layer whose statistics match is in evaluation mode.
   std::vector<std::string> freeze;
-  ScheduleOptions schedule;
-  std::int64_t epochs = 10;  ///< of fit()
-  std::int64_t batch_size = 128;
-  /// Batches whose mean gradient makes one optimizer step of fit() and train_epoch(); what is left at an
-  /// epoch's end makes a smaller last one.
-  std::int64_t accumulate = 1;
-  std::optional<std::int64_t> batches_per_epoch;  ///< all of them when absent
-  bool shuffle = true;                            ///< a new order each epoch, from `seed`
-  std::uint64_t seed = 0;
-  int threads = 0;                   ///< 0: as many as the process may use
-  std::optional<double> clip_norm;   ///< global L2 norm of all gradients
-  std::optional<double> clip_value;  ///< each gradient element
-  std::int64_t top_k = 5;            ///< second accuracy; needs more than top_k classes
-  /// Epochs without improvement of the validation loss, or of the training loss without validation data; 0:
-  /// never stop.
-  std::int64_t early_stopping_patience = 0;
-  double early_stopping_min_delta = 0;
-  std::optional<double> input_scale;  ///< x * scale + offset in f32; absent: 1/255 for u8, 1 otherwise
-  double input_offset = 0;
-  std::vector<InputScale> inputs;  ///< those that differ
+  std::vector<InputScale> inputs;  ///< those that differ from `input_scale` and `input_offset`
   bool keep_integers = false;      ///< i32 and i64 inputs without a scale reach the model as int64
   bool by_position = false;        ///< names of tensors are for errors only
 };

@@ -14,14 +14,19 @@
 #include "wasmgrad/training/compute_scope.hpp"
 #include "wasmgrad/training/dataset_storage.hpp"
 #include "wasmgrad/training/dtype_map.hpp"
+#include "wasmgrad/training/lowering/specialize.hpp"
+#include "wasmgrad/training/lowering/written_state.hpp"
 #include "wasmgrad/training/model_storage.hpp"
+#include "wasmgrad/training/program.hpp"
+#include "wasmgrad/training/state_guard.hpp"
 #include "wasmgrad/training/torch_error.hpp"
 
 namespace wasmgrad::training {
 
 namespace {
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
+using GivenInputs = std::vector<std::optional<at::Tensor>>;
+
 Error unsupported(std::string message) { return {Errc::kUnsupportedOperation, std::move(message)}; }
 
 bool takes_tensor(const c10::TypePtr& type) { return c10::TensorType::get()->isSubtypeOf(*type); }
@@ -84,7 +89,56 @@ Expected<Output> output_of(const NamedTensor& output, std::uint64_t& budget) {
   return result;
 }
 
+Expected<std::vector<NamedTensor>> returned_by_forward(const torch::jit::Module& module,
+                                                       const std::vector<PredictorInput>& inputs,
+                                                       const GivenInputs& given) {
+  torch::jit::Kwargs arguments;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (given[i]) arguments.emplace(inputs[i].name, *given[i]);
+  const at::NoGradGuard no_grad;
+  const torch::jit::GraphOptimizerEnabledGuard plain(false);
+  return outputs_of(module.get_method("forward")({}, arguments));
+}
+
 }  // namespace
+
+/// Kept from run to run: who leaves the target out once does so again.
+struct Predictor::Reduced {
+  std::vector<std::string> unneeded;  ///< arguments that only the loss needs
+  std::vector<std::string> inputs;    ///< of `program`
+  std::optional<Program> program;
+
+  Expected<std::vector<NamedTensor>> returned(const torch::jit::Module& module,
+                                              const std::vector<PredictorInput>& known,
+                                              const GivenInputs& given) {
+    std::vector<ProgramInput> wanted;
+    std::vector<std::string> names;
+    std::vector<at::Tensor> tensors;
+    bool whole = true;
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (given[i]) {
+        wanted.push_back({known[i].name, {1, 0, InputTransform::Kind::kUntouched}});
+        names.push_back(known[i].name);
+        tensors.push_back(*given[i]);
+      } else if (std::ranges::find(unneeded, known[i].name) != unneeded.end()) {
+        whole = false;
+      }
+    }
+    if (whole) return returned_by_forward(module, known, given);
+    if (!program || inputs != names) {
+      WASMGRAD_ASSIGN(program, Program::lower(module, wanted, {}, /*without_loss=*/true));
+      inputs = std::move(names);
+    }
+    return program->forward_eval(tensors);
+  }
+};
+
+Predictor::Predictor(Model model, std::vector<PredictorInput> inputs,
+                     std::shared_ptr<const lowering::WrittenState> written)
+    : model_(std::move(model)),
+      inputs_(std::move(inputs)),
+      written_(std::move(written)),
+      reduced_(std::make_shared<Reduced>()) {}
 
 Expected<Predictor> Predictor::create(Model model) {
   const std::string where = "model '" + model.storage().name + "'";
@@ -100,7 +154,20 @@ Expected<Predictor> Predictor::create(Model model) {
                            argument.type()->str() + "; only tensors can be given");
       }
     }
-    return Predictor(std::move(model), std::move(inputs));
+    std::vector<ProgramInput> bound;
+    for (const PredictorInput& input : inputs) bound.push_back({input.name, {}});
+    const torch::jit::Module& module = model.storage().module;
+    auto written = std::make_shared<const lowering::WrittenState>(
+        lowering::written_state(lowering::specialize(module, bound, /*training=*/false), module));
+    Predictor predictor(std::move(model), std::move(inputs), std::move(written));
+    const auto needed = [](const PredictorInput& input) { return input.required; };
+    if (std::ranges::count_if(predictor.inputs_, needed) > 1) {
+      predictor.reduced_->unneeded = loss_arguments(predictor.model_.storage().module);
+      for (PredictorInput& input : predictor.inputs_)
+        input.required &=
+            std::ranges::find(predictor.reduced_->unneeded, input.name) == predictor.reduced_->unneeded.end();
+    }
+    return predictor;
   });
 }
 
@@ -112,7 +179,7 @@ Expected<std::vector<Output>> Predictor::run(std::span<const TensorView> inputs,
   const auto predict = [&]() -> Expected<std::vector<Output>> {
     const bool by_name =
         std::ranges::any_of(inputs, [](const TensorView& input) { return !input.name().empty(); });
-    std::vector<std::optional<at::Tensor>> given(inputs_.size());
+    GivenInputs given(inputs_.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       std::size_t index = i;
       if (by_name) {
@@ -127,20 +194,11 @@ Expected<std::vector<Output>> Predictor::run(std::span<const TensorView> inputs,
       if (given[index]) return invalid("input '" + inputs_[index].name + "' was given twice");
       given[index] = tensor_over(inputs[i]).clone();  // an operator of the model may write to it
     }
-    torch::jit::Kwargs arguments;
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      if (given[i]) {
-        arguments.emplace(inputs_[i].name, *std::move(given[i]));
-      } else if (inputs_[i].required) {
-        return invalid("input '" + inputs_[i].name + "' is missing");
-      }
-    }
-
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      if (inputs_[i].required && !given[i]) return invalid("input '" + inputs_[i].name + "' is missing");
     const ComputeScope scope(usable_threads());
-    const at::NoGradGuard no_grad;
-    const torch::jit::GraphOptimizerEnabledGuard plain(false);
-    const c10::IValue returned = model_.storage().module.get_method("forward")({}, arguments);
-    WASMGRAD_ASSIGN(const auto tensors, outputs_of(returned));
+    const StateGuard unchanged(*written_);
+    WASMGRAD_ASSIGN(const auto tensors, reduced_->returned(model_.storage().module, inputs_, given));
     std::vector<Output> outputs;
     for (const NamedTensor& tensor : tensors) {
       WASMGRAD_ASSIGN(Output output, output_of(tensor, max_output_bytes));

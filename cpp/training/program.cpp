@@ -17,7 +17,9 @@
 #include "wasmgrad/training/lowering/graph_edit.hpp"
 #include "wasmgrad/training/lowering/passes.hpp"
 #include "wasmgrad/training/lowering/specialize.hpp"
+#include "wasmgrad/training/lowering/written_state.hpp"
 #include "wasmgrad/training/philox.hpp"
+#include "wasmgrad/training/state_guard.hpp"
 #include "wasmgrad/training/torch_error.hpp"
 
 namespace wasmgrad::training {
@@ -42,8 +44,8 @@ void seed_generator(StepRandom random) {
   generator.set_current_seed(std::uint64_t{words[1]} << 32U | words[0]);
 }
 
-/// The names of what forward returns, or nothing for a dict, whose keys name its values. Throws when it
-/// returns something else.
+/// The names of what forward returns, or nothing for a dict, whose keys name its values, and for a list,
+/// whose length is not known. Throws when it returns something else.
 std::vector<std::string> output_names(const c10::FunctionSchema& schema) {
   const c10::TypePtr type = schema.returns().at(0).type();
   const auto is_tensor = [](const c10::TypePtr& element) {
@@ -57,10 +59,12 @@ std::vector<std::string> output_names(const c10::FunctionSchema& schema) {
       names.push_back(tuple->schema() ? tuple->schema()->arguments()[index].name() : std::to_string(index));
     return names;
   }
+  if (const auto list = type->cast<c10::ListType>(); list && is_tensor(list->getElementType())) return {};
   const auto dict = type->cast<c10::DictType>();
   TORCH_CHECK(
       dict && dict->getKeyType()->kind() == c10::TypeKind::StringType && is_tensor(dict->getValueType()),
-      "forward returns ", type->str(), "; expected a Tensor, a tuple of Tensors or a Dict[str, Tensor]");
+      "forward returns ", type->str(),
+      "; expected a Tensor, a tuple or list of Tensors, or a Dict[str, Tensor]");
   return {};
 }
 
@@ -72,19 +76,23 @@ struct Program::Mode {
   std::vector<c10::IValue> captured;
   bool needs_generator;
   std::size_t inputs;
-  std::vector<std::string> names;  ///< of the outputs; empty when they come as a dict
+  std::vector<std::string> names;  ///< of the outputs; empty when they come as a dict or a list
+  lowering::WrittenState written;
 
   static std::shared_ptr<const Mode> lower(const torch::jit::Module& module,
-                                           std::span<const ProgramInput> inputs, bool training) {
+                                           std::span<const ProgramInput> inputs, bool training,
+                                           const HeldParts& held, bool without_loss) {
     std::vector<std::string> names = output_names(module.get_method("forward").function().getSchema());
-    lowering::Specialized specialized = lowering::specialize(module, inputs, training);
+    lowering::Specialized specialized = lowering::specialize(module, inputs, training, held, without_loss);
+    lowering::WrittenState written = lowering::written_state(specialized, module);
+    if (specialized.without_loss) std::erase(names, "loss");
     torch::jit::Graph& graph = *specialized.graph;
-    lowering::apply_passes(graph, inputs);
+    lowering::apply_passes(graph, inputs, specialized.captured);
     torch::jit::EliminateDeadCode(specialized.graph);
     graph.lint();
     return std::make_shared<const Mode>(
         Mode{torch::jit::Code(specialized.graph, "forward"), std::move(specialized.captured),
-             draws_from_generator(graph.block()), inputs.size(), std::move(names)});
+             draws_from_generator(graph.block()), inputs.size(), std::move(names), std::move(written)});
   }
 
   [[nodiscard]] std::vector<NamedTensor> run(std::span<const at::Tensor> given, StepRandom random) const {
@@ -109,6 +117,9 @@ struct Program::Mode {
       const auto& elements = value.toTupleRef().elements();
       for (std::size_t index = 0; index < elements.size(); ++index)
         found.push_back({names.at(index), elements[index].toTensor()});
+    } else if (value.isTensorList()) {
+      for (const at::Tensor& tensor : value.toTensorVector())
+        found.push_back({std::to_string(found.size()), tensor});
     } else {
       for (const auto& entry : value.toGenericDict())
         found.push_back({entry.key().toStringRef(), entry.value().toTensor()});
@@ -127,10 +138,20 @@ std::vector<ForwardArgument> forward_arguments(const torch::jit::Module& module)
   return arguments;
 }
 
-Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs) {
+std::vector<std::string> loss_arguments(const torch::jit::Module& module) {
+  try {
+    return lowering::loss_arguments(module);
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
+                                 const HeldParts& held, bool without_loss) {
   try {
     kernels::register_operators();
-    return Program(Mode::lower(module, inputs, true), Mode::lower(module, inputs, false));
+    return Program(Mode::lower(module, inputs, true, held, without_loss),
+                   Mode::lower(module, inputs, false, held, without_loss));
   } catch (const c10::Error&) {
     return current_refusal("model");
   } catch (const std::exception& error) {
@@ -145,7 +166,13 @@ std::vector<NamedTensor> Program::forward_train(std::span<const at::Tensor> inpu
 
 std::vector<NamedTensor> Program::forward_eval(std::span<const at::Tensor> inputs) {
   const at::NoGradGuard no_grad;
-  return evaluation_->run(inputs, {0, 0});
+  const StateGuard guard(evaluation_->written);
+  std::vector<NamedTensor> outputs = evaluation_->run(inputs, {0, 0});
+  for (NamedTensor& output : outputs)
+    if (guard.covers(output.tensor)) output.tensor = output.tensor.clone();
+  return outputs;
 }
+
+const lowering::WrittenState& Program::written() const { return training_->written; }
 
 }  // namespace wasmgrad::training

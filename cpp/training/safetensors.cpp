@@ -6,8 +6,9 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <utility>
+
+#include "wasmgrad/base/strict_json.hpp"
 
 namespace wasmgrad::training {
 
@@ -32,27 +33,11 @@ std::optional<DType> type_named(std::string_view name) {
   return std::nullopt;
 }
 
-/// The header as JSON: an object at most three levels deep, without repeated keys, which a plain parse would
-/// drop silently.
+/// The header as JSON: an object at most three levels deep.
 Expected<Json> parse_header(std::string_view text) {
-  constexpr int kDeepest = 3;
-  bool too_deep = false;
-  std::string repeated;
-  std::vector<std::set<std::string>> keys;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end && !keys.empty()) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.empty()) {
-      const auto& name = value.get_ref<const std::string&>();
-      if (!keys.back().insert(name).second) repeated = name;
-    }
-    too_deep = too_deep || depth > kDeepest;
-    return !too_deep;
-  };
-  Json header = Json::parse(text, watch, /*allow_exceptions=*/false);
-  if (too_deep) return malformed("the header is nested deeper than the format has it");
-  if (!repeated.empty()) return malformed("the header names '" + repeated + "' twice");
-  if (header.is_discarded() || !header.is_object()) return malformed("the header is not a JSON object");
+  auto header = parse_strict_json(text, "the header", 3);
+  if (!header) return malformed(header.error().message);
+  if (!header->is_object()) return malformed("the header is not a JSON object");
   return header;
 }
 

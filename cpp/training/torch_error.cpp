@@ -8,6 +8,30 @@ namespace wasmgrad::training {
 
 namespace {
 
+/// What a user can do something about, in our words; else the text as it is.
+std::string in_our_words(std::string_view text) {
+  constexpr std::string_view kOneValue =
+      "Expected more than 1 value per channel when training, got input size ";
+  constexpr std::string_view kOneElement =
+      "Expected more than 1 spatial element when training, got input size ";
+  constexpr std::string_view kUndetermined = " does not have a deterministic implementation";
+  if (text.starts_with(kOneValue)) {
+    return "batch norm cannot train on a single value a channel, and its input has shape " +
+           std::string(text.substr(kOneValue.size())) +
+           "; a batch needs more rows (with another batch_size the last batch of an epoch has more than one)";
+  }
+  if (text.starts_with(kOneElement)) {
+    return "instance norm cannot train on a single value a channel, and its input has shape " +
+           std::string(text.substr(kOneElement.size())) + "; it needs larger inputs";
+  }
+  if (const auto end = text.find(kUndetermined); end != std::string_view::npos) {
+    return "the operator '" + std::string(text.substr(0, end)) +
+           "' gives other results every time, and training is deterministic here; the model needs another "
+           "one";
+  }
+  return std::string(text);
+}
+
 /// Torch's interpreter reports a traceback whose last "...Error: " line is the reason; other errors start
 /// with the reason.
 std::string reason(std::string_view text) {
@@ -15,7 +39,7 @@ std::string reason(std::string_view text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
   if (const auto mark = text.rfind(kMark); mark != std::string_view::npos)
     text.remove_prefix(mark + kMark.size());
-  return std::string(text.substr(0, text.find('\n')));
+  return in_our_words(text.substr(0, text.find('\n')));
 }
 
 /// Torch's allocator has no exception of its own for memory that the system refuses.

@@ -20,6 +20,14 @@ std::int64_t steps_of(const TrainerOptions& options, std::int64_t samples) {
   return (batches_of(options, samples) + options.accumulate - 1) / options.accumulate;
 }
 
+/// All that training over this plan changes.
+lowering::WrittenState everything(const Learner& learner, const Plan& plan) {
+  lowering::WrittenState state = plan.program.written();
+  for (const at::Tensor& parameter : learner.parameters()) state.tensors.push_back(parameter);
+  for (const NamedTensor& entry : learner.optimizer().state()) state.tensors.push_back(entry.tensor);
+  return state;
+}
+
 }  // namespace
 
 Trainer::State::State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
@@ -27,9 +35,26 @@ Trainer::State::State(Learner model_learner, TrainerOptions trainer_options, Obs
     : learner(std::move(model_learner)),
       created_options(trainer_options),
       options(std::move(trainer_options)),
-      threads(options.threads > 0 ? options.threads : usable_threads()),
+      threads(options.threads > 0 ? static_cast<int>(options.threads) : usable_threads()),
       observer(run_observer != nullptr ? run_observer : &silent),
       stop(run_stop) {}
+
+Trainer::State::RunStart::RunStart(const State& state, const Plan& plan)
+    : tensors_(everything(state.learner, plan)),
+      best_(state.best),
+      counters_(state.counters),
+      last_rate_(state.last_rate),
+      epoch_failed_(state.epoch_failed) {
+  tensors_.keep();
+}
+
+void Trainer::State::RunStart::restore(State& state) {
+  tensors_.restore();
+  state.best = best_;
+  state.counters = counters_;
+  state.last_rate = last_rate_;
+  state.epoch_failed = epoch_failed_;
+}
 
 double Trainer::State::scheduled_rate(std::int64_t steps_per_epoch) const {
   return options.optimizer.learning_rate *
@@ -54,19 +79,25 @@ Status Trainer::State::check_nothing_pending() const {
                                            " batches are pending; apply them first"};
 }
 
-Expected<Plan*> Trainer::State::plan(const Dataset& data, const std::string& what) {
+Expected<Plan*> Trainer::State::plan(const Dataset& data, const std::string& what, bool training) {
   if (data.size() == 0)
     return Error{Errc::kInvalidArgument, what + ": the data set is empty; at least one sample is needed"};
   auto plan = learner.plan(data.storage());
   if (!plan) return plan.error().within(what);
+  const Status fits = learner.rehearse(*plan.value(), data.storage(), training);
+  if (!fits) return fits.error().within(what);
   return plan;
 }
 
 /// Whether epochs over this data may begin, or go on.
 Expected<Plan*> Trainer::State::plan_epochs(const Dataset& train) {
   WASMGRAD_CHECK(check_nothing_pending());
-  WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train"));
+  WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train", true));
   if (counters.batch > 0 && counters.train_samples != train.size()) {
+    if (epoch_failed) {
+      begin_epoch();
+      return plan;
+    }
     return Error{Errc::kInvalidArgument,
                  "the run was interrupted within an epoch over " + std::to_string(counters.train_samples) +
                      " samples; it cannot go on with a data set of " + std::to_string(train.size())};
@@ -78,26 +109,31 @@ Expected<Plan*> Trainer::State::plan_epochs(const Dataset& train) {
 Status Trainer::State::train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate) {
   const Counters before = counters;
   const std::int64_t end = std::min(batches, counters.batch + options.accumulate);
+  Learner::Attempt attempt(learner, plan);
+  const auto where = [&] {
+    return "epoch " + std::to_string(counters.epoch + 1) + ", batch " + std::to_string(counters.batch + 1);
+  };
   try {
-    while (counters.batch < end) {
-      const Status done = learner.backward(plan, source.batch(counters.batch),
-                                           static_cast<std::uint64_t>(counters.passes), counters.sum);
-      if (!done) {
-        const Error error = done.error().within("epoch " + std::to_string(counters.epoch + 1) + ", batch " +
-                                                std::to_string(counters.batch + 1));
-        counters = before;
-        learner.drop_gradients();
-        return error;
-      }
+    Status done;
+    while (done && counters.batch < end) {
+      done = learner.backward(plan, source.batch(counters.batch), static_cast<std::uint64_t>(counters.passes),
+                              counters.sum);
+      if (!done) break;
       ++counters.passes;
       ++counters.batch;
     }
-    apply(rate);
+    if (done) done = apply(rate);
+    if (!done) {
+      const Error error = done.error().within(where());
+      counters = before;
+      return error;
+    }
   } catch (...) {
+    const Error error = current_error(where());
     counters = before;
-    learner.drop_gradients();
-    throw;
+    return error;
   }
+  attempt.keep();
   return {};
 }
 
@@ -136,10 +172,49 @@ Expected<bool> Trainer::State::train_batches(const Dataset& train, Plan& plan, E
   return complete;
 }
 
-void Trainer::State::count_epoch() {
-  ++counters.epoch;
+void Trainer::State::begin_epoch() {
   counters.batch = 0;
   counters.sum = {};
+  epoch_failed = false;
+}
+
+void Trainer::State::count_epoch() {
+  ++counters.epoch;
+  begin_epoch();
+}
+
+Status Trainer::State::keep_steps(const Plan& plan, const std::function<Status()>& work) {
+  const std::int64_t steps_before = counters.step;
+  TrainingWeights weights(*this);
+  std::optional<RunStart> start;
+  if (options.restore_on_error) start.emplace(*this, plan);
+  last_run = {};
+  Status done;
+  try {
+    done = work();
+  } catch (...) {
+    done = current_error("training");
+  }
+  if (counters.batch > 0) last_run.unfinished = counters.sum.mean(options.top_k);
+  if (counters.step > steps_before) weights.keep();
+  if (done || done.error().code == Errc::kInterrupted) return done;
+  TrainingFailure failure{counters.epoch + 1, counters.batch + 1, counters.step - steps_before,
+                          start.has_value(), done.error().message};
+  epoch_failed = true;
+  if (start) {
+    start->restore(*this);
+    weights.give_back();
+    last_run = {};
+  }
+  observer->on_failure(failure);
+  const std::string steps = failure.steps == 0   ? "no step"
+                            : failure.steps == 1 ? "1 step"
+                                                 : std::to_string(failure.steps) + " steps";
+  return Error{done.error().code, failure.message + "; " + steps + " of this call " +
+                                      (failure.steps < 2 ? "was" : "were") + " completed" +
+                                      (failure.steps == 0 ? ""
+                                       : start            ? " and undone"
+                                                          : " and kept")};
 }
 
 /// Evaluates after a whole epoch and counts it. Nothing is counted when the owner asked to stop meanwhile:
@@ -154,21 +229,39 @@ Status Trainer::State::finish_epoch(const std::optional<Dataset>& validation,
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*test, "test"));
     WASMGRAD_ASSIGN(report.test, learner.evaluate(*plan, test->storage(), stop));
   }
-  const double monitored = report.validation ? report.validation->loss : report.train.loss;
-  if (monitored < counters.best_loss - options.early_stopping_min_delta) {
-    counters.best_loss = monitored;
-    counters.stale_epochs = 0;
-  } else {
-    ++counters.stale_epochs;
-  }
+  judge_epoch(report);
   count_epoch();
   return {};
 }
 
+void Trainer::State::judge_epoch(const EpochReport& report) {
+  const double monitored = report.validation ? report.validation->loss : report.train.loss;
+  if (monitored < counters.best_loss - options.early_stopping_min_delta) {
+    counters.best_loss = monitored;
+    counters.best_epoch = counters.epoch + 1;
+    counters.stale_epochs = 0;
+    if (keeps_best()) best.keep(learner.model_tensors());
+  } else {
+    ++counters.stale_epochs;
+  }
+}
+
+/// What a fit that ended has to say, and the weights that it leaves.
+void Trainer::State::complete(FitReport& report) {
+  report.epoch = counters.epoch;
+  report.step = counters.step;
+  if (options.early_stopping_patience > 0 && counters.best_epoch > 0) {
+    report.best_epoch = counters.best_epoch;
+    report.best_loss = counters.best_loss;
+  }
+  if (report.stopped_early && keeps_best()) best.show(learner.model_tensors());
+  report.best_restored = best.shown();
+}
+
 Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& validation,
                            const std::optional<Dataset>& test,
-                           const std::function<Status(std::int64_t)>& on_state, std::int64_t until_epoch,
-                           FitReport& report) {
+                           const std::function<Status(std::int64_t)>& on_state, std::int64_t until_epoch) {
+  FitReport& report = last_run;
   const std::optional<Dataset>& first = test ? test : validation;
   if (counters.step == 0 && first) {
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*first, test ? "test" : "validation"));
@@ -177,15 +270,16 @@ Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& v
   }
   while (counters.epoch < until_epoch && !out_of_patience()) {
     EpochReport epoch;
-    WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train"));
+    WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train", true));
     WASMGRAD_ASSIGN(const bool complete, train_batches(train, *plan, epoch));
     if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
     WASMGRAD_CHECK(finish_epoch(validation, test, epoch));
     report.epochs.push_back(epoch);
     observer->on_epoch(epoch);
-    if (on_state) WASMGRAD_CHECK(on_state(counters.epoch));
+    // Early stopping changes what a checkpoint holds: the last one is offered when it has.
+    if (on_state && !stops_early(until_epoch)) WASMGRAD_CHECK(on_state(counters.epoch));
   }
-  report.stopped_early = out_of_patience() && counters.epoch < until_epoch;
+  report.stopped_early = stops_early(until_epoch);
   return {};
 }
 
@@ -199,7 +293,11 @@ Expected<Trainer> Trainer::create(Model model, TrainerOptions options, Observer*
   return guarded("trainer", [&]() -> Expected<Trainer> {
     WASMGRAD_CHECK(validate(options));
     WASMGRAD_ASSIGN(Learner learner, Learner::create(std::move(model), options));
-    return Trainer(std::make_unique<State>(std::move(learner), std::move(options), observer, stop));
+    auto state = std::make_unique<State>(std::move(learner), std::move(options), observer, stop);
+    const Model::Storage& trained = state->learner.model().storage();
+    for (const std::string& warning : trained.warnings)
+      state->observer->on_warning("model '" + trained.name + "': " + warning);
+    return Trainer(std::move(state));
   });
 }
 
@@ -211,7 +309,7 @@ Expected<FitReport> Trainer::fit(const Dataset& train, const std::optional<Datas
   return guarded("training", [&]() -> Expected<FitReport> {
     const ComputeScope scope(state.threads);
     const auto start = Clock::now();
-    WASMGRAD_CHECK(state.plan_epochs(train));
+    WASMGRAD_ASSIGN(Plan * plan, state.plan_epochs(train));
     if (validation) WASMGRAD_CHECK(state.plan(*validation, "validation"));
     if (test) WASMGRAD_CHECK(state.plan(*test, "test"));
     state.report_steps();
@@ -228,13 +326,14 @@ Expected<FitReport> Trainer::fit(const Dataset& train, const std::optional<Datas
     info.threads = state.threads;
     state.observer->on_fit_begin(info);
 
-    FitReport report;
-    const Status done = state.run(train, validation, test, on_state, shown.epochs, report);
+    const Status done =
+        state.keep_steps(*plan, [&] { return state.run(train, validation, test, on_state, shown.epochs); });
+    FitReport& report = state.last_run;
     if (!done && done.error().code != Errc::kInterrupted) return done.error();
-    if (!done) {
-      report.interrupted = true;
-      if (on_state) WASMGRAD_CHECK(on_state(state.counters.epoch));
-    }
+    report.interrupted = !done;
+    state.complete(report);
+    const bool unsaved = report.interrupted || (report.stopped_early && !report.epochs.empty());
+    if (on_state && unsaved) WASMGRAD_CHECK(on_state(state.counters.epoch));
     report.seconds = seconds_since(start);
     state.observer->on_fit_end(report);
     return report;
@@ -248,9 +347,12 @@ Expected<EpochReport> Trainer::train_epoch(const Dataset& train) {
     WASMGRAD_ASSIGN(Plan * plan, state.plan_epochs(train));
     state.report_steps();
     EpochReport report;
-    WASMGRAD_ASSIGN(const bool complete, state.train_batches(train, *plan, report));
-    if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
-    state.count_epoch();
+    WASMGRAD_CHECK(state.keep_steps(*plan, [&]() -> Status {
+      WASMGRAD_ASSIGN(const bool complete, state.train_batches(train, *plan, report));
+      if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
+      state.count_epoch();
+      return {};
+    }));
     state.observer->on_epoch(report);
     return report;
   });
@@ -268,10 +370,24 @@ Expected<Metrics> Trainer::evaluate(const Dataset& data) {
   });
 }
 
+const FitReport& Trainer::last_run() const noexcept { return state_->last_run; }
 const Model& Trainer::model() const noexcept { return state_->learner.model(); }
 const TrainerOptions& Trainer::options() const noexcept { return state_->options; }
 std::int64_t Trainer::epoch() const noexcept { return state_->counters.epoch; }
 std::int64_t Trainer::steps() const noexcept { return state_->counters.step; }
+std::int64_t Trainer::batch() const noexcept { return state_->counters.batch; }
+std::optional<std::int64_t> Trainer::best_epoch() const noexcept {
+  return state_->counters.best_epoch > 0 ? std::optional(state_->counters.best_epoch) : std::nullopt;
+}
+double Trainer::best_loss() const noexcept { return state_->counters.best_loss; }
+bool Trainer::shows_best() const noexcept { return state_->best.shown(); }
 double Trainer::learning_rate() const noexcept { return state_->last_rate; }
+
+std::string progress_text(const Trainer& trainer) {
+  std::string text =
+      "step " + std::to_string(trainer.steps()) + " (" + std::to_string(trainer.epoch()) + " whole epochs";
+  if (trainer.batch() > 0) text += " and " + std::to_string(trainer.batch()) + " batches";
+  return text + ")";
+}
 
 }  // namespace wasmgrad::training

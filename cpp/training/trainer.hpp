@@ -2,8 +2,9 @@
 //
 // Deterministic: the same model, data, options, seed and thread count give bit-identical weights, whether or
 // not the run was stopped and resumed from a checkpoint in between, and whether fit() or single steps drove
-// it over the same batches. An error leaves the trainer as it was before the step that failed; only buffers
-// of the model that forward updates (batch statistics) may have moved. Public header without torch.
+// it over the same batches. A step happens whole or not at all: after an error parameters, buffers, optimizer
+// and counters are as they were before the step that failed. Only training changes buffers of the model;
+// evaluations and predictions leave them alone. Public header without torch.
 //
 // Tensors are matched with the arguments of the model's forward (inputs) and its outputs (targets) by name;
 // when no tensor of a list has a name, or with TrainerOptions::by_position, by position. Targets then belong,
@@ -34,7 +35,8 @@ namespace wasmgrad::training {
 class Trainer {
  public:
   /// Errors: those of validate(); kInvalidArgument when the model has no trainable parameter, one is not f32,
-  /// a `freeze` pattern matches none, or all are frozen. `observer` and `stop` may be null and must outlive
+  /// a `freeze` pattern matches nothing, or all are frozen. What the model's file cannot do is told as
+  /// on_warning(). `observer` and `stop` may be null and must outlive
   /// the trainer. A model has at most one trainer at a time.
   static Expected<Trainer> create(Model model, TrainerOptions options, Observer* observer = nullptr,
                                   const StopToken* stop = nullptr);
@@ -44,12 +46,19 @@ class Trainer {
 
   // ---- Over datasets ----
 
+  /// When early stopping ends it, the model has the weights and buffers of the best epoch unless
+  /// early_stopping_restore_best is off: evaluate(), predict(), parameters() and the model's own save() show
+  /// them. The training itself is where it was: whatever trains next goes on from the last epoch's weights,
+  /// as it does from a checkpoint, which holds both.
+  ///
   /// Trains `more_epochs` epochs, or up to options().epochs in all (counting those done before a restore)
   /// when absent, unless early stopping ends it sooner. After each epoch, and once when interrupted,
   /// `on_state` is called (to write a checkpoint); an error from it ends the run. A request to stop is no
   /// error: FitReport::interrupted. Errors: kInvalidArgument when the data does not fit the model (the shapes
   /// are named), a label is not one of the model's classes, or gradients are pending; kRuntimeError when the
-  /// loss is not finite.
+  /// loss or a gradient is not finite. Steps completed before an error are kept, unless
+  /// TrainerOptions::restore_on_error undoes them; the error says how many. The next call goes on at the
+  /// batch that failed, or begins the epoch anew when its data set has another size.
   Expected<FitReport> fit(const Dataset& train, const std::optional<Dataset>& validation,
                           const std::optional<Dataset>& test,
                           const std::function<Status(std::int64_t epoch)>& on_state = {},
@@ -59,8 +68,8 @@ class Trainer {
   /// kInterrupted when the owner asked to stop: the next epoch then goes on where this one stopped.
   Expected<EpochReport> train_epoch(const Dataset& train);
 
-  /// Loss and accuracy in evaluation mode, without touching the training state. Errors: kInvalidArgument as
-  /// fit(); kInterrupted.
+  /// Loss and accuracy in evaluation mode over batches of options().batch_size, without touching the training
+  /// state. Errors: kInvalidArgument as fit(); kInterrupted.
   Expected<Metrics> evaluate(const Dataset& data);
 
   // ---- Over batches of the caller; the views are read during the call only ----
@@ -76,8 +85,9 @@ class Trainer {
   /// is (batches_per_epoch, or an epoch over a dataset before).
   Status apply();
 
-  /// The model's outputs in evaluation mode for [N, ...] inputs, computed batch by batch. Errors:
-  /// kInvalidArgument when the model does not take them, or an output does not have a row a sample;
+  /// The model's outputs in evaluation mode for [N, ...] inputs, computed as one batch unless
+  /// TrainerOptions::predict_batch_size cuts it. Errors: kInvalidArgument when the model does not take them,
+  /// or an output of a cut batch does not have a row a sample; kTooLarge when memory ran out;
   /// kUnsupportedOperation when an output's type has no DType.
   Expected<std::vector<Output>> predict(std::span<const TensorView> inputs);
 
@@ -95,12 +105,32 @@ class Trainer {
   /// Errors of all four: kInvalidArgument when the size is not parameter_bytes(), or a value that is set is
   /// not finite (its index is named).
   Status parameters(std::span<std::byte> to) const;
-  /// The optimizer's state stays.
+  /// The optimizer's state stays. While best weights are shown, the training then goes on from what is shown
+  /// and set.
   Status set_parameters(std::span<const std::byte> values);
   /// The mean of the pending gradients; 0 where there are none.
   Status gradients(std::span<std::byte> to) const;
   /// Replaces the pending gradients, as if one backward() had given them.
   Status set_gradients(std::span<const std::byte> values);
+
+  /// Scalars of the model's buffers of floating point (running statistics of batch norm), times 4: the size
+  /// of the two that follow, which exchange them as parameters are exchanged.
+  [[nodiscard]] std::uint64_t buffer_bytes() const;
+  /// Errors: kInvalidArgument as for parameters.
+  Status buffers(std::span<std::byte> to) const;
+  /// Where a value is what buffers() gives now, the buffer keeps its bits, whatever its type. Errors:
+  /// kInvalidArgument for another size, or a value that is not finite where the buffer holds another.
+  Status set_buffers(std::span<const std::byte> values);
+
+  // ---- The model's tensors by name ----
+
+  /// All parameters, frozen ones too, and all buffers, in their own types (truth values as u8). Errors:
+  /// kUnsupportedOperation when a type has no DType.
+  [[nodiscard]] Expected<std::vector<Output>> state() const;
+  /// Replaces them all; types are converted as PyTorch's copy_ does. The optimizer's state stays. Errors:
+  /// kInvalidArgument, naming the tensor, when one is missing, unknown, given twice, of another shape, or not
+  /// finite and trained. Nothing has changed then.
+  Status set_state(std::span<const TensorView> tensors);
 
   // ---- State ----
 
@@ -112,6 +142,9 @@ class Trainer {
   /// the seed or the thread count differ. The trainer is unchanged then.
   Status restore(std::span<const std::byte> checkpoint);
 
+  /// What the last fit() or train_epoch() did, also when it failed: its whole epochs (of a fit()), and
+  /// `unfinished`.
+  [[nodiscard]] const FitReport& last_run() const noexcept;
   [[nodiscard]] const Model& model() const noexcept;
   /// With what was set.
   [[nodiscard]] const TrainerOptions& options() const noexcept;
@@ -119,9 +152,18 @@ class Trainer {
   [[nodiscard]] std::int64_t epoch() const noexcept;
   /// Optimizer steps done.
   [[nodiscard]] std::int64_t steps() const noexcept;
+  /// Batches done in the epoch under way, when one was interrupted.
+  [[nodiscard]] std::int64_t batch() const noexcept;
+  /// The epoch of fit() whose monitored loss was best, 1-based; none before the first.
+  [[nodiscard]] std::optional<std::int64_t> best_epoch() const noexcept;
+  /// Its loss; infinity without one.
+  [[nodiscard]] double best_loss() const noexcept;
+  /// Whether the model has that epoch's weights, because early stopping ended the last fit().
+  [[nodiscard]] bool shows_best() const noexcept;
   /// Of the last optimizer step; NaN before the first of this trainer.
   [[nodiscard]] double learning_rate() const noexcept;
-  /// Host memory of the optimizer's state and of gradients at their most; the model's own is not in it.
+  /// Host memory of the optimizer's state, of gradients at their most, of the best weights that early
+  /// stopping keeps and of what TrainerOptions::restore_on_error does; the model's own is not in it.
   [[nodiscard]] std::uint64_t state_bytes() const noexcept;
 
  private:
@@ -129,5 +171,8 @@ class Trainer {
   explicit Trainer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+/// "step 96 (3 whole epochs)", or "step 98 (3 whole epochs and 2 batches)": where it stands, for a sentence.
+std::string progress_text(const Trainer& trainer);
 
 }  // namespace wasmgrad::training

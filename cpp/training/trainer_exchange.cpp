@@ -14,9 +14,18 @@ namespace wasmgrad::training {
 
 namespace {
 
-/// What a checkpoint keeps, under its names there.
-std::vector<NamedTensor> kept_tensors(const Learner& learner, const Optimizer& optimizer) {
-  std::vector<NamedTensor> named = learner.model_tensors();
+constexpr std::string_view kModelPrefix = "model.";
+constexpr std::string_view kBestPrefix = "best.";
+
+/// What a checkpoint keeps, under its names there: "model.*" is what the training goes on from, "best.*" are
+/// the model's tensors `best` at the best epoch, if there are any.
+std::vector<NamedTensor> kept_tensors(std::vector<NamedTensor> model, const std::vector<at::Tensor>& best,
+                                      const Optimizer& optimizer) {
+  std::vector<NamedTensor> named = std::move(model);
+  const std::size_t count = named.size();
+  for (std::size_t i = 0; i < best.size() && i < count; ++i) {
+    named.push_back({std::string(kBestPrefix) + named[i].name.substr(kModelPrefix.size()), best[i]});
+  }
   for (NamedTensor& entry : optimizer.state()) named.push_back({"optimizer." + entry.name, entry.tensor});
   return named;
 }
@@ -70,6 +79,7 @@ Status Trainer::parameters(std::span<std::byte> to) const {
 Status Trainer::set_parameters(std::span<const std::byte> values) {
   WASMGRAD_CHECK(check_size(values.size(), parameter_bytes(), "the parameters"));
   WASMGRAD_CHECK(check_finite(values, "the parameters"));
+  state_->best.adopt(state_->learner.model_tensors());
   for (const at::Tensor& parameter : state_->learner.parameters()) {
     std::memcpy(parameter.mutable_data_ptr(), values.data(), parameter.nbytes());
     values = values.subspan(parameter.nbytes());
@@ -119,8 +129,13 @@ Expected<std::vector<std::byte>> Trainer::checkpoint() const {
   const State& state = *state_;
   return guarded("checkpoint", [&]() -> Expected<std::vector<std::byte>> {
     if (const Status clear = state.check_nothing_pending(); !clear) return clear.error().within("checkpoint");
-    return write_checkpoint(state.options, state.threads, state.settings, state.counters,
-                            kept_tensors(state.learner, state.learner.optimizer()));
+    std::vector<NamedTensor> model = state.learner.model_tensors();
+    std::vector<at::Tensor> best = state.best.tensors();
+    if (state.best.shown()) {
+      for (std::size_t i = 0; i < best.size(); ++i) std::swap(model[i].tensor, best[i]);
+    }
+    return write_checkpoint(state.options, state.threads, state.settings, state.counters, state.best.shown(),
+                            kept_tensors(std::move(model), best, state.learner.optimizer()));
   });
 }
 
@@ -136,20 +151,30 @@ Status Trainer::restore(std::span<const std::byte> checkpoint) {
     // A copy shares the state tensors, and has those that the settings need besides.
     Optimizer optimizer = state.learner.optimizer();
     optimizer.configure(options.optimizer);
-    WASMGRAD_CHECK(load_tensors(read, kept_tensors(state.learner, optimizer)));
+    const std::vector<NamedTensor> model = state.learner.model_tensors();
+    std::vector<at::Tensor> best;
+    if (read.has(kBestPrefix)) best = BestWeights::room_for(model);
+    WASMGRAD_CHECK(load_tensors(read, kept_tensors(model, best, optimizer)));
     state.learner.set_optimizer(std::move(optimizer));
     state.learner.configure(options);
     state.learner.drop_gradients();
     state.options = std::move(options);
     state.settings = std::move(read.settings);
     state.counters = read.counters;
+    state.epoch_failed = false;
     state.steps = {};
+    state.best.set(state.keeps_best() ? std::move(best) : std::vector<at::Tensor>());
+    if (read.best_shown) state.best.show(model);
     return {};
   });
 }
 
 std::uint64_t Trainer::state_bytes() const noexcept {
-  return parameter_bytes() + state_->learner.optimizer().state_bytes();
+  const std::uint64_t optimizer = state_->learner.optimizer().state_bytes();
+  const std::uint64_t model = state_->learner.model().bytes();
+  const std::uint64_t kept = state_->options.restore_on_error ? model + optimizer : 0;
+  const std::uint64_t best = state_->keeps_best() ? model : 0;
+  return parameter_bytes() + optimizer + kept + best;
 }
 
 }  // namespace wasmgrad::training

@@ -35,6 +35,8 @@ Expected<std::vector<NamedTensor>> columns_over(std::span<const TensorView> view
   return columns;
 }
 
+}  // namespace
+
 Expected<Output> output_of(NamedTensor entry) {
   const at::Tensor tensor = entry.tensor.contiguous();
   const bool truth = tensor.scalar_type() == at::kBool;
@@ -48,10 +50,9 @@ Expected<Output> output_of(NamedTensor entry) {
   return Output{std::move(entry.name), *dtype, tensor.sizes().vec(), {data, data + tensor.nbytes()}};
 }
 
-}  // namespace
-
-Expected<Metrics> Trainer::State::backward(std::span<const TensorView> inputs,
-                                           std::span<const TensorView> targets) {
+Expected<Metrics> Trainer::State::train_batch(std::span<const TensorView> inputs,
+                                              std::span<const TensorView> targets,
+                                              std::optional<double> rate) {
   const auto where = [&] { return "step " + std::to_string(counters.step + 1); };
   if (inputs.empty()) return Error{Errc::kInvalidArgument, where() + ": there are no inputs"};
   Dataset::Storage data;
@@ -61,19 +62,30 @@ Expected<Metrics> Trainer::State::backward(std::span<const TensorView> inputs,
   data.size = samples;
   const auto plan = learner.plan(data);
   if (!plan) return plan.error().within(where());
+  TrainingWeights weights(*this);
+  Learner::Attempt attempt(learner, *plan.value());
   MetricSum sum;
   const Status done = learner.backward(*plan.value(), EpochBatches::in_order(data, samples).batch(0),
                                        static_cast<std::uint64_t>(counters.passes), sum);
   if (!done) return done.error().within(where());
+  if (rate) {
+    const Status applied = apply(*rate);
+    if (!applied) return applied.error().within(where());
+  }
+  attempt.keep();
+  weights.keep();
   ++counters.passes;
   steps.add(sum);
   return sum.mean(options.top_k);
 }
 
-void Trainer::State::apply(double rate) {
-  learner.apply(rate);
+Status Trainer::State::apply(double rate) {
+  TrainingWeights weights(*this);
+  WASMGRAD_CHECK(learner.apply(rate));
+  weights.keep();
   last_rate = rate;
   ++counters.step;
+  return {};
 }
 
 void Trainer::State::report_steps() {
@@ -88,8 +100,7 @@ Expected<Metrics> Trainer::step(std::span<const TensorView> inputs, std::span<co
   return guarded("training step", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state.threads);
     WASMGRAD_ASSIGN(const double rate, state.rate_of_single_step());
-    WASMGRAD_ASSIGN(const Metrics metrics, state.backward(inputs, targets));
-    state.apply(rate);
+    WASMGRAD_ASSIGN(const Metrics metrics, state.train_batch(inputs, targets, rate));
     if (Clock::now() - state.last_report >= kProgressInterval) state.report_steps();
     return metrics;
   });
@@ -98,7 +109,7 @@ Expected<Metrics> Trainer::step(std::span<const TensorView> inputs, std::span<co
 Expected<Metrics> Trainer::backward(std::span<const TensorView> inputs, std::span<const TensorView> targets) {
   return guarded("training step", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state_->threads);
-    return state_->backward(inputs, targets);
+    return state_->train_batch(inputs, targets, std::nullopt);
   });
 }
 
@@ -109,7 +120,7 @@ Status Trainer::apply() {
     if (state.learner.pending() == 0)
       return Error{Errc::kInvalidArgument, "there are no gradients to apply; backward() adds them"};
     WASMGRAD_ASSIGN(const double rate, state.rate_of_single_step());
-    state.apply(rate);
+    WASMGRAD_CHECK(state.apply(rate));
     if (Clock::now() - state.last_report >= kProgressInterval) state.report_steps();
     return {};
   });

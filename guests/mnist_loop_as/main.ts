@@ -18,9 +18,13 @@ function options(settings: Settings): TrainerOptions {
   return settings.batches != 0 ? result.batchesPerEpoch(settings.batches) : result;
 }
 
-function trainEpoch(trainer: Trainer, train: Dataset, validation: Dataset, progress: Progress): void {
+function trainEpoch(
+  trainer: Trainer, train: Dataset, validation: Dataset, progress: Progress, checkpoint: string
+): void {
   trainer.set("learning_rate", progress.learningRate).expect();
-  const trained = trainer.epoch(train).unwrap();
+  const done = trainer.epoch(train);
+  if (done.interrupted) progress.save(checkpoint, trainer); // within the epoch
+  const trained = done.unwrap();
   const judged = trainer.evaluate(validation).unwrap();
   ++progress.epoch;
   print(
@@ -55,7 +59,7 @@ function run(settings: Settings): void {
     print(`resuming after epoch ${progress.epoch}`);
   }
   while (progress.epoch < settings.epochs && progress.stale < PATIENCE) {
-    trainEpoch(trainer, train, validation, progress);
+    trainEpoch(trainer, train, validation, progress, checkpoint);
     progress.save(checkpoint, trainer);
   }
   if (progress.stale == PATIENCE) print(`stopping: no better validation loss in ${PATIENCE} epochs`);

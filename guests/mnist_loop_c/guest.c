@@ -24,6 +24,11 @@ void check(uint32_t code) {
   wasmgrad_last_error(NULL, 0, &bytes);
   char* sentence = allocate(bytes + 1);
   if (wasmgrad_last_error(sentence, bytes, &bytes) != WASMGRAD_SUCCESS) bytes = 0;
+  if (code == WASMGRAD_INTERRUPTED) { /* nothing is wrong: the owner asked to stop */
+    fflush(stdout);
+    fprintf(stderr, "%.*s\n", (int)bytes, sentence);
+    exit(130);
+  }
   fail(1, "%.*s", (int)bytes, sentence);
 }
 

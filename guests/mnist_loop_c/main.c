@@ -98,11 +98,13 @@ static void print_sizes(wasmgrad_dataset train, wasmgrad_dataset validation, was
 }
 
 static void train_epoch(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_dataset validation,
-                        progress* progress) {
+                        progress* progress, const char* checkpoint) {
   static const char key[] = "learning_rate";
   check(wasmgrad_trainer_set(trainer, key, sizeof key - 1, progress->learning_rate));
   wasmgrad_metrics trained, judged;
-  check(wasmgrad_trainer_epoch(trainer, train, &trained));
+  const uint32_t done = wasmgrad_trainer_epoch(trainer, train, &trained);
+  if (done == WASMGRAD_INTERRUPTED) save_progress(checkpoint, progress, trainer); /* within the epoch */
+  check(done);
   check(wasmgrad_trainer_evaluate(trainer, validation, &judged));
   ++progress->epoch;
   printf("epoch %u: training loss %.4f, validation loss %.4f, validation accuracy %.4f, learning rate %.6f\n",
@@ -139,7 +141,7 @@ int main(int argc, char** argv) {
     printf("resuming after epoch %u\n", progress.epoch);
   }
   while (progress.epoch < settings.epochs && progress.stale < PATIENCE) {
-    train_epoch(trainer, parts[0], parts[1], &progress);
+    train_epoch(trainer, parts[0], parts[1], &progress, checkpoint);
     save_progress(checkpoint, &progress, trainer);
   }
   if (progress.stale == PATIENCE) printf("stopping: no better validation loss in %d epochs\n", PATIENCE);

@@ -48,8 +48,9 @@ class Training {
   virtual ~Training() = default;
   [[nodiscard]] virtual std::uint64_t count() const = 0;
   [[nodiscard]] virtual const Dataset& validation() const = 0;
-  /// Trains the epoch with this number, counted from 0, and returns its mean loss.
-  virtual double epoch(Trainer& trainer, std::uint32_t number) = 0;
+  /// Trains the epoch with this number, counted from 0, and returns its mean loss. Interrupted, it goes on
+  /// where it stopped; one that could not ends the guest.
+  virtual wasmgrad::v1::Result<double> epoch(Trainer& trainer, std::uint32_t number) = 0;
 };
 
 /// The host draws the batches from a dataset that it holds.
@@ -60,7 +61,11 @@ class HostTraining : public Training {
   }
   [[nodiscard]] std::uint64_t count() const override { return parts_[0].size().value(); }
   [[nodiscard]] const Dataset& validation() const override { return parts_[1]; }
-  double epoch(Trainer& trainer, std::uint32_t) override { return trainer.epoch(parts_[0]).value().loss; }
+  wasmgrad::v1::Result<double> epoch(Trainer& trainer, std::uint32_t) override {
+    const auto done = trainer.epoch(parts_[0]);
+    if (!done) return done.error();
+    return done.value().loss;
+  }
 
  private:
   std::vector<Dataset> parts_;
@@ -82,7 +87,7 @@ class OwnTraining : public Training {
   [[nodiscard]] std::uint64_t count() const override { return order_.size(); }
   [[nodiscard]] const Dataset& validation() const override { return *validation_; }
 
-  double epoch(Trainer& trainer, std::uint32_t number) override {
+  wasmgrad::v1::Result<double> epoch(Trainer& trainer, std::uint32_t number) override {
     std::ranges::sort(order_);
     shuffle(seed_ + 1 + number);  // the same order when the epoch is resumed
     std::span<const std::uint32_t> rest = order_;

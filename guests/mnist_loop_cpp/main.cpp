@@ -86,7 +86,9 @@ void run(const Settings& settings) {
   }
   while (progress.epoch < settings.epochs && progress.stale < kPatience) {
     trainer.set("learning_rate", progress.learning_rate).value();
-    const double loss = training->epoch(trainer, progress.epoch);
+    const auto done = training->epoch(trainer, progress.epoch);
+    if (done.interrupted()) mnist::save(checkpoint, progress, trainer);  // within the epoch
+    const double loss = done.value();
     const Metrics validation = trainer.evaluate(training->validation()).value();
     ++progress.epoch;
     std::printf(

@@ -23,6 +23,7 @@ from ._errors import (
     Interrupted,
     InvalidArgument,
     InvalidEncoding,
+    ModelWarning,
     NotFound,
     RuntimeFailure,
     SecurityError,
@@ -38,7 +39,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import models
-    from ._engines._wasmtime_host import add_to_linker
+    from ._engines._wasmtime_linker import add_to_linker
     from ._graph import GraphModule, load
     from ._tensorboard import TensorBoardLog
     from ._toolchain import build_guest, new_guest
@@ -59,6 +60,7 @@ __all__ = [
     "InvalidEncoding",
     "Limits",
     "Metrics",
+    "ModelWarning",
     "NotFound",
     "RuntimeFailure",
     "Sandbox",
@@ -88,7 +90,7 @@ _LAZY = {
     "GraphModule": "._graph",
     "TensorBoardLog": "._tensorboard",
     "Trainer": "._trainer",
-    "add_to_linker": "._engines._wasmtime_host",
+    "add_to_linker": "._engines._wasmtime_linker",
     "build_guest": "._toolchain",
     "compile": ".compiler",
     "load": "._graph",

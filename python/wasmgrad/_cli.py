@@ -10,12 +10,28 @@ import typer
 
 from ._cli_compile import compile_command, compile_op
 from ._cli_graph import inspect, run
-from ._cli_train import DirOption, EnvOption, ModelOption, pairs, train
+from ._cli_train import (
+    DirOption,
+    EngineOption,
+    EnvOption,
+    GraceTimeOption,
+    HandlesOption,
+    MemoryPagesOption,
+    ModelOption,
+    OutputBytesOption,
+    ProcessBytesOption,
+    TensorBytesOption,
+    TimeLimitOption,
+    pairs,
+    train,
+)
 from ._errors import Error, GuestExit, Interrupted, InvalidArgument, TimeLimit
+from ._options import Limits
 from ._version import __version__
 
 __all__ = ["app", "main"]
 
+_LIMITS = Limits()
 _GUEST_ARGUMENTS = {"allow_interspersed_args": False}  # what follows GUEST is the guest's
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
@@ -111,11 +127,16 @@ def guest_run(
     directory: DirOption = None,
     model_file: ModelOption = None,
     env: EnvOption = None,
-    time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="End the guest after this time.")] = 0,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="wasmedge or wasmtime.")] = "wasmedge",
+    memory_pages: MemoryPagesOption = _LIMITS.memory_pages,
+    time_limit: TimeLimitOption = _LIMITS.wall_seconds,
+    tensor_bytes: TensorBytesOption = _LIMITS.tensor_bytes,
+    handles: HandlesOption = _LIMITS.handles,
+    output_bytes: OutputBytesOption = _LIMITS.output_bytes,
+    process_bytes: ProcessBytesOption = _LIMITS.process_bytes,
+    grace_time: GraceTimeOption = _LIMITS.grace_seconds,
+    engine: EngineOption = "wasmedge",
 ) -> None:
     """Run any guest in the sandbox. Its exit code becomes this command's."""
-    from ._options import Limits
     from ._run import Sandbox
 
     sandbox = Sandbox(
@@ -124,7 +145,15 @@ def guest_run(
         dirs=directory or [],
         models=pairs("--model", model_file),
         env=pairs("--env", env),
-        limits=Limits(wall_seconds=time_limit),
+        limits=Limits(
+            memory_pages=memory_pages,
+            wall_seconds=time_limit,
+            tensor_bytes=tensor_bytes,
+            handles=handles,
+            output_bytes=output_bytes,
+            process_bytes=process_bytes,
+            grace_seconds=grace_time,
+        ),
         engine=engine,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,9 +98,13 @@ def compile_command(
         ),
     ] = "embed",
     verify: Annotated[
-        bool,
-        typer.Option(help="Compare all outputs with onnxruntime's before writing.", rich_help_panel=_CHECK),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Compare all outputs with onnxruntime's, or torch's for its models.  [default: where it can]",
+            rich_help_panel=_CHECK,
+        ),
+    ] = None,
     verify_input: Annotated[
         Path | None,
         typer.Option(
@@ -140,8 +145,8 @@ def compile_command(
         labels=None if labels is None else tuple(read_labels(labels)),
     )
     compiled = _compile(model, options)
-    if verify or verify_input is not None:
-        _verify(model, options, compiled, verify_input)
+    if verify is not False or verify_input is not None:
+        _verify(options, compiled, verify_input, required=bool(verify) or verify_input is not None)
     _write(compiled, written, keep, report)
 
 
@@ -203,16 +208,15 @@ def _compile(model: Any, options: CompileOptions) -> Compiled:
         return compile_model(model, options, show, tell)
 
 
-def _verify(model: Path, options: CompileOptions, compiled: Compiled, inputs: Path | None) -> None:
-    """Prints the differences; raises `RuntimeFailure` when one is too large."""
+def _verify(options: CompileOptions, compiled: Compiled, inputs: Path | None, *, required: bool) -> None:
+    """Prints the differences; raises `RuntimeFailure` when one is too large, or when there are none but `required`."""
     import numpy as np
 
     from ._graph import load
-    from .compiler import TOLERANCE, differences, open_source, random_inputs
+    from .compiler import Unverified, verify
 
-    if inputs is None:
-        feeds = random_inputs(compiled.metadata.inputs)
-    else:
+    feeds = None
+    if inputs is not None:
         try:
             with np.load(inputs) as archive:
                 feeds = dict(archive)
@@ -220,17 +224,24 @@ def _verify(model: Path, options: CompileOptions, compiled: Compiled, inputs: Pa
             raise InvalidArgument(f"{inputs}: not an .npz archive that can be read: {error}") from error
     engine = "native" if options.target == "native" else "wasmtime"
     module = load(compiled.module, engine, weights=compiled.weights)
-    found = differences(
-        open_source(model, options.shapes, options.constants), module, feeds, options.constants
-    )
-    for difference in found:
-        print(
-            f"{difference.output}: largest difference from onnxruntime {difference.absolute:.3g}, "
-            f"{difference.relative:.3g} of its range (at most {TOLERANCE:g} is allowed)"
-        )
-    if not all(difference.ok for difference in found):
+    try:
+        found = verify(compiled, module, options.constants, feeds)
+    except RuntimeFailure as error:
         raise RuntimeFailure(
-            f"{model}: the compiled model's outputs differ from onnxruntime's; nothing was written"
+            f"{error.message}; nothing was written (--no-verify writes it all the same)"
+        ) from error
+    if isinstance(found, Unverified):
+        if required:
+            raise RuntimeFailure(f"the model cannot be verified: {found.reason}")
+        if found.installed:
+            print(f"wasmgrad: not verified: {found.reason}", file=sys.stderr)
+        return
+    framework = compiled.source.reference.framework
+    for each in found:
+        limit = "" if each.allowed is None else f" (at most {each.allowed:.3g} is allowed)"
+        print(
+            f"{each.output}: largest difference from {framework} {each.absolute:.3g}, "
+            f"{each.relative:.3g} of its range{limit}"
         )
 
 
@@ -254,16 +265,16 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     name, equals, sizes = text.partition("=")
     if not name or not equals:
         raise InvalidArgument(f"--input {text}: expected NAME=SHAPE, such as x=1x3x224x224")
-    return name, tuple(_sizes(sizes, f"--input {name}")) if sizes else ()
+    return name, tuple(_sizes(sizes, f"--input {name}", smallest=0)) if sizes else ()
 
 
-def _sizes(text: str, option: str) -> list[int]:
+def _sizes(text: str, option: str, smallest: int = 1) -> list[int]:
     try:
         sizes = [int(part) for part in text.split("x")]
     except ValueError as error:
         raise InvalidArgument(f"{option}: expected sizes such as 1x3x224x224, not {text!r}") from error
-    if min(sizes) < 1:
-        raise InvalidArgument(f"{option}: sizes are at least 1, not {text}")
+    if min(sizes) < smallest:
+        raise InvalidArgument(f"{option}: sizes are at least {smallest}, not {text}")
     return sizes
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ._errors import GuestExit, Interrupted, InvalidArgument
-from ._options import Limits, Loss, Optimizer, Schedule, TrainingOptions
+from ._option_table import OPTIONS
+from ._options import Limits, TrainingOptions
 from ._result import Event
 
 if TYPE_CHECKING:
@@ -51,6 +54,25 @@ EnvOption = Annotated[
 ]
 
 
+EngineOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What runs the guest: wasmedge or wasmtime.", rich_help_panel=_VIEW),
+]
+
+
+def _limit(help_text: str) -> Any:
+    return typer.Option(help=help_text, rich_help_panel=_LIMITS)
+
+
+MemoryPagesOption = Annotated[int, _limit("Linear memory, pages of 64 KiB.")]
+TimeLimitOption = Annotated[float, _limit("Seconds of the whole run; 0: none.")]
+TensorBytesOption = Annotated[int, _limit("Host copies of tensors.")]
+HandlesOption = Annotated[int, _limit("Files the guest may have open.")]
+OutputBytesOption = Annotated[int, _limit("Console output, and each file written.")]
+ProcessBytesOption = Annotated[int, _limit("All that the run's process allocates; 0: most of what is free.")]
+GraceTimeOption = Annotated[float, _limit("Seconds that an interrupted run has to end by itself.")]
+
+
 def pairs(option: str, values: list[str] | None) -> dict[str, str]:
     """The `NAME=VALUE` texts of an option. Errors: `InvalidArgument` with the one that is not such a text."""
     result = {}
@@ -66,12 +88,47 @@ def _option(panel: str, help_text: str, metavar: str | None = None) -> Any:
     return typer.Option(help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
-def _choice(panel: str, help_text: str, values: object) -> Any:
-    return _option(panel, f"{help_text}: {', '.join(get_args(values))}.", "NAME")
+def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives the command a parameter for every option of the table; it gets those that have a value as `options`."""
+    extra = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                option.type | None,
+                typer.Option(
+                    *option.flags,
+                    help=option.help,
+                    metavar="NAME" if option.type is str else None,
+                    rich_help_panel=_SCHEDULE
+                    if option.group in ("schedule", "early_stopping")
+                    else _TRAINING,
+                    show_default=False,
+                ),
+            ],
+        )
+        for option in OPTIONS
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
+    place = next(i for i, parameter in enumerate(own) if parameter.name == "output")
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **given: Any) -> None:
+        options = {option.name: given.pop(option.name) for option in OPTIONS}
+        command(*args, options=cast(TrainingOptions, options), **given)
+
+    parameters = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own[:place], *extra, *own[place:])
+    ]
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapped
 
 
+@_with_training_options
 def train(
-    context: typer.Context,
     guest: Annotated[
         Path | None,
         typer.Argument(metavar="[GUEST]", help="A wasm file.  [default: the packaged MNIST guest]"),
@@ -88,58 +145,6 @@ def train(
     data: Annotated[
         Path | None, _option(_MODEL, "Directory with the MNIST files of the packaged guest.", "DIR")
     ] = None,
-    epochs: Annotated[int | None, _option(_TRAINING, "Passes over the training set.")] = None,
-    batch_size: Annotated[int | None, _option(_TRAINING, "Samples a step.")] = None,
-    lr: Annotated[
-        float | None, typer.Option("--lr", "--learning-rate", help="Step size.", rich_help_panel=_TRAINING)
-    ] = None,
-    optimizer: Annotated[str | None, _choice(_TRAINING, "Update rule", Optimizer)] = None,
-    loss: Annotated[str | None, _choice(_TRAINING, "Loss function", Loss)] = None,
-    seed: Annotated[int | None, _option(_TRAINING, "Of order and dropout.")] = None,
-    threads: Annotated[int | None, _option(_TRAINING, "Threads of the training host; 0 for all.")] = None,
-    batches_per_epoch: Annotated[int | None, _option(_TRAINING, "Steps an epoch, in place of all.")] = None,
-    shuffle: Annotated[
-        bool | None,
-        typer.Option(
-            "--shuffle/--no-shuffle",
-            help="A new order each epoch.",
-            rich_help_panel=_TRAINING,
-            show_default=False,
-        ),
-    ] = None,
-    weight_decay: Annotated[float | None, _option(_TRAINING, "L2 penalty; decoupled for adamw.")] = None,
-    momentum: Annotated[float | None, _option(_TRAINING, "Of sgd and rmsprop.")] = None,
-    nesterov: Annotated[
-        bool | None,
-        typer.Option(
-            "--nesterov/--no-nesterov",
-            help="Of sgd with momentum.",
-            rich_help_panel=_TRAINING,
-            show_default=False,
-        ),
-    ] = None,
-    beta1: Annotated[float | None, _option(_TRAINING, "Of adam and adamw.")] = None,
-    beta2: Annotated[float | None, _option(_TRAINING, "Of adam and adamw.")] = None,
-    epsilon: Annotated[float | None, _option(_TRAINING, "Of adam, adamw and rmsprop.")] = None,
-    alpha: Annotated[float | None, _option(_TRAINING, "Smoothing of rmsprop.")] = None,
-    clip_norm: Annotated[
-        float | None, _option(_TRAINING, "Largest L2 norm of all gradients together.")
-    ] = None,
-    clip_value: Annotated[float | None, _option(_TRAINING, "Largest absolute gradient element.")] = None,
-    top_k: Annotated[int | None, _option(_TRAINING, "k of the second accuracy.")] = None,
-    input_scale: Annotated[float | None, _option(_TRAINING, "Inputs become x * scale + offset.")] = None,
-    input_offset: Annotated[float | None, _option(_TRAINING, "See --input-scale.")] = None,
-    schedule: Annotated[str | None, _choice(_SCHEDULE, "Learning rate over time", Schedule)] = None,
-    warmup_epochs: Annotated[int | None, _option(_SCHEDULE, "Epochs of linear warm-up.")] = None,
-    step_epochs: Annotated[int | None, _option(_SCHEDULE, "step: epochs between two steps.")] = None,
-    gamma: Annotated[float | None, _option(_SCHEDULE, "step: factor of each step.")] = None,
-    minimum_factor: Annotated[float | None, _option(_SCHEDULE, "cosine: factor reached at the end.")] = None,
-    early_stopping_patience: Annotated[
-        int | None, _option(_SCHEDULE, "Epochs without improvement before stopping.")
-    ] = None,
-    early_stopping_min_delta: Annotated[
-        float | None, _option(_SCHEDULE, "What counts as an improvement.")
-    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -154,27 +159,14 @@ def train(
         Path | None, _option(_FILES, "Written after every epoch, and kept.", "FILE")
     ] = None,
     resume: Annotated[Path | None, _option(_FILES, "A checkpoint to go on from.", "FILE")] = None,
-    memory_pages: Annotated[
-        int, typer.Option(help="Linear memory, pages of 64 KiB.", rich_help_panel=_LIMITS)
-    ] = _D.memory_pages,
-    time_limit: Annotated[
-        float, typer.Option(help="Seconds of the whole run; 0: none.", rich_help_panel=_LIMITS)
-    ] = _D.wall_seconds,
-    tensor_bytes: Annotated[
-        int, typer.Option(help="Host copies of tensors.", rich_help_panel=_LIMITS)
-    ] = _D.tensor_bytes,
-    handles: Annotated[
-        int, typer.Option(help="Files the guest may have open.", rich_help_panel=_LIMITS)
-    ] = _D.handles,
-    output_bytes: Annotated[
-        int, typer.Option(help="Console output, and each file written.", rich_help_panel=_LIMITS)
-    ] = _D.output_bytes,
-    process_bytes: Annotated[
-        int,
-        typer.Option(
-            help="All that the run's process allocates; 0: most of what is free.", rich_help_panel=_LIMITS
-        ),
-    ] = _D.process_bytes,
+    memory_pages: MemoryPagesOption = _D.memory_pages,
+    time_limit: TimeLimitOption = _D.wall_seconds,
+    tensor_bytes: TensorBytesOption = _D.tensor_bytes,
+    handles: HandlesOption = _D.handles,
+    output_bytes: OutputBytesOption = _D.output_bytes,
+    process_bytes: ProcessBytesOption = _D.process_bytes,
+    grace_time: GraceTimeOption = _D.grace_seconds,
+    engine: EngineOption = "wasmedge",
     interpret: Annotated[
         bool,
         typer.Option(
@@ -190,6 +182,8 @@ def train(
     log_dir: Annotated[
         Path | None, _option(_VIEW, "TensorBoard event files, besides the view.", "DIR")
     ] = None,
+    *,
+    options: TrainingOptions,
 ) -> None:
     """Train a model from inside a guest.
 
@@ -203,10 +197,6 @@ def train(
         raise InvalidArgument("--json and --classic: choose one view")
     if classic and log_dir is not None:
         raise InvalidArgument("--classic and --log-dir: plain lines leave no events to log; choose one")
-    given = context.params
-    options = {key: given[key] for key in TrainingOptions.__annotations__ if key in given} | {
-        "learning_rate": lr
-    }
     models = pairs("--model", model)
     settings: dict[str, Any] = {"args": args or [], "dirs": directory or [], "models": models}
     if guest is None:
@@ -235,14 +225,17 @@ def train(
             handles=handles,
             output_bytes=output_bytes,
             process_bytes=process_bytes,
+            grace_seconds=grace_time,
         ),
-        options=cast(TrainingOptions, options),
+        options=options,
         output=output,
         checkpoint=kept,
         resume=resume,
         interpret=interpret,
+        engine=engine,
         view="json" if json or not classic else "classic",
     )
+    before = _stamp(kept)
     with ExitStack() as stack:
         log = None
         if log_dir is not None:
@@ -251,13 +244,29 @@ def train(
             log = stack.enter_context(TensorBoardLog(log_dir))
         code, interrupted = _plain(config, log) if json or classic else _rich(config, guest, log)
     if interrupted:
-        if kept.exists():
-            print(f"wasmgrad: interrupted; go on with: {_resume_command(kept)}", file=sys.stderr)
+        # A file of an earlier run says nothing about this one.
+        going_on = kept if _stamp(kept) != before else resume
+        if going_on is not None:
+            command = _resume_command(going_on, len(args or []))
+            print(f"wasmgrad: interrupted; go on with: {command}", file=sys.stderr)
+        else:
+            print(
+                "wasmgrad: interrupted before the first step; there is nothing to go on from", file=sys.stderr
+            )
         raise typer.Exit(130)
     if code != 0:
         raise typer.Exit(code)
     if checkpoint is None:
         kept.unlink(missing_ok=True)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What differs when a file is written anew; None: there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _plain(config: dict[str, Any], log: Callable[[Event], None] | None) -> tuple[int, bool]:
@@ -295,8 +304,9 @@ def _rich(config: dict[str, Any], guest: Path, log: Callable[[Event], None] | No
         collector = Collector(show)
         try:
             code = execute(config, collector)
-        except Interrupted:
+        except Interrupted as error:
             code, interrupted = 130, True
+            view.note(error.message)
         else:
             interrupted = False
     if code != 0 and not interrupted:
@@ -319,12 +329,14 @@ def _summary(run: Collector, saved: list[str]) -> str:
     return "\n".join([", ".join(parts), *(f"saved {path}" for path in saved)])
 
 
-def _resume_command(checkpoint: Path) -> str:
-    words = iter(sys.argv[2:])
+def _resume_command(checkpoint: Path, guest_arguments: int) -> str:
+    """This command with `--resume`. The last words belong to the guest, whatever they look like."""
+    end = len(sys.argv) - guest_arguments
+    words = iter(sys.argv[2:end])
     rest = []
     for word in words:
         if word == "--resume":
             next(words, None)
         elif not word.startswith("--resume="):
             rest.append(word)
-    return shlex.join(["wasmgrad", "train", "--resume", str(checkpoint), *rest])
+    return shlex.join(["wasmgrad", "train", "--resume", str(checkpoint), *rest, *sys.argv[end:]])

@@ -45,6 +45,14 @@ class Trainer:
 
     def set_gradients(self, values: numpy.typing.NDArray[numpy.float32]) -> None: ...
 
+    def get_buffers(self) -> numpy.typing.NDArray[numpy.float32]: ...
+
+    def set_buffers(self, values: numpy.typing.NDArray[numpy.float32]) -> None: ...
+
+    def state(self) -> dict[str, numpy.typing.NDArray[Any]]: ...
+
+    def set_state(self, tensors: list[tuple[str, numpy.typing.NDArray[Any]]]) -> None: ...
+
     def checkpoint(self) -> bytes: ...
 
     def restore(self, checkpoint: bytes) -> None: ...
@@ -59,6 +67,9 @@ class Trainer:
 
     @property
     def parameters(self) -> int: ...
+
+    @property
+    def warnings(self) -> list[str]: ...
 
 class GuestHost:
     """The imports of one guest, for an engine that Python drives."""
@@ -99,4 +110,9 @@ def engine_version() -> str:
 def vet_torchscript(archive: bytes) -> None:
     """
     Raises unless loading the TorchScript archive is harmless: what is not on the allow-list is named.
+    """
+
+def model_warnings(archive: bytes) -> list[str]:
+    """
+    What of a model training cannot follow, a sentence each. Raises when it cannot be trained.
     """

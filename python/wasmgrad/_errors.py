@@ -14,6 +14,7 @@ __all__ = [
     "Interrupted",
     "InvalidArgument",
     "InvalidEncoding",
+    "ModelWarning",
     "NotFound",
     "RuntimeFailure",
     "SecurityError",
@@ -23,6 +24,10 @@ __all__ = [
     "Unsupported",
     "error_of_kind",
 ]
+
+
+class ModelWarning(UserWarning):
+    """A model will not do what its owner may expect, such as one whose mode is fixed."""
 
 
 class Error(Exception):

@@ -6,14 +6,29 @@ It must not import heavy modules.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import importlib.util
 import os
+import platform
+import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ._errors import NotFound, RuntimeFailure
 
-__all__ = ["cache_dir", "find_part", "keep_recent", "mark_used", "source_tree", "write_atomic"]
+__all__ = [
+    "cache_dir",
+    "find_part",
+    "find_wasmtime",
+    "keep_recent",
+    "mark_used",
+    "scratch_directory",
+    "source_tree",
+    "write_atomic",
+]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -66,7 +81,9 @@ def find_part(packaged: str, in_source: str | None = None) -> Path:
     Errors: `NotFound` with the place that was expected to hold it.
     """
     homes = [Path(os.environ["WASMGRAD_HOME"])] if os.environ.get("WASMGRAD_HOME") else []
-    candidates = [home / packaged for home in (*homes, _PACKAGE)]
+    # An editable installation has two: the sources, and what CMake built beside the dependencies.
+    package = [Path(folder) for folder in sys.modules[__package__].__path__]
+    candidates = [home / packaged for home in (*homes, *package)]
     root = source_tree()
     if root is not None and in_source is not None:
         candidates.append(root / in_source)
@@ -76,6 +93,65 @@ def find_part(packaged: str, in_source: str | None = None) -> Path:
     raise NotFound(
         f"{candidates[-1]}: this part of wasmgrad is missing; install the package with `pip install .`"
     )
+
+
+def find_wasmtime() -> Path:
+    """The shared library with wasmtime's C API: `WASMGRAD_WASMTIME`, else that of its Python package.
+
+    Errors: `NotFound` without either. Nothing is loaded.
+    """
+    if chosen := os.environ.get("WASMGRAD_WASMTIME"):
+        return Path(os.path.abspath(chosen))
+    package = importlib.util.find_spec("wasmtime")
+    for place in (package.submodule_search_locations or []) if package is not None else []:
+        library = Path(place) / f"linux-{platform.machine()}" / "_libwasmtime.so"
+        if library.is_file():
+            return library
+    raise NotFound("the engine wasmtime is not installed; install it with `pip install wasmtime`")
+
+
+_SCRATCH = ".wasmgrad-scratch-"  # as in cpp/base/scratch_directory.hpp, and with the same locks
+
+
+@contextlib.contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory for files that must not outlive this process, even when that is killed.
+
+    It is locked while it is in use; who makes the next one removes those that nobody holds.
+    """
+    parent = Path(tempfile.gettempdir())
+    for abandoned in parent.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            _remove_abandoned(abandoned)
+    handle = None
+    while handle is None:  # one may be taken for abandoned before it is locked
+        path = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            handle = _lock(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor that holds the folder. Errors: `BlockingIOError` when another one does."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.stat()
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _remove_abandoned(folder: Path) -> None:
+    if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
+        handle = _lock(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
 
 
 def write_atomic(path: Path, contents: bytes | memoryview) -> None:

@@ -181,7 +181,7 @@ def _of_torchscript(path: Path) -> Summary:
         sum(parameter.numel() for parameter in module.parameters()),
         None,
         None,
-        {"modules": str(sum(1 for _ in module.modules()))},
+        {"modules": str(sum(1 for _ in module.modules())), **_warnings(path)},
     )
 
 
@@ -198,8 +198,17 @@ def _of_exported(path: Path) -> Summary:
         program.parameters,
         None,
         None,
-        {"exported by": f"torch {program.torch}"},
+        {"exported by": f"torch {program.torch}", **_warnings(path)},
     )
+
+
+def _warnings(path: Path) -> dict[str, str]:
+    """What training would warn of; nothing where it would refuse the model."""
+    from . import _core
+
+    with contextlib.suppress(Error):
+        return {"warning": "; ".join(_core.model_warnings(path.read_bytes())) or "none"}
+    return {}
 
 
 def _all_nodes(block: Any) -> list[Any]:

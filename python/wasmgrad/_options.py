@@ -11,11 +11,13 @@ from typing import Literal, TypedDict
 
 from ._errors import InvalidArgument
 
-__all__ = ["Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
+__all__ = ["LIMITS_OF_A_PROCESS", "Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
 
-Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
-Loss = Literal["cross_entropy", "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"]
+# [generated: literals]
+Optimizer = Literal["adam", "rmsprop", "sgd", "adamw"]
+Loss = Literal["cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits"]
 Schedule = Literal["constant", "step", "cosine"]
+# [/generated]
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -24,24 +26,25 @@ class TrainingOptions(TypedDict, total=False):
     One that is absent or None keeps the guest's choice, or the default in brackets.
     """
 
+    # [generated: members]
     optimizer: Optimizer | None
-    """Update rule [adam]; formulas and defaults are PyTorch's."""
+    """Update rule, with PyTorch's formulas [adam]."""
     learning_rate: float | None
-    """Step size, above 0 [1e-4]."""
+    """Step size, which a schedule scales [0.0001]."""
     weight_decay: float | None
     """L2 penalty; decoupled for adamw [0]."""
     beta1: float | None
-    """Adam and AdamW, 0 <= beta1 < 1 [0.9]."""
+    """Smoothing of the gradient's mean (adam, adamw) [0.9]."""
     beta2: float | None
-    """Adam and AdamW, 0 <= beta2 < 1 [0.999]."""
+    """Smoothing of the gradient's square (adam, adamw) [0.999]."""
     epsilon: float | None
-    """Adam, AdamW and RMSProp, above 0 [1e-8]."""
+    """Added to the divisor (adam, adamw, rmsprop) [1e-08]."""
     momentum: float | None
-    """SGD and RMSProp [0]."""
-    alpha: float | None
-    """RMSProp smoothing [0.99]."""
+    """Share of the previous step that is kept (sgd, rmsprop) [0]."""
     nesterov: bool | None
-    """SGD with momentum [False]."""
+    """Nesterov's momentum; needs momentum above 0 (sgd) [false]."""
+    alpha: float | None
+    """Smoothing of the gradient's square (rmsprop) [0.99]."""
     loss: Loss | None
     """Loss function; cross_entropy takes logits [cross_entropy]."""
     schedule: Schedule | None
@@ -49,25 +52,32 @@ class TrainingOptions(TypedDict, total=False):
     warmup_epochs: int | None
     """Epochs of linear warm-up from 0, before any schedule [0]."""
     step_epochs: int | None
-    """Schedule step: multiply by gamma every so many epochs [1]."""
+    """Epochs between two decays (step) [1]."""
     gamma: float | None
-    """Schedule step: the factor [0.1]."""
+    """Factor of each decay (step) [0.1]."""
     minimum_factor: float | None
-    """Schedule cosine: factor of the learning rate reached at the last step [0]."""
+    """Factor of the learning rate that is reached at the last step (cosine) [0]."""
     epochs: int | None
-    """Passes over the training set, counting those done before a resume [10]."""
+    """Passes over the training set, counting those before a resume [10]."""
     batch_size: int | None
     """Samples a step; the last batch of an epoch may be smaller [128]."""
-    accumulate: int | None
-    """Batches whose mean gradient makes one optimizer step [1]."""
+    predict_batch_size: int | None
+    """Rows of a prediction that are computed at a time; a model that looks across rows needs them all [all rows]."""
     batches_per_epoch: int | None
-    """Batches an epoch [all of them]."""
+    """Batches an epoch [all]."""
     shuffle: bool | None
-    """A new order each epoch, derived from the seed [True]."""
+    """A new order each epoch, drawn from the seed [true]."""
+    restore_on_error: bool | None
+    """Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those completed.
+
+    Default: false.
+    """
     seed: int | None
-    """Of order and dropout [0]."""
+    """Where order and dropout start [0]."""
     threads: int | None
     """Threads of the training host; 0 takes as many as the process may use [0]."""
+    accumulate: int | None
+    """Batches whose mean gradient makes one optimizer step [1]."""
     clip_norm: float | None
     """Largest L2 norm of all gradients together [no clipping]."""
     clip_value: float | None
@@ -75,13 +85,19 @@ class TrainingOptions(TypedDict, total=False):
     top_k: int | None
     """k of the second accuracy [5]."""
     early_stopping_patience: int | None
-    """Epochs without improvement of the validation loss before stopping; 0 never stops [0]."""
+    """Epochs without improvement of the validation loss, or else the training loss, before stopping; 0 never stops.
+
+    Default: 0.
+    """
     early_stopping_min_delta: float | None
     """What counts as an improvement [0]."""
+    early_stopping_restore_best: bool | None
+    """Stopped early, the model has the weights and buffers of its best epoch [true]."""
     input_scale: float | None
     """Inputs become x * scale + offset in f32 [1/255 for u8, else 1]."""
     input_offset: float | None
-    """See input_scale [0]."""
+    """Added to every input after scaling [0]."""
+    # [/generated]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +121,18 @@ class Limits:
     """All that the run's process allocates, the guest's memory, tensors and a model's results included: at least 256
     MiB; 0 stands for three quarters of what the machine has to spare. Needs an isolated run."""
 
+    grace_seconds: float = 10.0
+    """How long an interrupted run may take to end by itself, before its process is ended. Needs an isolated run."""
+
     def to_config(self) -> dict[str, int | float]:
         """The `limits` object of a run configuration."""
-        _check_finite("limits.wall_seconds", self.wall_seconds)
+        for key, value in asdict(self).items():
+            _check_finite(f"limits.{key}", value)
         return asdict(self)
+
+
+LIMITS_OF_A_PROCESS = ("wall_seconds", "handles", "output_bytes", "process_bytes", "grace_seconds")
+"""Those that are kept by the child process of an isolated run, and nowhere else."""
 
 
 def set_options(options: TrainingOptions) -> dict[str, object]:

@@ -24,8 +24,11 @@ _USAGE = 2  # exit code of the native tools for a configuration that they refuse
 
 
 def supervisor_command() -> list[str]:
-    """The supervisor and the arguments that make it read a configuration from its standard input."""
-    return [str(find_part("bin/wasmgrad-train")), "--config", "-"]
+    """The supervisor and the arguments that make it read a configuration from its standard input.
+
+    It and its worker are killed when this process ends, in whatever way.
+    """
+    return [str(find_part("bin/wasmgrad-train")), "--parent", str(os.getpid()), "--config", "-"]
 
 
 def _environment() -> dict[str, str]:

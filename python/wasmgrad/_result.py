@@ -103,11 +103,11 @@ class TrainingResult:
     initial: Metrics | None
     """On the test set, or the validation set without one, before the first step."""
     model: bytes
-    """The trained model, as `torch.jit.load` reads it; empty when an interrupt came before there was one."""
+    """The trained model, as `torch.jit.load` reads it; empty when an interrupt came before the first step."""
     stopped_early: bool
     """By early stopping."""
     interrupted: bool
-    """By Ctrl-C; the state is that after the last whole step."""
+    """By Ctrl-C; model and checkpoint are those after the last whole step."""
     training_seconds: float
     """The training loop, with its evaluations."""
     seconds: float
@@ -115,7 +115,7 @@ class TrainingResult:
     peak_memory_bytes: int | None
     """Largest resident size of the run's process; None for a run inside this process."""
     output: Path | None
-    """Where the model was saved, if a place was given."""
+    """Where the model was saved, if a place was given; an interrupted run leaves the file there as it was."""
     checkpoint: Path | None
     """The last checkpoint written, if one was."""
     stdout: str
@@ -123,6 +123,14 @@ class TrainingResult:
     stderr: str
     usage: Usage | None = None
     """None when the run ended before the guest could be counted."""
+    best_epoch: int | None = None
+    """With early stopping: the epoch whose validation loss, or without such data training loss, was best."""
+    best_loss: float | None = None
+    """Of that epoch."""
+    best_restored: bool = False
+    """The model has that epoch's weights and buffers."""
+    reason: str = ""
+    """Of an interrupted run: one sentence with the step and epoch that it got to."""
 
     def save(self, path: str | Path) -> None:
         """Writes the model to `path`, all or nothing. Errors: `RuntimeFailure` with the system's reason."""

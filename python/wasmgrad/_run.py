@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
 from ._default import add_default_guest
-from ._errors import Error, GuestExit, Interrupted, InvalidArgument, error_of_kind
-from ._files import cache_dir
-from ._options import Limits, TrainingOptions, set_options
+from ._errors import Error, GuestExit, Interrupted, InvalidArgument, ModelWarning, error_of_kind
+from ._files import cache_dir, find_wasmtime, scratch_directory
+from ._options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions, set_options
 from ._process import forwarding_interrupts, run_isolated
 from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
 
@@ -21,7 +21,7 @@ __all__ = ["Collector", "Sandbox", "configure", "execute", "train"]
 
 StrPath = str | os.PathLike[str]
 
-_GUEST_ENGINES = ("wasmedge", "wasmtime")
+GUEST_ENGINES = ("wasmedge", "wasmtime")
 
 
 def configure(
@@ -37,10 +37,19 @@ def configure(
     output: StrPath | None = None,
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
+    interrupted_output: StrPath | None = None,
     interpret: bool = False,
+    engine: str = "wasmedge",
     view: str = "json",
 ) -> dict[str, Any]:
-    """The run configuration that the native tools read, with host paths made absolute."""
+    """The run configuration that the native tools read, with host paths made absolute.
+
+    Errors: `InvalidArgument` for what is not UTF-8 or no engine, `NotFound` for an engine that is not installed.
+    """
+    if engine not in GUEST_ENGINES:
+        raise InvalidArgument(f"engine {engine!r}: expected one of {', '.join(GUEST_ENGINES)}")
+    if interpret and engine != "wasmedge":
+        raise InvalidArgument(f"interpret: the engine {engine} always compiles; expected the engine wasmedge")
     config: dict[str, Any] = {
         "guest": os.path.abspath(guest),
         "args": list(args),
@@ -49,13 +58,42 @@ def configure(
         "models": {name: os.path.abspath(file) for name, file in (models or {}).items()},
         "training": set_options(options or {}),
         "limits": (limits or Limits()).to_config(),
+        "engine": engine,
         "interpret": interpret,
         "cache_dir": str(cache_dir() / "guests"),
         "view": view,
     }
-    optional = {"default_model": default_model, "output": output, "checkpoint": checkpoint, "resume": resume}
+    optional = {
+        "default_model": default_model,
+        "output": output,
+        "checkpoint": checkpoint,
+        "resume": resume,
+        "interrupted_output": interrupted_output,
+    }
     config.update({key: os.path.abspath(path) for key, path in optional.items() if path is not None})
+    if engine == "wasmtime":
+        config["wasmtime_library"] = str(find_wasmtime())
+    for key, value in config.items():
+        _check_text(key, value)
     return config
+
+
+def _check_text(where: str, value: object) -> None:
+    """Errors: `InvalidArgument` for a text in `value`, named by its place, that UTF-8 cannot express."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidArgument(f"{where} is not UTF-8: {os.fsencode(value)!r}") from None
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(f"a name in {where}", key)
+            _check_text(f"{where}.{key}", item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value, 1):
+            _check_text(
+                f"argument {number} of the guest" if where == "args" else f"{where}[{number - 1}]", item
+            )
 
 
 def _preopen(text: str) -> dict[str, object]:
@@ -93,7 +131,7 @@ class Collector:
             case "epoch":
                 self.trained = True
                 self.epochs.append(EpochMetrics.from_event(event))
-            case "steps":
+            case "steps" | "model_saved":  # the latter alone: all was done when the run was resumed
                 self.trained = True
             case "checkpoint":
                 self.checkpoint = Path(event["path"])
@@ -109,8 +147,13 @@ class Collector:
                 self.usage = Usage.from_event(event)
             case "end":
                 self.end = event
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         if self.on_event is not None:
             self.on_event(event)
+        elif event["event"] == "warning":
+            warnings.warn(event["message"], ModelWarning, stacklevel=2)
 
     def text(self, stream: str) -> str:
         return "".join(self.console[stream])
@@ -119,7 +162,7 @@ class Collector:
 def _refuse_limits_of_the_child(limits: Mapping[str, object]) -> None:
     """Some limits are kept by the child process alone."""
     defaults = Limits().to_config()
-    for key in ("wall_seconds", "handles", "output_bytes", "process_bytes"):
+    for key in LIMITS_OF_A_PROCESS:
         if limits[key] != defaults[key]:
             raise InvalidArgument(
                 f"limits.{key} needs an isolated run; expected isolate=True, or no such limit"
@@ -160,6 +203,7 @@ def train(
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
     interpret: bool = False,
+    engine: str = "wasmedge",
     isolate: bool = True,
     on_event: Callable[[Event], None] | None = None,
     **options: Unpack[TrainingOptions],
@@ -174,17 +218,20 @@ def train(
         for guests whose import has no name.
     output: where the trained model is saved. The result holds its bytes either way.
     checkpoint: written after every epoch and when interrupted; `resume` restores one before the first step.
+    engine: "wasmedge" or "wasmtime". The first can also `interpret` the guest.
     isolate: run in a child process, where a crash or a limit cannot touch this one. Without it the guest's
-        console output goes to this process's own, and no time limit can be set.
+        console output goes to this process's own, and the limits that need an isolated run are refused.
     on_event: called with each event while the run goes on; what it raises ends the run.
     options: see `TrainingOptions`; each replaces the guest's own choice.
 
-    Ctrl-C ends the run after the current step; the result then says `interrupted`.
+    Ctrl-C ends the run after the current step; the result then says `interrupted`, and its model is the one
+    after that step. `output` is left as it was then.
     Errors: a subclass of `Error`; `GuestExit` when the guest ends with a non-zero exit code;
     `InvalidArgument` when it never trained.
     """
-    with tempfile.TemporaryDirectory(prefix="wasmgrad-") as scratch:
-        saved = Path(scratch) / "model.pt" if output is None else Path(output)
+    with scratch_directory() as scratch:
+        saved = scratch / "model.pt" if output is None else Path(output)
+        partial = scratch / "interrupted.pt"
         settings: dict[str, Any] = {"args": args, "dirs": dirs, "models": models}
         if guest is None:
             guest, settings = add_default_guest(data=data, **settings)
@@ -202,17 +249,18 @@ def train(
             output=saved,
             checkpoint=checkpoint,
             resume=resume,
+            interrupted_output=partial,
             interpret=interpret,
+            engine=engine,
         )
         collector = Collector(on_event)
+        interrupted, reason = False, ""
         try:
             code = execute(config, collector, isolate=isolate)
-        except Interrupted:
+        except Interrupted as error:
             if not collector.trained:
                 raise
-            code, interrupted = 0, True
-        else:
-            interrupted = False
+            code, interrupted, reason = 0, True, error.message
         if code != 0:
             message = f"{os.path.basename(guest)}: the guest ended with exit code {code}"
             raise GuestExit(message, code, collector.text("stdout"), collector.text("stderr"))
@@ -220,7 +268,8 @@ def train(
             raise InvalidArgument(
                 f"{os.path.basename(guest)}: the guest ended without having called a training import"
             )
-        model = saved.read_bytes() if saved.exists() else b""
+        trained = partial if interrupted else saved
+        model = trained.read_bytes() if trained.exists() else b""
     return TrainingResult(
         epochs=tuple(collector.epochs),
         initial=collector.initial,
@@ -230,18 +279,22 @@ def train(
         training_seconds=float(collector.fit_end.get("seconds", 0.0)),
         seconds=float(collector.end.get("seconds", 0.0)),
         peak_memory_bytes=collector.end.get("peak_rss_bytes"),
-        output=None if output is None else Path(output),
+        output=None if output is None or interrupted else Path(output),
         checkpoint=collector.checkpoint,
         stdout=collector.text("stdout"),
         stderr=collector.text("stderr"),
         usage=collector.usage,
+        best_epoch=collector.fit_end.get("best_epoch"),
+        best_loss=collector.fit_end.get("best_loss"),
+        best_restored=bool(collector.fit_end.get("best_restored")),
+        reason=reason,
     )
 
 
 class Sandbox:
     """Any guest, with what it may use. Nothing runs before `run`, and every run starts afresh.
 
-    engine: "wasmedge", or "wasmtime", which always runs in this process. The other arguments are those of `train`.
+    The arguments are those of `train`.
     """
 
     def __init__(
@@ -258,10 +311,7 @@ class Sandbox:
         isolate: bool = True,
         engine: str = "wasmedge",
     ) -> None:
-        if engine not in _GUEST_ENGINES:
-            raise InvalidArgument(f"engine {engine!r}: expected one of {', '.join(_GUEST_ENGINES)}")
         self._isolate = isolate
-        self._engine = engine
         self._config = configure(
             guest,
             args=args,
@@ -271,6 +321,7 @@ class Sandbox:
             env=env,
             limits=limits,
             interpret=interpret,
+            engine=engine,
         )
 
     def run(self, *, on_event: Callable[[Event], None] | None = None) -> GuestResult:
@@ -280,12 +331,7 @@ class Sandbox:
         module. A non-zero exit code is a result. `Interrupted` after Ctrl-C.
         """
         collector = Collector(on_event)
-        if self._engine == "wasmtime":
-            from ._engines._wasmtime_host import run
-
-            code = run(self._config, collector)
-        else:
-            code = execute(self._config, collector, isolate=self._isolate)
+        code = execute(self._config, collector, isolate=self._isolate)
         return GuestResult(
             exit_code=code,
             stdout=collector.text("stdout"),

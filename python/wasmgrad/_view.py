@@ -24,6 +24,15 @@ def _figures(metrics: Metrics) -> str:
     return f"loss {metrics.loss:.4f}{accuracy}"
 
 
+def _stopped_early(event: Event) -> str:
+    sentence = f"stopped early after epoch {event['epoch']}"
+    if event["best_epoch"] is not None:
+        sentence += f": the best epoch was {event['best_epoch']} (loss {event['best_loss']:.4f})"
+    if event["best_restored"]:
+        sentence += ", whose weights the model has"
+    return sentence
+
+
 class RichView:
     """Shows events as they come; a context manager, so that the terminal is left in order."""
 
@@ -65,6 +74,8 @@ class RichView:
             case "tensor":
                 shape = " x ".join(map(str, event["shape"]))
                 self._dim(f"{event['name'] or event['role']}: {shape} {event['dtype']}")
+            case "warning":
+                self._warn(event["message"])
             case "fit":
                 self._fit(event)
             case "initial":
@@ -81,6 +92,12 @@ class RichView:
                 if self._task is not None:
                     self._progress.remove_task(self._task)
                     self._task = None
+                if event["stopped_early"]:
+                    self.note(_stopped_early(event))
+
+    def note(self, sentence: str) -> None:
+        """Shows a sentence about the run."""
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def table(self) -> Table:
         """The epochs of the run."""
@@ -108,6 +125,11 @@ class RichView:
     def _dim(self, text: str) -> None:
         self._console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
+    def _warn(self, message: str) -> None:
+        self._console.print(
+            f"warning: {message}", style="bold yellow", markup=False, highlight=False, soft_wrap=True
+        )
+
     def _console_text(self, stream: str, text: str) -> None:
         *lines, self._partial[stream] = (self._partial[stream] + text).split("\n")
         for line in lines:
@@ -124,6 +146,11 @@ class RichView:
             highlight=False,
             soft_wrap=True,
         )
+        if 0 < int(event["start_epoch"]) >= self._total:
+            self.note(
+                f"nothing to train: {event['start_epoch']} epochs are done, and {self._total} were asked for"
+            )
+            return
         self._start(self._epoch_of(first), total=batches, batches="")
 
     def _advance(self, event: Event) -> None:

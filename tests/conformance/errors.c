@@ -149,6 +149,8 @@ static void trainers_refuse_wrong_handles(void) {
     REFUSES(trainer_set(handle, text("learning_rate"), 13, 0.1));
     REFUSES(trainer_parameters(handle, at(out), 0, at(written)));
     REFUSES(trainer_set_parameters(handle, at(out), 60));
+    REFUSES(trainer_buffers(handle, at(out), 0, at(written)));
+    REFUSES(trainer_set_buffers(handle, at(out), 0));
     REFUSES(trainer_gradients(handle, at(out), 0, at(written)));
     REFUSES(trainer_set_gradients(handle, at(out), 60));
     REFUSES(trainer_checkpoint(handle, at(out), 0, at(written)));
@@ -299,6 +301,9 @@ static void trainers_refuse_addresses_outside_the_memory(void) {
     REFUSES(trainer_parameters(trainer, bad_address(i, 60), 60, at(out)));
     REFUSES(trainer_parameters(trainer, at(buffer), 256, bad_address(i, 4)));
     REFUSES(trainer_set_parameters(trainer, bad_address(i, 60), 60));
+    REFUSES(trainer_buffers(trainer, bad_address(i, 60), 60, at(out)));
+    REFUSES(trainer_buffers(trainer, at(buffer), 256, bad_address(i, 4)));
+    REFUSES(trainer_set_buffers(trainer, bad_address(i, 60), 60));
     REFUSES(trainer_gradients(trainer, bad_address(i, 60), 60, at(out)));
     REFUSES(trainer_gradients(trainer, at(buffer), 256, bad_address(i, 4)));
     REFUSES(trainer_set_gradients(trainer, bad_address(i, 60), 60));

@@ -1,4 +1,4 @@
-/* What a guest takes out of a trainer and puts back: parameters, gradients, checkpoints. */
+/* What a guest takes out of a trainer and puts back: parameters, gradients, buffers, checkpoints. */
 #include "suite.h"
 
 enum { PARAMETERS = FEATURES * CLASSES + CLASSES, PARAMETER_BYTES = 4 * PARAMETERS };
@@ -174,6 +174,64 @@ static void apply_uses_the_gradients_that_were_set_and_clears_them(void) {
   for (int i = 0; i < PARAMETERS; ++i) EQUALS(cleared[i], 0);
 }
 
+/* ---- Buffers: the mean and variance of the batch norm in "convolution" ---- */
+
+enum { BUFFERS = 2, BUFFER_BYTES = BUFFERS * sizeof(float) };
+
+static void buffers_are_the_models_in_its_order(void) {
+  uint32_t count = 0;
+  const float* values = buffers_of(trainer_of("convolution", "{}"), &count);
+  REQUIRE(values != NULL);
+  EQUALS(count, BUFFERS);
+  EQUALS(values[0], 0);
+  EQUALS(values[1], 1);
+}
+
+static void a_model_without_buffers_has_none(void) {
+  const uint32_t trainer = trainer_of("linear", "{}");
+  uint32_t* written = room(sizeof *written);
+  *written = 7;
+  SUCCEEDS(trainer_buffers(trainer, at(written), 0, at(written)));
+  EQUALS(*written, 0);
+  SUCCEEDS(trainer_set_buffers(trainer, at(written), 0));
+  REFUSES(trainer_set_buffers(trainer, at(written), 4));
+}
+
+static void buffers_come_back_as_they_were_set(void) {
+  const uint32_t trainer = trainer_of("convolution", "{}");
+  float* values = room(BUFFER_BYTES);
+  values[0] = 0.25f;
+  values[1] = 4;
+  SUCCEEDS(trainer_set_buffers(trainer, at(values), BUFFER_BYTES));
+  uint32_t count = 0;
+  const float* got = buffers_of(trainer, &count);
+  REQUIRE(got != NULL && count == BUFFERS && memcmp(got, values, BUFFER_BYTES) == 0);
+}
+
+static void buffers_tell_their_size(void) {
+  check_reader(trainer_buffers, trainer_of("convolution", "{}"), BUFFER_BYTES);
+}
+
+static void buffers_of_a_wrong_size_or_not_finite_are_refused(void) {
+  const uint32_t trainer = trainer_of("convolution", "{}");
+  float* values = room(BUFFER_BYTES + 4);
+  REFUSES(trainer_set_buffers(trainer, at(values), 0));
+  REFUSES(trainer_set_buffers(trainer, at(values), BUFFER_BYTES - 4));
+  REFUSES(trainer_set_buffers(trainer, at(values), BUFFER_BYTES - 1));
+  REFUSES(trainer_set_buffers(trainer, at(values), BUFFER_BYTES + 4));
+  const float wrong[] = {NAN, INFINITY, -INFINITY};
+  for (int i = 0; i < 3; ++i) {
+    values[0] = 5;
+    values[1] = wrong[i];
+    REFUSES(trainer_set_buffers(trainer, at(values), BUFFER_BYTES));
+  }
+  uint32_t count = 0;
+  const float* after = buffers_of(trainer, &count);
+  REQUIRE(after != NULL && count == BUFFERS);
+  EQUALS(after[0], 0);
+  EQUALS(after[1], 1);
+}
+
 /* ---- Checkpoints ---- */
 
 #define CHECKPOINTED                                                                        \
@@ -185,6 +243,27 @@ static uint32_t pictures(void) {
   unsigned char pixels[360];
   for (int i = 0; i < 360; ++i) pixels[i] = (unsigned char)(i * 7);
   return dataset_of(list(tensor("", WASMGRAD_TYPE_U8, pixels, 4, dims)), 1, classes(10), 1);
+}
+
+/* A copy of parameters and buffers computes what the original computes; of parameters alone it does not. */
+static void a_model_averages_only_with_its_buffers(void) {
+  const uint32_t trained = trainer_of("convolution", CHECKPOINTED);
+  const uint32_t copy = trainer_of("convolution", CHECKPOINTED);
+  const uint32_t data = pictures();
+  wasmgrad_metrics* metrics = room(3 * sizeof *metrics);
+  uint32_t count = 0;
+  SUCCEEDS(trainer_epoch(trained, data, at(metrics)));
+  SUCCEEDS(trainer_evaluate(trained, data, at(metrics)));
+  float* parameters = parameters_of(trained, &count);
+  REQUIRE(parameters != NULL);
+  SUCCEEDS(trainer_set_parameters(copy, at(parameters), count * sizeof(float)));
+  SUCCEEDS(trainer_evaluate(copy, data, at(metrics + 1)));
+  float* buffers = buffers_of(trained, &count);
+  REQUIRE(buffers != NULL && count == BUFFERS);
+  SUCCEEDS(trainer_set_buffers(copy, at(buffers), count * sizeof(float)));
+  SUCCEEDS(trainer_evaluate(copy, data, at(metrics + 2)));
+  REQUIRE(metrics[1].loss != metrics[0].loss);
+  EQUALS(metrics[2].loss, metrics[0].loss);
 }
 
 static void a_restored_trainer_goes_on_as_if_it_had_not_ended(void) {
@@ -265,6 +344,12 @@ void run_exchange_cases(void) {
   RUN(gradients_of_several_batches_are_their_mean);
   RUN(gradients_of_a_wrong_size_or_not_finite_are_refused);
   RUN(apply_uses_the_gradients_that_were_set_and_clears_them);
+  RUN(buffers_are_the_models_in_its_order);
+  RUN(a_model_without_buffers_has_none);
+  RUN(buffers_come_back_as_they_were_set);
+  RUN(buffers_tell_their_size);
+  RUN(buffers_of_a_wrong_size_or_not_finite_are_refused);
+  RUN(a_model_averages_only_with_its_buffers);
   RUN(checkpoints_tell_their_size);
   RUN(a_restored_trainer_goes_on_as_if_it_had_not_ended);
   RUN(a_checkpoint_goes_back_in_the_same_trainer);

@@ -34,6 +34,7 @@ FUNCTION(trainer_backward,
          (trainer, inputs, n_inputs, targets, n_targets, metrics))
 FUNCTION(trainer_apply, (uint32_t trainer), (trainer))
 FUNCTION(trainer_evaluate, (uint32_t trainer, uint32_t dataset, address metrics), (trainer, dataset, metrics))
+FUNCTION(trainer_progress, (uint32_t trainer, address progress), (trainer, progress))
 FUNCTION(trainer_predict, (uint32_t trainer, address inputs, uint32_t n_inputs, address outputs),
          (trainer, inputs, n_inputs, outputs))
 FUNCTION(trainer_output,
@@ -48,6 +49,9 @@ FUNCTION(trainer_set_parameters, (uint32_t trainer, address values, uint32_t byt
 FUNCTION(trainer_gradients, (uint32_t trainer, address buffer, uint32_t buffer_bytes, address written),
          (trainer, buffer, buffer_bytes, written))
 FUNCTION(trainer_set_gradients, (uint32_t trainer, address values, uint32_t bytes), (trainer, values, bytes))
+FUNCTION(trainer_buffers, (uint32_t trainer, address buffer, uint32_t buffer_bytes, address written),
+         (trainer, buffer, buffer_bytes, written))
+FUNCTION(trainer_set_buffers, (uint32_t trainer, address values, uint32_t bytes), (trainer, values, bytes))
 FUNCTION(trainer_checkpoint, (uint32_t trainer, address buffer, uint32_t buffer_bytes, address written),
          (trainer, buffer, buffer_bytes, written))
 FUNCTION(trainer_restore, (uint32_t trainer, address checkpoint, uint32_t bytes),

@@ -92,6 +92,20 @@ class Tokens(nn.Module):
         return self.fc(self.embedding(tokens).mean(1))
 
 
+class Counting(nn.Module):
+    """[N, 4] to 3 logits less their mean over the batch; counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 3)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y = self.fc(x)
+        return y - y.mean(0, keepdim=True)
+
+
 class Hostile(nn.Module):
     """Reads a file of its host."""
 
@@ -106,6 +120,7 @@ MODELS = {
     "two-outputs": TwoOutputs,
     "own-loss": OwnLoss,
     "tokens": Tokens,
+    "counting": Counting,
     "hostile": Hostile,
 }
 

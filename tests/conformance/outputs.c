@@ -50,6 +50,43 @@ static void an_output_says_what_a_too_small_buffer_needs(void) {
   for (int i = 0; i < 83; ++i) EQUALS(buffer[i], 0);
 }
 
+/* The model takes its batch's mean away, so that a prediction shows what was one batch. */
+static void a_prediction_is_one_batch(void) {
+  const uint32_t one = trainer_of("counting", "{'batch_size':2}");
+  const uint32_t cut = trainer_of("counting", "{'predict_batch_size':1}");
+  uint32_t* outputs = room(sizeof *outputs);
+  uint32_t count = 0;
+  SUCCEEDS(trainer_predict(one, at(features(7)), 1, at(outputs)));
+  const float* values = output_of(one, 0, &count);
+  REQUIRE(values != NULL && count == 7 * CLASSES);
+  float largest = 0;
+  for (int c = 0; c < CLASSES; ++c) {
+    float sum = 0;
+    for (int row = 0; row < 7; ++row) {
+      sum += values[row * CLASSES + c];
+      largest = fmaxf(largest, fabsf(values[row * CLASSES + c]));
+    }
+    NEAR(sum, 0, 1e-5);
+  }
+  REQUIRE(largest > 0.001F);
+  SUCCEEDS(trainer_predict(cut, at(features(7)), 1, at(outputs)));
+  values = output_of(cut, 0, &count);
+  REQUIRE(values != NULL && count == 7 * CLASSES);
+  for (uint32_t i = 0; i < count; ++i) NEAR(values[i], 0, 1e-6);
+}
+
+/* The model counts its calls in a buffer. */
+static void evaluation_mode_leaves_no_trace(void) {
+  const uint32_t trainer = trainer_of("counting", "{'batch_size':2}");
+  uint32_t bytes = 0;
+  uint32_t after_bytes = 0;
+  const unsigned char* before = checkpoint_of(trainer, &bytes);
+  SUCCEEDS(trainer_predict(trainer, at(features(7)), 1, at(room(sizeof(uint32_t)))));
+  SUCCEEDS(trainer_evaluate(trainer, dataset_of_rows(7), at(new_metrics())));
+  const unsigned char* after = checkpoint_of(trainer, &after_bytes);
+  REQUIRE(before != NULL && after != NULL && bytes == after_bytes && memcmp(before, after, bytes) == 0);
+}
+
 static void outputs_stay_until_the_next_prediction(void) {
   const uint32_t trainer = trainer_of("linear", "{'optimizer':{'name':'sgd','learning_rate':1}}");
   uint32_t* out = room(sizeof *out);
@@ -191,6 +228,8 @@ void run_output_cases(void) {
   RUN(an_output_tells_its_type_and_shape);
   RUN(an_output_says_what_a_too_small_buffer_needs);
   RUN(outputs_stay_until_the_next_prediction);
+  RUN(a_prediction_is_one_batch);
+  RUN(evaluation_mode_leaves_no_trace);
   RUN(outputs_that_are_not_there_are_refused);
   RUN(inputs_are_scaled_as_the_options_say);
   RUN(inputs_are_matched_by_name_or_by_position);

@@ -174,6 +174,12 @@ float* gradients_of(uint32_t trainer, uint32_t* count) {
   return values;
 }
 
+float* buffers_of(uint32_t trainer, uint32_t* count) {
+  float* values = read_all("trainer_buffers", trainer_buffers, trainer, count);
+  *count /= sizeof(float);
+  return values;
+}
+
 unsigned char* checkpoint_of(uint32_t trainer, uint32_t* bytes) {
   return read_all("trainer_checkpoint", trainer_checkpoint, trainer, bytes);
 }

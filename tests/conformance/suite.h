@@ -110,6 +110,7 @@ uint32_t dataset_of_rows(uint32_t rows);
 /* The result of a call that tells its size, in the arena; null when a call failed. */
 float* parameters_of(uint32_t trainer, uint32_t* count);
 float* gradients_of(uint32_t trainer, uint32_t* count);
+float* buffers_of(uint32_t trainer, uint32_t* count);
 unsigned char* checkpoint_of(uint32_t trainer, uint32_t* bytes);
 /* The f32 elements of output `index` of the last prediction. */
 float* output_of(uint32_t trainer, uint32_t index, uint32_t* count);

@@ -55,6 +55,68 @@ static void fit_stops_early(void) {
   SUCCEEDS(trainer_fit(trainer, data, data, 50, at(report)));
   EQUALS(report->stopped_early, 1);
   EQUALS(report->epochs, 3); /* the first is the best, then two without improvement */
+  wasmgrad_progress* progress = room(sizeof *progress);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->best_epoch, 1);
+  EQUALS(progress->shows_best, 1);
+  EQUALS(progress->epoch, 3);
+}
+
+/* A learning rate at which training goes astray. */
+#define ASTRAY \
+  "{'optimizer':{'name':'sgd','learning_rate':50},'seed':1,'threads':1,'early_stopping':{'patience':2"
+
+static void early_stopping_shows_the_best_epoch(void) {
+  const uint32_t data = dataset_of_rows(ROWS);
+  const uint32_t trainer = trainer_of("linear", ASTRAY "}}");
+  wasmgrad_fit_report* report = room(sizeof *report);
+  wasmgrad_progress* progress = room(sizeof *progress);
+  wasmgrad_metrics* metrics = new_metrics();
+  SUCCEEDS(trainer_fit(trainer, data, data, 50, at(report)));
+  REQUIRE(report->stopped_early == 1);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->shows_best, 1);
+  REQUIRE(progress->best_epoch >= 1 && progress->best_epoch + 2 == progress->epoch);
+  SUCCEEDS(trainer_evaluate(trainer, data, at(metrics)));
+  NEAR(metrics->loss, progress->best_loss, 1e-6);
+  REQUIRE(metrics->loss < report->validation.loss);
+
+  const uint32_t last = trainer_of("linear", ASTRAY ",'restore_best':false}}");
+  SUCCEEDS(trainer_fit(last, data, data, 50, at(report)));
+  REQUIRE(report->stopped_early == 1);
+  SUCCEEDS(trainer_evaluate(last, data, at(metrics)));
+  NEAR(metrics->loss, report->validation.loss, 1e-6);
+
+  /* What trains next goes on from the last epoch, best weights shown or not. */
+  SUCCEEDS(trainer_epoch(trainer, data, at(metrics)));
+  SUCCEEDS(trainer_epoch(last, data, at(metrics)));
+  uint32_t count = 0;
+  const float* one = parameters_of(trainer, &count);
+  const float* other = parameters_of(last, &count);
+  REQUIRE(one != NULL && other != NULL && memcmp(one, other, count * sizeof *other) == 0);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->shows_best, 0);
+}
+
+static void progress_says_where_a_trainer_stands(void) {
+  const uint32_t trainer = trainer_of("linear", "{'batch_size':8,'optimizer':'sgd'}");
+  const uint32_t data = dataset_of_rows(ROWS);
+  wasmgrad_progress* progress = room(sizeof *progress);
+  memset(progress, 0x5a, sizeof *progress);
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->epoch, 0);
+  EQUALS(progress->step, 0);
+  EQUALS(progress->batch, 0);
+  EQUALS(progress->best_epoch, 0);
+  EQUALS(progress->best_loss, NAN);
+  EQUALS(progress->resumed, 0);
+  EQUALS(progress->shows_best, 0);
+  EQUALS(progress->stop_requested, 0);
+  SUCCEEDS(trainer_epoch(trainer, data, at(new_metrics())));
+  SUCCEEDS(trainer_step(trainer, at(features(6)), 1, at(classes(6)), 1, at(new_metrics())));
+  SUCCEEDS(trainer_progress(trainer, at(progress)));
+  EQUALS(progress->epoch, 1);
+  EQUALS(progress->step, 4);
 }
 
 static void epoch_trains_one(void) {
@@ -173,10 +235,112 @@ static void a_step_that_is_not_finite_fails(void) {
   REQUIRE(before != NULL && after != NULL && memcmp(before, after, count * sizeof *after) == 0);
 }
 
+/* ---- What an error leaves ---- */
+
+/* 20 rows, of which row 17 is in the third batch of 8; its loss is not finite. */
+static uint32_t dataset_that_fails(void) {
+  named_tensor* x = features(ROWS);
+  float values[ROWS * FEATURES] = {0};
+  values[17 * FEATURES] = NAN;
+  *x = matrix("", WASMGRAD_TYPE_F32, values, ROWS, FEATURES);
+  return dataset_of(x, 1, classes(ROWS), 1);
+}
+
+static const char* const kInOrder =
+    "{'batch_size':8,'shuffle':false,'threads':1,'optimizer':{'name':'adam','learning_rate':0.1}}";
+static const char* const kRestoring =
+    "{'batch_size':8,'shuffle':false,'threads':1,'restore_on_error':true,"
+    "'optimizer':{'name':'adam','learning_rate':0.1}}";
+
+static void a_step_that_fails_leaves_no_trace(void) {
+  const uint32_t trainer = trainer_of("convolution", "{'threads':1}");
+  static float pixels[2 * 36];
+  pixels[5] = NAN;
+  const uint32_t dims[] = {2, 1, 6, 6};
+  named_tensor* x = list(tensor("", WASMGRAD_TYPE_F32, pixels, 4, dims));
+  uint32_t bytes = 0;
+  uint32_t after_bytes = 0;
+  const unsigned char* before = checkpoint_of(trainer, &bytes);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_step(trainer, at(x), 1, at(classes(2)), 1, at(new_metrics())));
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_backward(trainer, at(x), 1, at(classes(2)), 1, at(new_metrics())));
+  const unsigned char* after = checkpoint_of(trainer, &after_bytes);
+  REQUIRE(before != NULL && after != NULL && bytes == after_bytes && memcmp(before, after, bytes) == 0);
+}
+
+static void an_epoch_that_fails_keeps_the_steps_before(void) {
+  const uint32_t whole = trainer_of("linear", kInOrder);
+  const uint32_t failed = trainer_of("linear", kInOrder);
+  const uint32_t bad = dataset_that_fails();
+  named_tensor* x = features(ROWS);
+  *x = matrix("", WASMGRAD_TYPE_F32, NULL, ROWS, FEATURES);
+  const uint32_t good = dataset_of(x, 1, classes(ROWS), 1);
+  wasmgrad_metrics* metrics = new_metrics();
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(failed, bad, at(metrics)));
+  EQUALS(metrics->samples, 16);
+  EQUALS(metrics->step, 2);
+  EQUALS(metrics->epoch, 0);
+  EQUALS(metrics->learning_rate, 0.1);
+  REQUIRE(isfinite(metrics->loss));
+  memset(metrics, 0x5a, sizeof *metrics);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(failed, bad, at(metrics))); /* the same batch: no step now */
+  EQUALS(metrics->samples, 0x5a5a5a5a5a5a5a5aU);
+  SUCCEEDS(trainer_epoch(failed, good, at(metrics)));
+  EQUALS(metrics->samples, ROWS);
+  EQUALS(metrics->step, 3);
+  SUCCEEDS(trainer_epoch(whole, good, at(metrics)));
+  uint32_t bytes = 0;
+  uint32_t other_bytes = 0;
+  const unsigned char* one = checkpoint_of(whole, &bytes);
+  const unsigned char* other = checkpoint_of(failed, &other_bytes);
+  REQUIRE(one != NULL && other != NULL && bytes == other_bytes && memcmp(one, other, bytes) == 0);
+}
+
+static void a_fit_that_fails_reports_the_steps_before(void) {
+  const uint32_t trainer = trainer_of("linear", kInOrder);
+  wasmgrad_fit_report* report = room(sizeof *report);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_fit(trainer, dataset_that_fails(), 0, 3, at(report)));
+  EQUALS(report->epochs, 0);
+  EQUALS(report->stopped_early, 0);
+  EQUALS(report->train.samples, 16);
+  EQUALS(report->train.step, 2);
+  EQUALS(report->validation.samples, 0);
+}
+
+static void an_epoch_that_fails_goes_on_with_other_data(void) {
+  const uint32_t trainer = trainer_of("linear", kInOrder);
+  wasmgrad_metrics* metrics = new_metrics();
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(trainer, dataset_that_fails(), at(metrics)));
+  SUCCEEDS(trainer_epoch(trainer, dataset_of_rows(9), at(metrics)));
+  EQUALS(metrics->samples, 9);
+  EQUALS(metrics->step, 4);
+  EQUALS(metrics->epoch, 1);
+}
+
+static void restoring_goes_back_to_before_the_call(void) {
+  const uint32_t trainer = trainer_of("linear", kRestoring);
+  const uint32_t bad = dataset_that_fails();
+  wasmgrad_metrics* metrics = new_metrics();
+  wasmgrad_fit_report* report = room(sizeof *report);
+  SUCCEEDS(trainer_epoch(trainer, dataset_of_rows(ROWS), at(metrics)));
+  uint32_t bytes = 0;
+  uint32_t after_bytes = 0;
+  const unsigned char* before = checkpoint_of(trainer, &bytes);
+  memset(metrics, 0x5a, sizeof *metrics);
+  memset(report, 0x5a, sizeof *report);
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_epoch(trainer, bad, at(metrics)));
+  RETURNS(WASMGRAD_RUNTIME_ERROR, trainer_fit(trainer, bad, 0, 2, at(report)));
+  EQUALS(metrics->samples, 0x5a5a5a5a5a5a5a5aU);
+  EQUALS(report->epochs, UNTOUCHED);
+  const unsigned char* after = checkpoint_of(trainer, &after_bytes);
+  REQUIRE(before != NULL && after != NULL && bytes == after_bytes && memcmp(before, after, bytes) == 0);
+}
+
 void run_trainer_cases(void) {
   RUN(fit_trains_whole_epochs);
   RUN(fit_evaluates_validation_data);
   RUN(fit_stops_early);
+  RUN(early_stopping_shows_the_best_epoch);
+  RUN(progress_says_where_a_trainer_stands);
   RUN(epoch_trains_one);
   RUN(epochs_one_by_one_are_fit);
   RUN(an_empty_dataset_cannot_be_used);
@@ -186,4 +350,9 @@ void run_trainer_cases(void) {
   RUN(backward_then_apply_is_step);
   RUN(apply_needs_gradients);
   RUN(a_step_that_is_not_finite_fails);
+  RUN(a_step_that_fails_leaves_no_trace);
+  RUN(an_epoch_that_fails_keeps_the_steps_before);
+  RUN(a_fit_that_fails_reports_the_steps_before);
+  RUN(an_epoch_that_fails_goes_on_with_other_data);
+  RUN(restoring_goes_back_to_before_the_call);
 }

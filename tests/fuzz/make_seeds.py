@@ -292,9 +292,10 @@ def abi(seeds: Seeds, models: Path) -> None:
     load, load_by_name, export = 2, 3, 4
     dataset, append, split = 6, 7, 8
     create, fit, epoch, step, backward, apply, evaluate, predict, output, change = range(11, 21)
-    parameters, set_parameters, gradients, set_gradients, checkpoint, restore = range(21, 27)
-    last_error = 28
-    nn_load_by_name, init, set_input, compute, get_output = 30, 32, 33, 34, 35
+    parameters, set_parameters, gradients, set_gradients = range(21, 25)
+    buffers, set_buffers, checkpoint, restore = range(25, 29)
+    last_error = 30
+    nn_load_by_name, init, set_input, compute, get_output = 32, 34, 35, 36, 37
     trained = [
         (load_by_name, (0, 0, 0)),
         (create, (0, 1)),
@@ -322,6 +323,8 @@ def abi(seeds: Seeds, models: Path) -> None:
             (apply, (0,)),
             (parameters, (0, 1)),
             (set_parameters, (0, 3)),
+            (buffers, (0, 1)),
+            (set_buffers, (0, 3)),
             (checkpoint, (0, 1)),
             (restore, (0, 3)),
         ),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from wasmgrad import models
+from wasmgrad._cli_train import _resume_command
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 FEW = ["--epochs", "2", "--batches-per-epoch", "4", "--seed", "0", "--threads", "1"]
@@ -136,6 +137,47 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, mnist:
     assert resume[:2] == ["wasmgrad", "train"]
     assert resume[resume.index("--resume") + 1] == kept.name
     assert "50" in resume
+
+
+def test_checkpoint_of_an_earlier_run_is_not_taken_for_this_one_s(tmp_path: Path, mnist: Path) -> None:
+    kept = tmp_path / "trained_mnist-cnn.ckpt.safetensors"
+    kept.write_bytes(b"an earlier one")
+    command = [sys.executable, "-m", "wasmgrad", "train", "--json", "--data", str(mnist)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["event"] == "console"  # it reads its data
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "there is nothing to go on from" in said
+    assert kept.read_bytes() == b"an earlier one"
+
+
+def test_words_of_the_guest_stay_in_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--epochs", "3", "--resume", "old", "mine.wasm"]
+    guest = ["--resume", "--resume=x", "two words"]
+    monkeypatch.setattr(sys, "argv", ["wasmgrad", "train", *words, *guest])
+    command = shlex.split(_resume_command(Path("new"), len(guest)))
+    assert command == ["wasmgrad", "train", "--resume", "new", "--epochs", "3", "mine.wasm", *guest]
+
+
+def test_run_that_has_nothing_left_to_train_says_so(regress: Command) -> None:
+    assert regress("--epochs", "2", "--checkpoint", "kept").returncode == 0
+    for epochs in ("2", "1"):
+        done = regress("--epochs", epochs, "--resume", "kept")
+        assert done.returncode == 0, done.stderr
+        assert f"nothing to train: 2 epochs are done, and {epochs} were asked for" in done.stdout
+
+
+def test_early_stopping_is_told(regress: Command) -> None:
+    done = regress("--epochs", "50", "--early-stopping", "1", "--early-stopping-min-delta", "1e9")
+    assert done.returncode == 0, done.stderr
+    assert "stopped early after epoch 2: the best epoch was 1" in done.stdout
+    assert "whose weights the model has" in done.stdout
 
 
 def test_parent_process_does_not_load_torch(mnist: Path, tmp_path: Path) -> None:

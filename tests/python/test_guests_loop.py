@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import re
 import shutil
+import signal
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import wasmgrad
+from wasmgrad._files import find_part
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("cpp", "c", "rust", "assemblyscript")
@@ -157,8 +163,6 @@ def test_trained_model_and_checkpoint_are_whole_files(
     assert lines[-1] == "wrote /out/trained.pt"
     assert {path.name for path in tmp_path.iterdir()} >= {"trained.pt", "loop.checkpoint"}
     assert not list(tmp_path.glob("*.part"))
-    import torch
-
     assert torch.jit.load(str(tmp_path / "trained.pt"))
 
 
@@ -193,14 +197,118 @@ def test_wrong_command_line_is_refused_with_exit_code_2(
     assert "--epochs takes a whole number" in result.stderr
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Builds the template of a language, once."""
+    built: dict[str, Path] = {}
+
+    def built_template(language: str) -> Path:
+        if language not in built:
+            folder = tmp_path_factory.mktemp(language)
+            wasmgrad.new_guest(folder / "hello", language)
+            built[language] = build(folder / "hello", folder / "hello.wasm")
+        return built[language]
+
+    return built_template
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_template_builds_and_trains(linear_model: Path, tmp_path: Path, language: str) -> None:
-    wasmgrad.new_guest(tmp_path / "hello", language)
-    guest = build(tmp_path / "hello", tmp_path / "hello.wasm")
-    result = wasmgrad.train(guest, models={"model.pt": linear_model}, threads=1)
+def test_template_builds_and_trains(linear_model: Path, template: Build, language: str) -> None:
+    result = wasmgrad.train(template(language), models={"model.pt": linear_model}, threads=1)
     losses = [float(text) for text in re.findall(r"test loss ([\d.]+)", result.stdout)]
     assert len(losses) == 10
     assert losses[-1] < losses[0] / 2
+    assert "not saved here: no directory to write trained_model.pt to was granted" in (
+        result.stdout + result.stderr
+    )
+
+
+def check_saved(folder: Path, output: str, linear_model: Path) -> None:
+    """The guest left a trained model, and nothing else."""
+    saved = folder / "trained_model.pt"
+    assert f"saved trained_model.pt ({saved.stat().st_size} bytes)" in output
+    assert [file.name for file in folder.iterdir() if file.name != "model.pt"] == ["trained_model.pt"]
+    x = torch.rand(64, 8) * 2 - 1
+    untrained, trained = (torch.jit.load(path)(x) - x.mean(1, keepdim=True) for path in (linear_model, saved))
+    assert trained.abs().mean() < untrained.abs().mean() / 2
+
+
+@pytest.mark.parametrize("engine", ["wasmedge", "wasmtime"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_template_saves_its_model_in_the_directory_that_it_was_granted(
+    linear_model: Path, template: Build, tmp_path: Path, language: str, engine: str
+) -> None:
+    run = wasmgrad.Sandbox(
+        template(language), models={"model.pt": linear_model}, dirs=[f"{tmp_path}:."], engine=engine
+    ).run()
+    assert run.exit_code == 0, run.stderr
+    check_saved(tmp_path, run.stdout, linear_model)
+
+
+def test_template_saves_its_model_in_the_stock_program(
+    linear_model: Path, template: Build, tmp_path: Path, stock_wasmedge: Path
+) -> None:
+    environment = {**os.environ, "WASMEDGE_PLUGIN_PATH": str(find_part("lib/wasmedge"))}
+    preload = f"model.pt:PyTorch:CPU:{linear_model}"
+    command = [stock_wasmedge, "--dir", f".:{tmp_path}", "--nn-preload", preload, template("cpp")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    check_saved(tmp_path, done.stdout, linear_model)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_interrupted_template_goes_on_to_the_epochs_that_its_owner_wants(
+    template: Build, linear_model: Path, tmp_path: Path, language: str
+) -> None:
+    options: dict[str, Any] = {"models": {"model.pt": linear_model}, "threads": 1}
+    sent: list[None] = []
+
+    def interrupt(event: wasmgrad.Event) -> None:
+        if event["event"] == "epoch" and not sent:
+            sent.append(None)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    guest, kept = template(language), tmp_path / "kept"
+    first = wasmgrad.train(guest, epochs=1_000_000, checkpoint=kept, on_event=interrupt, **options)
+    assert first.interrupted
+    assert "the owner asked to stop" in first.stderr
+    assert "error:" not in first.stderr
+    wanted = first.epochs[-1].epoch + 2
+    second = wasmgrad.train(guest, epochs=wanted, resume=kept, **options)
+    assert second.epochs[-1].epoch == wanted
+    assert len(second.epochs) == 2  # the epoch under way is counted where it ends
+    whole = wasmgrad.train(guest, epochs=wanted, **options)
+    trained, expected = (torch.jit.load(io.BytesIO(run.model)).state_dict() for run in (second, whole))
+    assert all(torch.equal(trained[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_interrupted_loop_keeps_what_its_own_checkpoint_needs(
+    loop: Build, mnist: Path, model: Path, tmp_path: Path, reference: list[str], language: str
+) -> None:
+    batches = ("--batches", "100")
+    sent: list[None] = []
+
+    def interrupt(event: wasmgrad.Event) -> None:
+        if event["event"] == "progress" and not sent:
+            sent.append(None)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    granted: dict[str, Any] = {
+        "dirs": [f"{mnist}:/data:ro", f"{tmp_path}:/out"],
+        "models": {"model.pt": model},
+    }
+    first = wasmgrad.Sandbox(loop(language), args=("--epochs", "2", *batches), **granted)
+    with pytest.raises(wasmgrad.Interrupted, match=r"after step \d+ \(\d whole epochs"):
+        first.run(on_event=interrupt)
+    assert sent
+    if not (tmp_path / "loop.checkpoint").exists():  # it was judging its first epoch
+        assert printed(loop(language), mnist, model, tmp_path, "--epochs", "2", *batches) == reference
+        return
+    lines = printed(loop(language), mnist, model, tmp_path, "--epochs", "2", "--resume", *batches)
+    resumed = next(index for index, line in enumerate(lines) if line.startswith("resuming after epoch "))
+    done = int(lines[resumed].rsplit(" ", 1)[1])
+    assert lines[resumed + 1 :] == reference[1 + done :]
 
 
 def test_template_of_an_unknown_language_is_refused(tmp_path: Path) -> None:

@@ -38,15 +38,17 @@ OPTIONS = [
         "schedule": {"name": "cosine", "warmup_epochs": 1, "minimum_factor": 0.1},
         "epochs": 5,
         "batch_size": 4,
+        "predict_batch_size": 3,
         "batches_per_epoch": 2,
         "shuffle": True,
         "seed": 7,
+        "restore_on_error": True,
         "threads": 1,
         "accumulate": 2,
         "clip_norm": 1.5,
         "clip_value": 0.5,
         "top_k": 2,
-        "early_stopping": {"patience": 3, "min_delta": 0.01},
+        "early_stopping": {"patience": 3, "min_delta": 0.01, "restore_best": False},
         "inputs": {"x": {"scale": 0.5, "offset": 1}},
         "freeze": ["regressor.*"],
     },
@@ -67,9 +69,10 @@ class TwoOutputs(nn.Module):
         torch.manual_seed(0)
         self.classifier = nn.Linear(4, 3)
         self.regressor = nn.Linear(4, 1)
+        self.register_buffer("shift", torch.zeros(1))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"class": self.classifier(x), "value": self.regressor(x)}
+        return {"class": self.classifier(x), "value": self.regressor(x) + self.shift}
 
 
 class Reference:
@@ -179,6 +182,10 @@ def test_gradients_and_parameters_are_read_and_replaced(tour: Tour) -> None:
     assert tour.numbers("replaced") == [near(initial)]
 
 
+def test_buffers_are_read_and_replaced(tour: Tour) -> None:
+    assert tour.numbers("buffers") == [[0], [1.5]]
+
+
 def test_steps_and_epochs_train(tour: Tour) -> None:
     reference = Reference()
     loss = reference.step(0, 0.05)
@@ -197,6 +204,12 @@ def test_fit_and_evaluate_report_what_they_did(tour: Tour) -> None:
     assert tour.numbers("fit") == [[2, 0, 6, 3, 3]]
     assert tour.numbers("alone") == [[1, 0]]
     assert tour.numbers("evaluate") == [[3, 4]]
+
+
+def test_progress_says_where_the_trainer_stands(tour: Tour) -> None:
+    (progress,) = tour.numbers("progress")
+    assert progress[0] == 4
+    assert progress[2] in (2, 3, 4)  # the first epoch was no fit's
 
 
 def test_exported_models_have_the_trained_weights(tour: Tour) -> None:

@@ -31,7 +31,16 @@ EVENT_FIELDS = {
     "initial": {"loss", "accuracy", "top_k_accuracy", "samples"},
     "progress": {"epoch", "batch", "batches", "loss", "accuracy", "samples_per_second"},
     "epoch": {"epoch", "train", "test", "learning_rate", "seconds", "samples_per_second"},
-    "fit_end": {"seconds", "stopped_early", "interrupted"},
+    "fit_end": {
+        "seconds",
+        "epoch",
+        "step",
+        "stopped_early",
+        "best_epoch",
+        "best_loss",
+        "best_restored",
+        "interrupted",
+    },
     "model_saved": {"path", "bytes"},
     "usage": {"guest_memory_bytes", "host_bytes", "host_calls", "steps", "host_seconds", "guest_seconds"},
 }

@@ -82,6 +82,11 @@ def test_console_text_is_no_markup() -> None:
     assert "[bold]x[/bold]" in shown({"event": "console", "stream": "stderr", "text": "[bold]x[/bold]\n"})
 
 
+def test_warning_is_shown_as_it_is() -> None:
+    text = shown({"event": "warning", "message": "model 'm[0]': its mode is fixed"})
+    assert "warning: model 'm[0]': its mode is fixed" in text
+
+
 def test_unknown_event_is_left_out() -> None:
     assert "novel" not in shown({"event": "novel"})
 
@@ -95,3 +100,37 @@ def test_an_evaluation_between_single_steps_has_a_line() -> None:
     steps = {"event": "steps", "step": 1500, "learning_rate": 0.1, **METRICS}
     text = shown(steps, {"event": "evaluation", "step": 1500, **METRICS})
     assert "step 1,500  evaluation loss 0.2500  accuracy 91.90 %" in text
+
+
+FIT_END = {
+    "event": "fit_end",
+    "seconds": 3.0,
+    "epoch": 2,
+    "step": 20,
+    "stopped_early": True,
+    "best_epoch": 1,
+    "best_loss": 0.25,
+    "best_restored": True,
+    "interrupted": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("end", "sentence"),
+    [
+        (
+            {},
+            "stopped early after epoch 2: the best epoch was 1 (loss 0.2500), whose weights the model has\n",
+        ),
+        ({"best_restored": False}, "stopped early after epoch 2: the best epoch was 1 (loss 0.2500)\n"),
+        ({"best_epoch": None, "best_loss": None, "best_restored": False}, "stopped early after epoch 2\n"),
+    ],
+)
+def test_early_stopping_names_the_best_epoch(end: dict[str, Any], sentence: str) -> None:
+    assert sentence in shown(FIT, epoch(1), epoch(2), FIT_END | end)
+
+
+def test_run_without_anything_left_to_train_says_so() -> None:
+    text = shown(FIT | {"start_epoch": 3}, FIT_END | {"stopped_early": False})
+    assert "nothing to train: 3 epochs are done, and 2 were asked for" in text
+    assert "stopped early" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +148,16 @@ def test_what_on_event_raises_comes_out_of_the_run(writes_much: wasmgrad.Sandbox
 
     with pytest.raises(LookupError, match="enough"):
         writes_much.run(on_event=refuse)
+
+
+def test_package_asks_for_the_versions_that_the_native_code_knows() -> None:
+    root = Path(__file__).resolve().parents[2]
+    known = re.search(
+        r'kTestedVersions\[\] = \{"(\d+)"\}', (root / "cpp/sandbox/wasmtime_api.cpp").read_text()
+    )
+    assert known is not None
+    wanted = f'"wasmtime>={known[1]},<{int(known[1]) + 1}"'
+    assert wanted in (root / "pyproject.toml").read_text()
 
 
 def test_unknown_engine_is_refused() -> None:

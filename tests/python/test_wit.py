@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
 import subprocess
@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 WIT = ROOT / "guests/sdk/wit"
+RESOURCES = ("model", "dataset", "trainer")
 
 
 def wasm_tools(*arguments: str | Path) -> str:
@@ -25,18 +26,16 @@ def wasm_tools(*arguments: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def docs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("abi_docs", ROOT / "tools/abi_docs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
+def page() -> ModuleType:
+    """The generator of the reference, which says what a function is called in WIT."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tools/generate"))
+        return importlib.import_module("write_page")
 
 
 @pytest.fixture(scope="module")
-def header(docs: ModuleType) -> Any:
-    return docs.parse(docs.HEADER.read_text())
+def header(page: ModuleType) -> Any:
+    return importlib.import_module("read_header").load()
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +58,22 @@ def test_package_has_the_version_of_the_core_module(header: Any, package: Any) -
     assert [p["name"] for p in package["packages"]] == [f"{header.module}.0"]
 
 
-def test_every_function_has_its_counterpart(docs: ModuleType, header: Any, package: Any) -> None:
+def test_every_function_has_its_counterpart(page: ModuleType, header: Any, package: Any) -> None:
     (interface,) = package["interfaces"]
     names = {function.name for function in header.all_functions}
-    closes = {f"{resource}_close" for resource in docs.RESOURCES}
+    closes = {f"{resource}_close" for resource in RESOURCES}
     assert names >= closes  # which dropping a resource is
-    assert {docs.wit_name(name) for name in names - closes - {"last_error"}} == set(interface["functions"])
+    assert {page.wit_name(name) for name in names - closes - {"last_error"}} == set(interface["functions"])
     resources = {t["name"] for t in package["types"] if t["kind"] == "resource"}
-    assert resources == set(docs.RESOURCES)
+    assert resources == set(RESOURCES)
 
 
-def test_functions_take_the_same_arguments(docs: ModuleType, header: Any, package: Any) -> None:
+def test_functions_take_the_same_arguments(page: ModuleType, header: Any, package: Any) -> None:
     functions = package["interfaces"][0]["functions"]
     # A list or a string is an address and a length; results are addresses behind the arguments.
     lengths = re.compile(r"(?:n_\w+|\w+_bytes|size|bytes|n)$")
     for function in header.all_functions:
-        if (name := docs.wit_name(function.name)) not in functions:
+        if (name := page.wit_name(function.name)) not in functions:
             continue
         written = [p["name"].replace("-", "_") for p in functions[name]["params"] if p["name"] != "self"]
         declared = [p.name for p in function.parameters if not lengths.fullmatch(p.name) or p.pointer]
@@ -98,6 +97,6 @@ def test_enumerators_are_the_same(header: Any, package: Any) -> None:
 
 def test_records_have_the_same_fields(header: Any, package: Any) -> None:
     records = {r.name.removeprefix("wasmgrad_"): [f.name for f in r.fields] for r in header.records}
-    for name in ("metrics", "fit-report"):
+    for name in ("metrics", "fit-report", "progress"):
         fields = [f["name"].replace("-", "_") for f in kinds(package, "record")[name]["fields"]]
         assert fields == records[name.replace("-", "_")]

@@ -27,8 +27,6 @@ constexpr std::uint32_t number_of(Errno code) noexcept { return static_cast<std:
 constexpr Errnos kErrnos = {[](Errc code) noexcept { return number_of(errno_of(code)); },
                             number_of(Errno::kMissingMemory), number_of(Errno::kBusy)};
 
-Error invalid(std::string message) { return {Errc::kInvalidArgument, std::move(message)}; }
-
 Status check_target(std::uint32_t target) {
   switch (static_cast<Target>(target)) {
     case Target::kCpu:

@@ -55,6 +55,20 @@ struct FitReport {
 };
 static_assert(sizeof(FitReport) == 136);
 
+/// wasmgrad_progress
+struct Progress {
+  std::uint64_t epoch;
+  std::uint64_t step;
+  std::uint64_t batch;
+  std::uint64_t best_epoch;
+  double best_loss;
+  std::uint32_t resumed;
+  std::uint32_t shows_best;
+  std::uint32_t stop_requested;
+  std::uint32_t owner_epochs;
+};
+static_assert(sizeof(Progress) == 56);
+
 /// wasmgrad_output_info
 struct OutputInfo {
   std::uint32_t type;

@@ -16,7 +16,8 @@ Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& traine
       return context_.owner_error(writable.error(), "the owner's files of this run cannot be written");
     }
   }
-  if (config.resume && !resumed_) {
+  const bool resumes = config.resume && !resumed_;
+  if (resumes) {
     auto restored = [&]() -> Status {
       WASMGRAD_ASSIGN(const auto checkpoint, read_file(*config.resume, config.max_model_file_bytes * 4));
       return trainer.restore(checkpoint);
@@ -27,13 +28,20 @@ Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& traine
     }
     resumed_ = true;
   }
-  return std::make_shared<TrainerRun>(TrainerRun{trainer.model(), {}, trainer.steps()});
+  auto run = std::make_shared<TrainerRun>(
+      TrainerRun{trainer.model(), {}, trainer.steps(), resumes, resumes ? trainer.epoch() : 0});
+  // What was resumed is the run's result even when nothing is left to train.
+  if (resumes) last_ = run;
+  return run;
 }
 
-Expected<std::int64_t> RunRecord::allowed_epochs(std::int64_t done, std::int64_t wanted) const {
+Expected<std::int64_t> RunRecord::allowed_epochs(const TrainerRun& run, std::int64_t done,
+                                                 std::int64_t wanted) {
   const auto& most = context_.config.overrides.epochs;
   if (!most || wanted == 0) return wanted;
   if (done < *most) return std::min(wanted, *most - done);
+  if (run.resumed && run.report.epochs.empty()) return 0;
+  context_.epochs_used_up = true;
   return Error{Errc::kInterrupted, "the owner allows " + std::to_string(*most) + " epochs, which are done"};
 }
 

@@ -14,8 +14,10 @@ namespace wasmgrad::abi::v1 {
 /// What is kept of a trainer for the owner. It may outlive the trainer.
 struct TrainerRun {
   training::Model model;
-  training::FitReport report;    ///< of all its epochs
-  std::int64_t saved_steps = 0;  ///< how many of its steps the owner's checkpoint has
+  training::FitReport report;       ///< of all its epochs
+  std::int64_t saved_steps = 0;     ///< how many of its steps the owner's checkpoint has
+  bool resumed = false;             ///< it began with the owner's checkpoint
+  std::int64_t resumed_epochs = 0;  ///< of that checkpoint's, those that no fit has counted yet
 };
 
 /// Errors are for the guest and show no path of the host; the owner gets the whole sentence at the end.
@@ -27,9 +29,10 @@ class RunRecord {
   /// first one.
   Expected<std::shared_ptr<TrainerRun>> begin(training::Trainer& trainer);
 
-  /// How many of `wanted` epochs a trainer that has done `done` may do. Errors: kInterrupted when the
-  /// owner's number of epochs is reached.
-  [[nodiscard]] Expected<std::int64_t> allowed_epochs(std::int64_t done, std::int64_t wanted) const;
+  /// How many of `wanted` epochs a trainer that has done `done` may do; none of them when it was resumed
+  /// there. Errors: kInterrupted when the owner's number of epochs is reached.
+  [[nodiscard]] Expected<std::int64_t> allowed_epochs(const TrainerRun& run, std::int64_t done,
+                                                      std::int64_t wanted);
 
   /// The trainer did whole epochs, the last of which may be under way.
   void add(const std::shared_ptr<TrainerRun>& run, const training::FitReport& report);

@@ -51,6 +51,7 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_backward", trainers_, &Trainers::backward);
   add("trainer_apply", trainers_, &Trainers::apply);
   add("trainer_evaluate", trainers_, &Trainers::evaluate);
+  add("trainer_progress", trainers_, &Trainers::progress);
   add("trainer_predict", trainers_, &Trainers::predict);
   add("trainer_output", trainers_, &Trainers::output);
   add("trainer_set", trainers_, &Trainers::set);
@@ -58,6 +59,8 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_set_parameters", trainers_, &Trainers::set_parameters);
   add("trainer_gradients", trainers_, &Trainers::gradients);
   add("trainer_set_gradients", trainers_, &Trainers::set_gradients);
+  add("trainer_buffers", trainers_, &Trainers::buffers);
+  add("trainer_set_buffers", trainers_, &Trainers::set_buffers);
   add("trainer_checkpoint", trainers_, &Trainers::checkpoint);
   add("trainer_restore", trainers_, &Trainers::restore);
   add("trainer_close", trainers_, &Trainers::close);

@@ -1,12 +1,13 @@
 #include "wasmgrad/abi/v1/trainer_options.hpp"
 
-#include <set>
 #include <string>
 #include <type_traits>
 #include <vector>
 
+#include "wasmgrad/base/strict_json.hpp"
 #include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/json_fields.hpp"
+#include "wasmgrad/training/option_table.hpp"
 
 namespace wasmgrad::abi::v1 {
 
@@ -22,43 +23,22 @@ using training::json::Refused;
 /// Nothing in the options is nested deeper than this; what is could make a reader overflow its stack.
 constexpr int kMaxDepth = 8;
 
-Json parse(std::string_view text) {
-  std::vector<std::set<std::string>> keys;  // of each object that is open
-  const auto check = [&keys](int depth, Json::parse_event_t event, Json& parsed) {
-    using Event = Json::parse_event_t;
-    if (depth > kMaxDepth) throw Refused("the options are nested more than 8 deep");
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      throw Refused("the key '" + parsed.get<std::string>() + "' is given twice");
-    }
-    return true;
-  };
-  return Json::parse(text, check);
-}
-
 class OptionsReader {
  public:
   training::TrainerOptions read(const Json& json) {
     if (!json.is_object()) refuse("the options", json, "an object");
     ObjectReader top("", json);
-    if (const Json* value = top.take("optimizer")) read_optimizer(*value);
+    if (const Json* value = top.take("optimizer"))
+      read_named("optimizer", *value, options_.optimizer.kind,
+                 [&](ObjectReader& reader) { take_group(reader, "optimizer"); });
     if (const Json* value = top.take("loss")) read_loss(*value);
-    if (const Json* value = top.take("schedule")) read_schedule(*value);
-    take(top, "epochs", options_.epochs);
-    take(top, "batch_size", options_.batch_size);
-    take(top, "batches_per_epoch", options_.batches_per_epoch);
-    take(top, "shuffle", options_.shuffle);
-    take(top, "seed", options_.seed);
-    take(top, "threads", options_.threads);
-    take(top, "accumulate", options_.accumulate);
-    take(top, "clip_norm", options_.clip_norm);
-    take(top, "clip_value", options_.clip_value);
-    take(top, "top_k", options_.top_k);
+    if (const Json* value = top.take("schedule"))
+      read_named("schedule", *value, options_.schedule.kind,
+                 [&](ObjectReader& reader) { take_group(reader, "schedule"); });
+    take_group(top, "");
     if (const Json* value = top.take("early_stopping")) {
       ObjectReader reader("early_stopping", *value);
-      take(reader, "patience", options_.early_stopping_patience);
-      take(reader, "min_delta", options_.early_stopping_min_delta);
+      take_group(reader, "early_stopping");
       reader.done();
     }
     if (const Json* value = top.take("inputs")) read_inputs(*value);
@@ -81,6 +61,16 @@ class OptionsReader {
     if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
   }
 
+  // Every option of the group but those that are read by hand: names and losses.
+  void take_group(ObjectReader& reader, std::string_view group) {
+    training::visit_options([&](const training::OptionInfo& info, auto field, auto) {
+      using T = std::remove_reference_t<decltype(field(options_))>;
+      if constexpr (!std::is_enum_v<T>) {
+        if (info.group == group && !info.key.empty()) take(reader, std::string(info.key), field(options_));
+      }
+    });
+  }
+
   // A kind by its name alone, or as an object with the key "name", whose other keys read_rest(reader) takes.
   template <class Kind, class ReadRest>
   static void read_named(const std::string& key, const Json& json, Kind& kind, ReadRest read_rest) {
@@ -93,30 +83,6 @@ class OptionsReader {
     take(reader, "name", kind);
     read_rest(reader);
     reader.done();
-  }
-
-  void read_optimizer(const Json& json) {
-    training::OptimizerOptions& optimizer = options_.optimizer;
-    read_named("optimizer", json, optimizer.kind, [&](ObjectReader& reader) {
-      take(reader, "learning_rate", optimizer.learning_rate);
-      take(reader, "weight_decay", optimizer.weight_decay);
-      take(reader, "beta1", optimizer.beta1);
-      take(reader, "beta2", optimizer.beta2);
-      take(reader, "epsilon", optimizer.epsilon);
-      take(reader, "momentum", optimizer.momentum);
-      take(reader, "nesterov", optimizer.nesterov);
-      take(reader, "alpha", optimizer.alpha);
-    });
-  }
-
-  void read_schedule(const Json& json) {
-    training::ScheduleOptions& schedule = options_.schedule;
-    read_named("schedule", json, schedule.kind, [&](ObjectReader& reader) {
-      take(reader, "warmup_epochs", schedule.warmup_epochs);
-      take(reader, "step_epochs", schedule.step_epochs);
-      take(reader, "gamma", schedule.gamma);
-      take(reader, "minimum_factor", schedule.minimum_factor);
-    });
   }
 
   // One for all outputs, the model's own, or an object with one for each output.
@@ -157,13 +123,9 @@ class OptionsReader {
 }  // namespace
 
 Expected<training::TrainerOptions> read_trainer_options(std::string_view text) {
+  WASMGRAD_ASSIGN(const Json json, parse_strict_json(text, "the text of the options", kMaxDepth));
   try {
-    return OptionsReader().read(parse(text));
-  } catch (const Json::parse_error& error) {
-    return Error{Errc::kInvalidEncoding,
-                 "the options are not JSON: they cannot be read past byte " + std::to_string(error.byte)};
-  } catch (const Json::out_of_range&) {
-    return Error{Errc::kInvalidArgument, "the options have a number that no f64 holds"};
+    return OptionsReader().read(json);
   } catch (const Refused& error) {
     return Error{Errc::kInvalidArgument, printable(error.what())};  // it may quote the text
   }

@@ -1,34 +1,28 @@
 // What trainers exchange with their guests besides training: predictions, hyper-parameters, parameters,
-// checkpoints.
+// buffers, checkpoints.
 #include <algorithm>
-#include <array>
 #include <string>
 #include <utility>
 
 #include "wasmgrad/abi/guest_results.hpp"
 #include "wasmgrad/abi/tensor_records.hpp"
 #include "wasmgrad/abi/v1/trainers.hpp"
+#include "wasmgrad/training/option_table.hpp"
 
 namespace wasmgrad::abi::v1 {
 
 namespace {
 
-// What the owner chose for the hyper-parameter that trainer_set calls `key`, if he did.
+// What the owner chose for the hyper-parameter that trainer_set calls `key`, if anything.
 std::optional<double> owners_choice(const training::Overrides& owner, std::string_view key) {
-  const std::pair<std::string_view, std::optional<double>> choices[] = {
-      {"learning_rate", owner.learning_rate},
-      {"weight_decay", owner.weight_decay},
-      {"momentum", owner.momentum},
-      {"beta1", owner.beta1},
-      {"beta2", owner.beta2},
-      {"epsilon", owner.epsilon},
-      {"alpha", owner.alpha},
-      {"clip_norm", owner.clip_norm},
-      {"clip_value", owner.clip_value},
-  };
-  static_assert(std::size(choices) == training::kSettings.size());
-  const auto* found = std::ranges::find(choices, key, [](const auto& choice) { return choice.first; });
-  return found == std::end(choices) ? std::nullopt : found->second;
+  std::optional<double> choice;
+  training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
+    using T = std::remove_cvref_t<decltype(own(owner))>;
+    if constexpr (std::is_same_v<T, std::optional<double>>) {
+      if (info.settable && info.name == key) choice = own(owner);
+    }
+  });
+  return choice;
 }
 
 // A guest can be told of it: its rank and dimensions have a place in wasmgrad_output_info.
@@ -122,6 +116,21 @@ Status Trainers::set_gradients(const GuestMemory& memory, std::uint32_t trainer,
   WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
   WASMGRAD_ASSIGN(const auto given, memory.bytes(values, bytes, "values"));
   return resource->change().set_gradients(given);
+}
+
+Status Trainers::buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,
+                         std::uint32_t buffer_bytes, std::uint32_t written) {
+  WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
+  WASMGRAD_ASSIGN(const auto result, BytesResult::at(memory, buffer, buffer_bytes, written));
+  return result.fill(resource->trainer.buffer_bytes(),
+                     [&](std::span<std::byte> to) { return resource->trainer.buffers(to); });
+}
+
+Status Trainers::set_buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t values,
+                             std::uint32_t bytes) {
+  WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
+  WASMGRAD_ASSIGN(const auto given, memory.bytes(values, bytes, "values"));
+  return resource->change().set_buffers(given);
 }
 
 Status Trainers::checkpoint(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,

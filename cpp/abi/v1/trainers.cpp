@@ -1,5 +1,6 @@
 #include "wasmgrad/abi/v1/trainers.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <string>
@@ -78,8 +79,9 @@ training::Trainer& TrainerResource::change() {
 
 Status Trainers::interrupted(TrainerResource& resource) {
   WASMGRAD_CHECK(record_.save_checkpoint(*resource.run, resource.trainer));
-  return Error{Errc::kInterrupted, "the owner asked to stop, after " +
-                                       std::to_string(resource.trainer.steps()) + " steps of this trainer"};
+  const std::string after = training::progress_text(resource.trainer);
+  context_.stopped_at = after;
+  return Error{Errc::kInterrupted, "the owner asked to stop, after " + after};
 }
 
 Status Trainers::check_not_interrupted(TrainerResource& resource) {
@@ -127,7 +129,11 @@ Status Trainers::fit(const GuestMemory& memory, std::uint32_t trainer, std::uint
   }
   WASMGRAD_CHECK(check_not_interrupted(*resource));
   training::Trainer& used = resource->trainer;
-  WASMGRAD_ASSIGN(const std::int64_t allowed, record_.allowed_epochs(used.epoch(), epochs));
+  // A guest that the owner resumed asks for the same epochs as the first time.
+  TrainerRun& run = *resource->run;
+  const std::int64_t done_before = std::min<std::int64_t>(run.resumed_epochs, epochs);
+  WASMGRAD_ASSIGN(const std::int64_t allowed,
+                  record_.allowed_epochs(run, used.epoch(), std::int64_t{epochs} - done_before));
 
   WASMGRAD_ASSIGN(const training::Dataset data, train_rows->freeze());
   std::optional<training::Dataset> held_out;
@@ -137,20 +143,26 @@ Status Trainers::fit(const GuestMemory& memory, std::uint32_t trainer, std::uint
   const StepCount count(context_.steps, used);
   const auto save_state = [&](std::int64_t) { return record_.save_checkpoint(*resource->run, used); };
   const Stopwatch watch;
-  WASMGRAD_ASSIGN(const training::FitReport done,
-                  resource->change().fit(data, held_out, std::nullopt, save_state, allowed));
+  const std::int64_t steps_before = used.steps();
+  const auto fitted = resource->change().fit(data, held_out, std::nullopt, save_state, allowed);
+  const bool kept_steps = used.steps() > steps_before;
+  if (!fitted && !kept_steps) return fitted.error();
+  run.resumed_epochs -= done_before;
+  const training::FitReport& done = used.last_run();
   record_.add(resource->run, done);
   if (done.interrupted) return interrupted(*resource);
 
   layout::FitReport written{kNoMetrics, kNoMetrics, static_cast<std::uint32_t>(done.epochs.size()),
                             done.stopped_early ? 1U : 0U};
-  if (!done.epochs.empty()) {
+  if (!fitted) {
+    written.train = in_layout(done.unfinished, used.learning_rate(), watch.seconds(), used);
+  } else if (!done.epochs.empty()) {
     const training::EpochReport& last = done.epochs.back();
     written.train = in_layout(last.train, last.learning_rate, last.seconds, used);
     if (last.validation) written.validation = in_layout(*last.validation, kNone, watch.seconds(), used);
   }
   result.write(written);
-  return {};
+  return fitted ? Status() : fitted.error();
 }
 
 Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t train,
@@ -160,11 +172,22 @@ Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::ui
   WASMGRAD_ASSIGN(const auto rows, datasets_.find(train));
   WASMGRAD_CHECK(check_not_interrupted(*resource));
   training::Trainer& used = resource->trainer;
-  WASMGRAD_CHECK(record_.allowed_epochs(used.epoch(), 1));
+  WASMGRAD_ASSIGN(const std::int64_t allowed, record_.allowed_epochs(*resource->run, used.epoch(), 1));
+  if (allowed == 0) {
+    context_.epochs_used_up = true;
+    return Error{Errc::kInterrupted, "the owner's checkpoint has done all the epochs that he allows: " +
+                                         std::to_string(used.epoch())};
+  }
   WASMGRAD_ASSIGN(const training::Dataset data, rows->freeze());
   const StepCount count(context_.steps, used);
+  const std::int64_t steps_before = used.steps();
+  const Stopwatch watch;
   const auto done = resource->change().train_epoch(data);
   if (!done && done.error().code == Errc::kInterrupted) return interrupted(*resource);
+  if (!done && used.steps() > steps_before) {
+    record_.add(resource->run, used.last_run());
+    result.write(in_layout(used.last_run().unfinished, used.learning_rate(), watch.seconds(), used));
+  }
   if (!done) return done.error();
   training::FitReport report;
   report.epochs.push_back(*done);
@@ -227,6 +250,27 @@ Status Trainers::evaluate(const GuestMemory& memory, std::uint32_t trainer, std:
   if (!done && done.error().code == Errc::kInterrupted) return interrupted(*resource);
   if (!done) return done.error();
   result.write(in_layout(*done, kNone, watch.seconds(), resource->trainer));
+  return {};
+}
+
+Status Trainers::progress(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t progress) {
+  WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
+  WASMGRAD_ASSIGN(const auto result, ValueResult<layout::Progress>::at(memory, progress, "progress"));
+  const training::Trainer& used = resource->trainer;
+  const auto best = used.best_epoch();
+  const StopToken* stop = context_.config.stop;
+  const auto owner_epochs = context_.config.overrides.epochs.value_or(0);
+  layout::Progress written{};
+  written.epoch = static_cast<std::uint64_t>(used.epoch());
+  written.step = static_cast<std::uint64_t>(used.steps());
+  written.batch = static_cast<std::uint64_t>(used.batch());
+  written.best_epoch = static_cast<std::uint64_t>(best.value_or(0));
+  written.best_loss = best ? used.best_loss() : kNone;
+  written.resumed = resource->run->resumed ? 1 : 0;
+  written.shows_best = used.shows_best() ? 1 : 0;
+  written.stop_requested = stop != nullptr && stop->requested() ? 1 : 0;
+  written.owner_epochs = static_cast<std::uint32_t>(std::clamp<std::int64_t>(owner_epochs, 0, UINT32_MAX));
+  result.write(written);
   return {};
 }
 

@@ -65,6 +65,7 @@ class Trainers {
   Status apply(const GuestMemory& memory, std::uint32_t trainer);
   Status evaluate(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t dataset,
                   std::uint32_t metrics);
+  Status progress(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t progress);
   Status predict(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t inputs,
                  std::uint32_t n_inputs, std::uint32_t outputs);
   Status output(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t index, std::uint32_t info,
@@ -79,6 +80,10 @@ class Trainers {
                    std::uint32_t buffer_bytes, std::uint32_t written);
   Status set_gradients(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t values,
                        std::uint32_t bytes);
+  Status buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,
+                 std::uint32_t buffer_bytes, std::uint32_t written);
+  Status set_buffers(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t values,
+                     std::uint32_t bytes);
   Status checkpoint(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t buffer,
                     std::uint32_t buffer_bytes, std::uint32_t written);
   Status restore(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t checkpoint,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "wasmgrad/training/exported/tensors.hpp"
+#include "wasmgrad/training/mode_names.hpp"
 #include "wasmgrad/training/vet/operators.hpp"
 
 namespace wasmgrad::training::exported {
@@ -53,13 +54,6 @@ c10::IValue device(const Json& value) {
 /// One element of a list of symbolic numbers: a name, or a number.
 bool is_name(const Json& element) { return to_union(element).first == "as_name"; }
 
-/// Batch statistics are all there is without running ones, in both modes.
-bool lacks_running_statistics(const Json& inputs) {
-  return std::ranges::any_of(inputs, [](const Json& input) {
-    return text_member(input, "name") == "running_mean" && to_union(member(input, "arg")).first == "as_none";
-  });
-}
-
 const c10::FunctionSchema* exact_schema(const Target& target) {
   const auto found = torch::jit::findOperatorFor({target.name, target.overload});
   return found ? &found->schema() : nullptr;
@@ -72,13 +66,17 @@ bool is_float(const TypePtr& type) {
 
 }  // namespace
 
-GraphBuilder::GraphBuilder(torch::jit::Graph& graph)
-    : graph_(graph), training_(graph.insertGetAttr(graph.inputs()[0], "training")) {}
+GraphBuilder::GraphBuilder(torch::jit::Graph& graph, const RecordedMode& recorded)
+    : graph_(graph), recorded_(recorded), training_(graph.insertGetAttr(graph.inputs()[0], "training")) {}
 
-void GraphBuilder::define(const std::string& name, Value* value, bool state) {
+void GraphBuilder::define(const std::string& name, Value* value) {
   if (!values_.emplace(name, value).second)
     refuse_malformed("the name " + in_quotes(name) + " is defined twice");
-  if (state) state_.insert(value);
+}
+
+void GraphBuilder::define_state(const std::string& name, Value* value, Value* mode) {
+  define(name, value);
+  state_.emplace(value, mode == nullptr ? training_ : mode);
 }
 
 Value* GraphBuilder::defined(const std::string& name, const TypePtr& type) const {
@@ -161,10 +159,22 @@ Value* GraphBuilder::argument(const Json& union_value) {
   refuse_unsupported("an argument of the kind " + in_quotes(tag) + " is not supported");
 }
 
-Value* GraphBuilder::follow_mode(const Json& inputs, const std::string& name, const Json& union_value) {
+/// That of the module whose running statistics the node uses, or of the whole.
+Value* GraphBuilder::mode_of(const Json& node) const {
+  for (const Json& input : array_member(node, "inputs")) {
+    if (text_member(input, "name") != "running_mean") continue;
+    const Json* given = &member(input, "arg");
+    while (to_union(*given).first == "as_optional_tensor") given = &to_union(*given).second;
+    const auto mode = state_.find(tensor(text_member(to_union(*given).second, "name")));
+    if (mode != state_.end()) return mode->second;
+  }
+  return training_;
+}
+
+Value* GraphBuilder::follow_mode(const Json& node, const std::string& name, const Json& union_value) {
   const auto [tag, value] = to_union(union_value);
-  const bool flag = name == "training" || name == "train" || name == "use_input_stats";
-  if (flag && tag == "as_bool" && !lacks_running_statistics(inputs)) return training_;
+  if (is_mode_argument(name) && tag == "as_bool" && has_two_modes(node))
+    return recorded_.follows(node, to_bool(value)) ? mode_of(node) : nullptr;
   if (name != "dropout_p" || tag != "as_float") return nullptr;
   Node* branch = graph_.insertNode(graph_.create(c10::prim::If, {training_}, 1));
   for (const double probability : {to_double(value), 0.0}) {
@@ -193,7 +203,7 @@ void GraphBuilder::add(const Json& node) {
     }
     const auto index = exact->argumentIndexWithName(name);
     if (!index) refuse_malformed(in_quotes(call.target) + " has no argument " + in_quotes(name));
-    Value* value = follow_mode(inputs, name, given);
+    Value* value = follow_mode(node, name, given);
     if (value == nullptr) {
       const bool whole = to_union(given).first == "as_int" && is_float(exact->arguments()[*index].type());
       value = whole ? constant(to_double(to_union(given).second)) : argument(given);
@@ -241,10 +251,12 @@ Value* GraphBuilder::written_state(const Node* node, const c10::FunctionSchema& 
 
 void GraphBuilder::track_views(const Node* node, const c10::FunctionSchema& schema,
                                at::ArrayRef<Value*> inputs) {
-  const bool of_state =
-      std::ranges::any_of(inputs, [this](const Value* input) { return state_.count(input) != 0; });
-  for (std::size_t i = 0; of_state && i < schema.returns().size(); ++i)
-    if (schema.returns()[i].alias_info() != nullptr) state_.insert(node->output(i));
+  const auto of_state =
+      std::ranges::find_if(inputs, [this](const Value* input) { return state_.count(input) != 0; });
+  if (of_state == inputs.end()) return;
+  Value* mode = state_.at(*of_state);
+  for (std::size_t i = 0; i < schema.returns().size(); ++i)
+    if (schema.returns()[i].alias_info() != nullptr) state_.emplace(node->output(i), mode);
 }
 
 Node* GraphBuilder::only_in_training(Node* node, Value* otherwise) {
@@ -252,14 +264,15 @@ Node* GraphBuilder::only_in_training(Node* node, Value* otherwise) {
     refuse_unsupported(in_quotes(node->kind().toQualString()) +
                        " writes to a parameter or buffer and gives several results");
   }
-  Node* branch = graph_.insertNode(graph_.create(c10::prim::If, {training_}, 0));
+  Value* mode = state_.at(otherwise);
+  Node* branch = graph_.insertNode(graph_.create(c10::prim::If, {mode}, 0));
   Block* training = branch->addBlock();
   Block* evaluation = branch->addBlock();
   node->moveBefore(training->return_node());
   for (Value* output : node->outputs()) {
     training->registerOutput(output);
     evaluation->registerOutput(otherwise);
-    state_.insert(branch->addOutput()->setType(output->type()));
+    state_.emplace(branch->addOutput()->setType(output->type()), mode);
   }
   return branch;
 }
@@ -296,8 +309,15 @@ void GraphBuilder::name_output(const Json& output, Value* value, const std::stri
   } else if (tag == "as_tensors" && named.is_array()) {
     expect(c10::ListType::ofTensors());
     Node* unpack = graph_.insertNode(graph_.createListUnpack(value, named.size()));
-    for (std::size_t i = 0; i < named.size(); ++i)
-      define(text_member(named[i], "name"), unpack->output(i), state_.count(value) != 0);
+    const auto of_state = state_.find(value);
+    for (std::size_t i = 0; i < named.size(); ++i) {
+      const std::string& name = text_member(named[i], "name");
+      if (of_state == state_.end()) {
+        define(name, unpack->output(i));
+      } else {
+        define_state(name, unpack->output(i), of_state->second);
+      }
+    }
   } else {
     refuse_unsupported(in_quotes(target) + " gives a result of the kind " + in_quotes(tag) +
                        ", which is not supported");

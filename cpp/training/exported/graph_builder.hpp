@@ -10,10 +10,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "wasmgrad/training/exported/json.hpp"
+#include "wasmgrad/training/exported/recorded_mode.hpp"
 #include "wasmgrad/training/exported/targets.hpp"
 
 namespace wasmgrad::training::exported {
@@ -21,11 +22,13 @@ namespace wasmgrad::training::exported {
 class GraphBuilder {
  public:
   /// `graph` has the module as its first input, whose attribute `training` is the mode.
-  explicit GraphBuilder(torch::jit::Graph& graph);
+  GraphBuilder(torch::jit::Graph& graph, const RecordedMode& recorded);
 
-  /// Names a value. `state`: it is a parameter or buffer, which only training may change. Throws Refusal when
-  /// the name is taken.
-  void define(const std::string& name, torch::jit::Value* value, bool state = false);
+  /// Names a value. Throws Refusal when the name is taken.
+  void define(const std::string& name, torch::jit::Value* value);
+  /// Names a parameter, a buffer or a constant, which only training may change: that of the module whose
+  /// `mode` is given, or of the whole without one.
+  void define_state(const std::string& name, torch::jit::Value* value, torch::jit::Value* mode = nullptr);
   /// The tensor of that name. Throws Refusal when there is none.
   [[nodiscard]] torch::jit::Value* tensor(const std::string& name) const;
 
@@ -45,7 +48,8 @@ class GraphBuilder {
   torch::jit::Value* defined(const std::string& name, const c10::TypePtr& type) const;
   torch::jit::Value* argument(const Json& union_value);
   torch::jit::Value* list(const c10::TypePtr& element, const Json& values, bool symbolic);
-  torch::jit::Value* follow_mode(const Json& inputs, const std::string& name, const Json& union_value);
+  torch::jit::Value* follow_mode(const Json& node, const std::string& name, const Json& union_value);
+  torch::jit::Value* mode_of(const Json& node) const;
   torch::jit::Node* emit(const Target& target, const Call& call);
   torch::jit::Node* only_in_training(torch::jit::Node* node, torch::jit::Value* otherwise);
   torch::jit::Value* written_state(const torch::jit::Node* node, const c10::FunctionSchema& schema) const;
@@ -55,9 +59,11 @@ class GraphBuilder {
   void name_output(const Json& output, torch::jit::Value* value, const std::string& target);
 
   torch::jit::Graph& graph_;
+  const RecordedMode& recorded_;
   torch::jit::Value* training_;
   std::map<std::string, torch::jit::Value*> values_;
-  std::unordered_set<const torch::jit::Value*> state_;  ///< share memory with a parameter or buffer
+  /// What shares memory with a parameter or buffer, and the mode of the module that has it.
+  std::unordered_map<const torch::jit::Value*, torch::jit::Value*> state_;
 };
 
 }  // namespace wasmgrad::training::exported

@@ -1,8 +1,8 @@
 #include "wasmgrad/training/exported/json.hpp"
 
 #include <limits>
-#include <set>
-#include <vector>
+
+#include "wasmgrad/base/strict_json.hpp"
 
 namespace wasmgrad::training::exported {
 namespace {
@@ -15,32 +15,10 @@ namespace {
 
 void refuse_malformed(std::string message) { throw Refusal(Errc::kInvalidEncoding, std::move(message)); }
 
-std::string in_quotes(std::string_view name) {
-  constexpr std::size_t kShown = 100;
-  return "'" + std::string(name.substr(0, kShown)) + (name.size() > kShown ? "..." : "") + "'";
-}
-
 Json parse_json(const std::string& text, std::string_view what) {
-  std::string repeated;
-  std::vector<std::set<std::string>> keys;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end && !keys.empty()) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.empty()) {
-      const auto& name = value.get_ref<const std::string&>();
-      if (!keys.back().insert(name).second) repeated = name;
-    }
-    if (depth > kMaxDepth) {
-      throw Refusal(Errc::kInvalidEncoding,
-                    std::string(what) + " is nested deeper than " + std::to_string(kMaxDepth) + " levels");
-    }
-    return true;
-  };
-  Json parsed = Json::parse(text, watch, /*allow_exceptions=*/false);
-  if (parsed.is_discarded()) refuse_malformed(std::string(what) + " is not JSON");
-  if (!repeated.empty())
-    refuse_malformed(std::string(what) + " has the key " + in_quotes(repeated) + " twice");
-  return parsed;
+  auto parsed = parse_strict_json(text, what, kMaxDepth);
+  if (!parsed) refuse_malformed(parsed.error().message);
+  return std::move(parsed).value();
 }
 
 const Json& member(const Json& object, const char* key) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "wasmgrad/base/status.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::training::exported {
 
@@ -30,9 +31,6 @@ class Refusal : public std::exception {
 
 /// Ends the reading because the bytes are not what torch.export.save writes.
 [[noreturn]] void refuse_malformed(std::string message);
-
-/// 'name' in quotes, cut when it is long.
-std::string in_quotes(std::string_view name);
 
 /// One JSON object or array of at most kMaxDepth levels, no key twice in an object. `what` names the text.
 constexpr int kMaxDepth = 24;

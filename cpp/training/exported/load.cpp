@@ -6,14 +6,18 @@
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "wasmgrad/training/exported/graph_builder.hpp"
 #include "wasmgrad/training/exported/json.hpp"
 #include "wasmgrad/training/exported/outputs.hpp"
+#include "wasmgrad/training/exported/recorded_mode.hpp"
 #include "wasmgrad/training/exported/state.hpp"
 #include "wasmgrad/training/exported/tensors.hpp"
 #include "wasmgrad/training/vet/operators.hpp"
@@ -55,13 +59,6 @@ std::string check_records(const vet::Archive& archive) {
   return program;
 }
 
-void check_identifier(const std::string& name) {
-  const auto letter = [](char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-  const bool plain = !name.empty() && letter(name.front()) && name != "self" &&
-                     std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
-  if (!plain) refuse_malformed(in_quotes(name) + " is not the name of an argument");
-}
-
 /// Training batches vary in size, so the first dimension of an input must be open.
 void check_batch(const Json& graph, const std::string& name) {
   const Json& sizes = array_member(member(member(graph, "tensor_values"), name.c_str()), "sizes");
@@ -80,6 +77,7 @@ class Loader {
         module_(member(program_, "graph_module")),
         graph_json_(member(module_, "graph")),
         signature_(member(module_, "signature")),
+        recorded_(array_member(graph_json_, "nodes")),
         graph_(std::make_shared<torch::jit::Graph>()) {
     const std::int64_t major = to_int(member(member(program_, "schema_version"), "major"));
     if (major != kSchemaMajor) {
@@ -89,19 +87,25 @@ class Loader {
     }
   }
 
-  torch::jit::Module run() {
+  Model::Storage run() {
     add_state();
-    graph_->addInput("self")->setType(tree_.root().type());
-    for (const std::string& name : inputs_) graph_->addInput(name)->setType(c10::TensorType::get());
-    GraphBuilder builder(*graph_);
+    graph_->addInput()->setType(tree_.root().type());
+    for (std::size_t i = 0; i < inputs_.size(); ++i) graph_->addInput()->setType(c10::TensorType::get());
+    GraphBuilder builder(*graph_, recorded_);
     define_inputs(builder);
-    for (const Json& node : array_member(graph_json_, "nodes")) builder.add(node);
+    for (const Json& node : array_member(graph_json_, "nodes"))
+      if (!passes_through(builder, node)) builder.add(node);
     finish(builder);
     torch::jit::EliminateDeadCode(graph_);
     check_operators(graph_->block());
     graph_->lint();
-    tree_.define_forward(graph_);
-    return tree_.root();
+    const std::vector<std::string> arguments = arguments_of_forward();
+    tree_.define_forward(graph_, arguments);
+    Model::Storage storage;
+    storage.module = tree_.root();
+    storage.names = {tree_.carried_names(), carried_arguments(arguments)};
+    if (auto warning = recorded_.warning()) storage.warnings.push_back(*std::move(warning));
+    return storage;
   }
 
  private:
@@ -131,7 +135,7 @@ class Loader {
                         "an input is of the kind " + in_quotes(tag) + ", expected tensors only");
         }
         const std::string& name = text_member(argument, "name");
-        check_identifier(name);
+        if (name.empty()) refuse_malformed("an argument has no name");
         check_batch(graph_json_, name);
         inputs_.push_back(name);
       } else if (kind != "tensor_constant" &&
@@ -151,15 +155,39 @@ class Loader {
         const std::string& name =
             text_member(content, kind == "parameter" ? "parameter_name" : "buffer_name");
         torch::jit::Value* value = tree_.read(*graph_, name);
-        builder.define(text_member(member(content, "arg"), "name"), value, /*state=*/true);
+        builder.define_state(text_member(member(content, "arg"), "name"), value,
+                             tree_.read_mode(*graph_, name));
         state_[name] = value;
       } else if (kind == "tensor_constant") {
         const at::Tensor tensor = tensors_.constant(text_member(content, "tensor_constant_name"));
-        builder.define(text_member(member(content, "arg"), "name"),
-                       torch::jit::insertConstant(*graph_, tensor),
-                       /*state=*/true);
+        builder.define_state(text_member(member(content, "arg"), "name"),
+                             torch::jit::insertConstant(*graph_, tensor));
       }
     }
+  }
+
+  /// Losses begin with a broadcast of prediction and target, and torch.export gives its results for the
+  /// prediction from there on. Where nothing is broadcast they are their inputs, and named so: the prediction
+  /// must not seem to need the target.
+  bool passes_through(GraphBuilder& builder, const Json& node) const {
+    if (text_member(node, "target") != "torch.ops.aten.broadcast_tensors.default") return false;
+    const Json& inputs = array_member(node, "inputs");
+    const Json& outputs = array_member(node, "outputs");
+    if (inputs.size() != 1 || outputs.size() != 1) return false;
+    const auto [given_as, given] = to_union(member(inputs[0], "arg"));
+    const auto [results_as, results] = to_union(outputs[0]);
+    if (given_as != "as_tensors" || results_as != "as_tensors" || !given.is_array() ||
+        given.size() != results.size())
+      return false;
+    const Json& shapes = member(graph_json_, "tensor_values");
+    const auto sizes = [&shapes](const Json& tensor) -> const Json& {
+      return array_member(member(shapes, text_member(tensor, "name").c_str()), "sizes");
+    };
+    for (std::size_t i = 0; i < given.size(); ++i)
+      if (sizes(given[i]) != sizes(results[i])) return false;
+    for (std::size_t i = 0; i < given.size(); ++i)
+      builder.define(text_member(results[i], "name"), builder.tensor(text_member(given[i], "name")));
+    return true;
   }
 
   /// Changes of buffers that a functional graph hands out, then the outputs.
@@ -187,10 +215,41 @@ class Loader {
     graph_->registerOutput(pack_outputs(*graph_, outputs, out_spec()));
   }
 
+  /// The user's inputs as the model calls them; the graph writes them in small letters.
+  std::vector<std::string> arguments_of_forward() const {
+    const Json& signature = member(outermost_call(), "signature");
+    const auto found = signature.find("forward_arg_names");
+    if (found == signature.end() || !found->is_array() || found->size() != inputs_.size()) return inputs_;
+    std::vector<std::string> arguments;
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      std::string small = to_text((*found)[i]);
+      arguments.push_back(small);
+      std::ranges::transform(small, small.begin(), [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+      });
+      if (small != inputs_[i]) return inputs_;
+    }
+    const std::set<std::string> distinct(arguments.begin(), arguments.end());
+    return distinct.size() == arguments.size() ? arguments : inputs_;
+  }
+
+  static std::map<std::string, std::string> carried_arguments(const std::vector<std::string>& arguments) {
+    std::map<std::string, std::string> carried;
+    std::set<std::string> taken;
+    for (const std::string& name : arguments)
+      if (std::string argument = carried_argument(name, taken); argument != name)
+        carried.emplace(std::move(argument), name);
+    return carried;
+  }
+
   /// How the model's results are packed, as its outermost call says.
   const std::string& out_spec() const {
+    return text_member(member(outermost_call(), "signature"), "out_spec");
+  }
+
+  const Json& outermost_call() const {
     for (const Json& call : array_member(module_, "module_call_graph"))
-      if (text_member(call, "fqn").empty()) return text_member(member(call, "signature"), "out_spec");
+      if (text_member(call, "fqn").empty()) return call;
     refuse_malformed("it does not say what its forward returns");
   }
 
@@ -211,6 +270,7 @@ class Loader {
   const Json& module_;
   const Json& graph_json_;
   const Json& signature_;
+  RecordedMode recorded_;
   ModuleTree tree_;
   std::shared_ptr<torch::jit::Graph> graph_;
   std::vector<std::string> inputs_;
@@ -221,7 +281,7 @@ class Loader {
 
 bool is_exported(const vet::Archive& archive) noexcept { return archive.find("archive_format") != nullptr; }
 
-Expected<torch::jit::Module> load_exported(const vet::Archive& archive, std::uint64_t max_bytes) {
+Expected<Model::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes) {
   try {
     return Loader(archive, max_bytes).run();
   } catch (const Refusal& refusal) {

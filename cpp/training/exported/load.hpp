@@ -5,11 +5,10 @@
 // to training/.
 #pragma once
 
-#include <torch/csrc/jit/api/module.h>
-
 #include <cstdint>
 
 #include "wasmgrad/base/status.hpp"
+#include "wasmgrad/training/model_storage.hpp"
 #include "wasmgrad/training/vet/archive.hpp"
 
 namespace wasmgrad::training::exported {
@@ -17,14 +16,16 @@ namespace wasmgrad::training::exported {
 /// Whether the archive says that it is a torch.export program.
 bool is_exported(const vet::Archive& archive) noexcept;
 
-/// The module: parameters and buffers under their names, and a `forward` of one argument a user input that
-/// returns a Tensor, a tuple of Tensors or a Dict[str, Tensor]. Batch norm, dropout and the like follow the
-/// module's mode, whichever mode it was exported in; buffers change in training mode only.
+/// The module: parameters and buffers under their names or what TorchScript carries for them, and a `forward`
+/// of one argument a user input that returns a Tensor, a tuple of Tensors or a Dict[str, Tensor]. Batch norm,
+/// dropout and the like follow the module's mode as far as they were recorded in training mode
+/// (recorded_mode.hpp); buffers change in
+/// training mode only.
 ///
 /// Errors: kInvalidEncoding (not what torch.export.save writes, names that are undefined or defined twice,
 /// tensors outside their records), kSecurity (an operator that is not on the allow-list, by name; a needed
 /// tensor that is a pickle; native code), kUnsupportedOperation (higher-order operators, inputs or outputs
 /// that are not tensors), kInvalidArgument (a fixed batch size), kTooLarge. Throws what torch throws.
-Expected<torch::jit::Module> load_exported(const vet::Archive& archive, std::uint64_t max_bytes);
+Expected<Model::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes);
 
 }  // namespace wasmgrad::training::exported

@@ -1,4 +1,5 @@
-// The module tree that holds an exported program's parameters and buffers under their dotted names.
+// The module tree that holds an exported program's parameters and buffers under their dotted names, or under
+// what stands for them in TorchScript.
 //
 // Torch header. It must not know archives or JSON.
 #pragma once
@@ -8,8 +9,11 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
+
+#include "wasmgrad/training/model_names.hpp"
 
 namespace wasmgrad::training::exported {
 
@@ -17,22 +21,37 @@ class ModuleTree {
  public:
   ModuleTree();
 
-  /// Registers a tensor under a name like "layer1.0.weight". Throws Refusal for a name that is not made of
-  /// identifiers or that is taken.
+  /// Registers a tensor under a name like "layer1.0.weight". Throws Refusal for a name with an empty piece,
+  /// or one that is taken.
   void add(const std::string& name, const at::Tensor& tensor, bool is_parameter);
 
   /// Inserts the read of that tensor into a graph whose first input is the root.
   torch::jit::Value* read(torch::jit::Graph& graph, const std::string& name) const;
 
-  [[nodiscard]] const torch::jit::Module& root() const { return modules_.at(""); }
-  /// Gives the root its `forward`.
-  void define_forward(const std::shared_ptr<torch::jit::Graph>& graph);
+  /// Inserts the read of the mode of the module that has that tensor.
+  torch::jit::Value* read_mode(torch::jit::Graph& graph, const std::string& name) const;
+
+  [[nodiscard]] const torch::jit::Module& root() const { return scopes_.at("").module; }
+  /// Gives the root its `forward`, whose arguments after self are so called.
+  void define_forward(const std::shared_ptr<torch::jit::Graph>& graph,
+                      const std::vector<std::string>& arguments);
+
+  /// Where names in the tree are not the program's own.
+  [[nodiscard]] const std::map<std::string, std::string>& carried_names() const { return carried_; }
 
  private:
-  torch::jit::Module make();
+  /// A module of the tree, and its attributes by their own names.
+  struct Scope {
+    torch::jit::Module module;
+    std::map<std::string, std::string> attributes;
+    std::set<std::string> taken;
+  };
+  Scope make();
 
   std::shared_ptr<torch::jit::CompilationUnit> unit_;
-  std::map<std::string, torch::jit::Module> modules_;  ///< by dotted path
+  std::map<std::string, Scope> scopes_;                    ///< by dotted path
+  std::map<std::string, std::vector<std::string>> paths_;  ///< the attributes that lead to each tensor
+  std::map<std::string, std::string> carried_;             ///< own names by those in the tree
 };
 
 }  // namespace wasmgrad::training::exported

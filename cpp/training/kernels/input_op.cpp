@@ -165,7 +165,18 @@ at::Tensor channels_last(const at::Tensor& x) {
   return dense.as_strided(dense.sizes(), {dense.stride(0), 1, dense.stride(2), 1});
 }
 
+void check_batch_norm(const at::Tensor& x) {
+  TORCH_CHECK(x.dim() < 2 || x.numel() != x.size(1),
+              "Expected more than 1 value per channel when training, got input size ", x.sizes());
+}
+
+void check_instance_norm(const at::Tensor& x) {
+  TORCH_CHECK(x.dim() < 3 || x.numel() != x.size(0) * x.size(1),
+              "Expected more than 1 spatial element when training, got input size ", x.sizes());
+}
+
 at::Tensor input_norm_conv2d(const at::Tensor& batch, const InputNorm& norm, const Conv2d& conv) {
+  check_batch_norm(batch);
   return InputNormConv2d::apply(batch, norm.gamma, norm.beta, conv.weight, conv.bias, norm, conv);
 }
 

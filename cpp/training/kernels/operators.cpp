@@ -57,6 +57,18 @@ void run_channels_last(Stack& stack) {
   in.finish(channels_last(in[0].toTensor()));
 }
 
+void run_check_batch_norm(Stack& stack) {
+  Arguments in(stack, 2);
+  if (in[1].toBool()) check_batch_norm(in[0].toTensor());
+  in.finish(in[0].toTensor());
+}
+
+void run_check_instance_norm(Stack& stack) {
+  Arguments in(stack, 2);
+  if (in[1].toBool()) check_instance_norm(in[0].toTensor());
+  in.finish(in[0].toTensor());
+}
+
 void run_input_norm_conv2d(Stack& stack) {
   Arguments in(stack, 14);
   const InputNorm norm{in[1].toDouble(), in[2].toDouble(), in[3].toTensor(), in[4].toTensor(),
@@ -85,6 +97,12 @@ void register_operators() {
         Operator("wasmgrad::max_pool2x2(Tensor x, bool relu) -> Tensor", run_max_pool2x2, kFromSchema));
     torch::jit::registerOperator(
         Operator("wasmgrad::channels_last(Tensor x) -> Tensor", run_channels_last, kFromSchema));
+    torch::jit::registerOperator(
+        Operator("wasmgrad::check_batch_norm(Tensor(a) x, bool training) -> Tensor(a)", run_check_batch_norm,
+                 kFromSchema));
+    torch::jit::registerOperator(
+        Operator("wasmgrad::check_instance_norm(Tensor(a) x, bool training) -> Tensor(a)",
+                 run_check_instance_norm, kFromSchema));
     torch::jit::registerOperator(Operator(
         "wasmgrad::input_norm_conv2d(Tensor batch, float scale, float offset, Tensor gamma, Tensor beta, "
         "Tensor(a!) running_mean, Tensor(b!) running_var, float momentum, float eps, Tensor weight, "

@@ -43,6 +43,11 @@ struct Conv2d {
 /// batch is [N, C, H, W]; the result is channels-last. Updates the running statistics as PyTorch does.
 at::Tensor input_norm_conv2d(const at::Tensor& batch, const InputNorm& norm, const Conv2d& conv);
 
+/// Throw c10::Error when x has a single value a channel to take statistics of: in a batch for batch norm, in
+/// an image for instance norm.
+void check_batch_norm(const at::Tensor& x);
+void check_instance_norm(const at::Tensor& x);
+
 /// Makes the operators known to TorchScript under the namespace `wasmgrad`. May be called any number of
 /// times.
 void register_operators();

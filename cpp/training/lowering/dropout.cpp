@@ -9,11 +9,7 @@ int lower_dropout(Graph& graph, Value* seed, Value* step) {
   int sites = 0;
   for (Node* node : nodes_of_kind(graph, "aten::dropout")) {
     const auto training = constant_input(node, 2);
-    if (!training) continue;
-    if (!training->toBool()) {
-      replace_node(node, node->input(0));
-      continue;
-    }
+    if (!training || !training->toBool()) continue;
     // Inside a loop one site would draw the same mask in every turn.
     if (node->owningBlock() != graph.block()) continue;
     Value* site = insert_constant_before(node, static_cast<std::int64_t>(sites++));

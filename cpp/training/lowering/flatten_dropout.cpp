@@ -1,5 +1,6 @@
 // After a channels-last image, flattening is a reordering pass over memory that dropout can do while it
 // reads.
+#include "wasmgrad/training/lowering/aliases.hpp"
 #include "wasmgrad/training/lowering/graph_edit.hpp"
 #include "wasmgrad/training/lowering/passes.hpp"
 
@@ -13,11 +14,12 @@ bool is_constant_int(const Node* node, std::size_t index, std::int64_t value) {
 
 }  // namespace
 
-int lower_flatten_dropout(Graph& graph) {
+int lower_flatten_dropout(Graph& graph, const Aliases& aliases) {
   int rewritten = 0;
   for (Node* dropout : nodes_of_kind(graph, "wasmgrad::dropout")) {
     Node* flatten = dropout->input(0)->node();
     if (flatten->kind() != symbol("aten::flatten") || flatten->output()->uses().size() != 1) continue;
+    if (aliases.written(flatten->input(0))) continue;  // perhaps between the two
     if (!is_constant_int(flatten, 1, 1) || !is_constant_int(flatten, 2, -1)) continue;
     replace_node(dropout, insert_tensor_node(dropout, "wasmgrad::flatten_dropout",
                                              {flatten->input(0), dropout->input(1), dropout->input(2),

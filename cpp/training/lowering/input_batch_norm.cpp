@@ -1,5 +1,6 @@
 // Batch norm of the data needs only two numbers a channel from the image gradient, and they follow from the
 // weight gradient.
+#include "wasmgrad/training/lowering/aliases.hpp"
 #include "wasmgrad/training/lowering/graph_edit.hpp"
 #include "wasmgrad/training/lowering/passes.hpp"
 
@@ -30,13 +31,14 @@ bool is_plain_conv2d(const Node* conv) {
 
 }  // namespace
 
-int lower_input_batch_norm(Graph& graph) {
+int lower_input_batch_norm(Graph& graph, const Aliases& aliases) {
   int rewritten = 0;
   for (Node* norm : nodes_of_kind(graph, "aten::batch_norm")) {
     if (!normalises_data(norm)) continue;
     const auto use = norm->output()->uses()[0];
     Node* conv = use.user;
     if (use.offset != 0 || !is_plain_conv2d(conv) || conv->owningBlock() != norm->owningBlock()) continue;
+    if (!aliases.may_move(norm, conv)) continue;
     Node* to_float = norm->input(0)->node();
     replace_node(conv, insert_tensor_node(
                            conv, "wasmgrad::input_norm_conv2d",

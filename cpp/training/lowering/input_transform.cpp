@@ -1,4 +1,5 @@
 // A batch arrives in its dataset's type; the program wants f32, or i64 for indices.
+#include "wasmgrad/training/lowering/aliases.hpp"
 #include "wasmgrad/training/lowering/graph_edit.hpp"
 #include "wasmgrad/training/lowering/passes.hpp"
 
@@ -12,8 +13,10 @@ bool asks_shape_only(const Node* node) {
 
 }  // namespace
 
-void lower_input_transform(Graph& graph, Value* input, InputTransform transform) {
+void lower_input_transform(Graph& graph, Value* input, InputTransform transform, const Aliases& aliases) {
   if (transform.kind == InputTransform::Kind::kUntouched) return;
+  // unsqueeze_() and its like change what the shape is.
+  const bool written = aliases.written(input);
   Node* first = *graph.nodes().begin();
   Value* x = nullptr;
   if (transform.kind == InputTransform::Kind::kInteger) {
@@ -28,7 +31,8 @@ void lower_input_transform(Graph& graph, Value* input, InputTransform transform)
   }
   const auto uses = input->uses();  // a copy: the list changes below
   for (const auto& use : uses)
-    if (use.user != x->node() && !asks_shape_only(use.user)) use.user->replaceInput(use.offset, x);
+    if (use.user != x->node() && (written || !asks_shape_only(use.user)))
+      use.user->replaceInput(use.offset, x);
 }
 
 }  // namespace wasmgrad::training::lowering

@@ -2,12 +2,13 @@
 // do not.
 //
 // Only operators known not to care about strides may see a channels-last tensor; every other user gets a
-// row-major copy.
+// row-major copy. Where somebody writes to it, all users get the same one.
 #include <algorithm>
 #include <set>
 #include <string_view>
 #include <unordered_set>
 
+#include "wasmgrad/training/lowering/aliases.hpp"
 #include "wasmgrad/training/lowering/graph_edit.hpp"
 #include "wasmgrad/training/lowering/passes.hpp"
 
@@ -59,11 +60,9 @@ bool stays_row_major(const Node* conv) {
 
 class LayoutPass {
  public:
-  explicit LayoutPass(Graph& graph) : graph_(graph) {}
+  LayoutPass(Graph& graph, const Aliases& aliases) : graph_(graph), aliases_(aliases) {}
 
   int run() {
-    for (Node* node : nodes_of_kind(graph_, "wasmgrad::input_norm_conv2d"))
-      channels_last_.insert(node->output());
     visit(graph_.block());
     return convolutions_;
   }
@@ -82,32 +81,48 @@ class LayoutPass {
     if (is_convolution(node) && !stays_row_major(node)) {
       if (channels_last_.count(node->input(0)) == 0)
         node->replaceInput(0, insert_tensor_node(node, "wasmgrad::channels_last", {node->input(0)}));
-      channels_last_.insert(node->output());
+      give_channels_last(node);
       ++convolutions_;
-    } else if (keeps_layout(node) && channels_last_.count(node->input(0)) != 0) {
-      channels_last_.insert(node->output());
-    } else if (!reads_any_layout(node) && node->kind() != symbol("wasmgrad::input_norm_conv2d")) {
+    } else if (node->kind() == symbol("wasmgrad::input_norm_conv2d") ||
+               (keeps_layout(node) && channels_last_.count(node->input(0)) != 0)) {
+      give_channels_last(node);
+    } else if (!reads_any_layout(node)) {
       restore_inputs(node);
     }
+  }
+
+  /// A copy for each user would take a write away from the others.
+  void give_channels_last(Node* node) {
+    Value* value = node->output();
+    if (!aliases_.written(value)) {
+      channels_last_.insert(value);
+      return;
+    }
+    Value* copy = insert_row_major(node->next(), value);
+    value->replaceAllUsesAfterNodeWith(copy->node(), copy);
   }
 
   void restore_inputs(Node* node) {
     for (std::size_t index = 0; index < node->inputs().size(); ++index) {
       Value* value = node->input(index);
       if (channels_last_.count(value) == 0) continue;
-      Value* row_major =
-          insert_constant_before(node, static_cast<std::int64_t>(at::MemoryFormat::Contiguous));
-      node->replaceInput(index, insert_tensor_node(node, "aten::contiguous", {value, row_major}));
+      node->replaceInput(index, insert_row_major(node, value));
     }
   }
 
+  static Value* insert_row_major(Node* place, Value* value) {
+    Value* format = insert_constant_before(place, static_cast<std::int64_t>(at::MemoryFormat::Contiguous));
+    return insert_tensor_node(place, "aten::contiguous", {value, format});
+  }
+
   Graph& graph_;
+  const Aliases& aliases_;
   std::unordered_set<const Value*> channels_last_;
   int convolutions_ = 0;
 };
 
 }  // namespace
 
-int lower_layout(Graph& graph) { return LayoutPass(graph).run(); }
+int lower_layout(Graph& graph, const Aliases& aliases) { return LayoutPass(graph, aliases).run(); }
 
 }  // namespace wasmgrad::training::lowering

@@ -29,7 +29,8 @@ int lower_max_pool(Graph& graph) {
     if (!is_2x2(pool)) continue;
     Node* before = pool->input(0)->node();
     const bool relu = (before->kind() == symbol("aten::relu") || before->kind() == symbol("aten::relu_")) &&
-                      before->output()->uses().size() == 1 && before->input(0)->uses().size() == 1;
+                      before->output()->uses().size() == 1 && before->input(0)->uses().size() == 1 &&
+                      before->owningBlock() == pool->owningBlock();
     Value* x = relu ? before->input(0) : pool->input(0);
     if (!is_convolution(x->node())) continue;
     replace_node(pool,

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "wasmgrad/training/program.hpp"
@@ -17,11 +18,23 @@ struct Specialized {
   std::shared_ptr<torch::jit::Graph> graph;
   /// Values of the graph's inputs after the program's own: the module's tensors, shared, not copied.
   std::vector<c10::IValue> captured;
+  /// The entry `loss` was taken out of what it returns, with what only that needs.
+  bool without_loss = false;
 };
 
+/// Dropout that drops nothing gives way to its input, and type_as to an operator whose schema says that it
+/// may return its argument.
+void name_identities(torch::jit::Graph& graph);
+
 /// `inputs` become the graph's first inputs, in their order; the other arguments of `forward` their defaults.
-/// `training` is what every submodule's flag reads as. The module stays as it is. Throws c10::Error when
-/// inputs and arguments do not fit.
-Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs, bool training);
+/// `without_loss`, or an argument that is neither given nor has a default, takes the entry `loss` out.
+/// `training` is what the flag of every part reads as that is not `held`. The module stays as it is. Throws
+/// c10::Error when inputs and arguments do not fit.
+Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs, bool training,
+                       const HeldParts& held = {}, bool without_loss = false);
+
+/// The arguments of `forward` without a default that nothing but the entry `loss` of what it returns needs in
+/// evaluation mode. Throws c10::Error.
+std::vector<std::string> loss_arguments(const torch::jit::Module& module);
 
 }  // namespace wasmgrad::training::lowering

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/vet/crc32.hpp"
 #include "wasmgrad/training/vet/inflate.hpp"
 
@@ -29,12 +30,6 @@ constexpr std::uint16_t kUtf8Names = 1U << 11;
 constexpr std::uint32_t kIn64 = 0xFFFFFFFF;
 
 Error broken(std::string message) { return {Errc::kInvalidEncoding, "archive: " + std::move(message)}; }
-
-std::string quoted(std::string_view name) {
-  std::string text = "'";
-  for (const char c : name.substr(0, 120)) text += c >= 0x20 && c < 0x7F ? c : '?';
-  return text + "'";
-}
 
 /// Little-endian fields at absolute positions; the caller checks the extent of each header once, with has().
 class Bytes {
@@ -173,7 +168,7 @@ Expected<Entry> read_central(const Bytes& bytes, std::uint64_t& at, std::uint64_
   const bool wide = read_wide_fields(bytes, at + kCentralSize + name_length, extra_length, entry);
   at += kCentralSize + name_length + extra_length + comment_length;
 
-  const std::string where = "record " + quoted(entry.full_name);
+  const std::string where = "record " + in_quotes(entry.full_name);
   if (!wide || other_disk) return broken(where + " has an inconsistent central header");
   if ((entry.flags & 1U) != 0) return broken(where + " is encrypted");
   if ((entry.flags & ~(kHasDescriptor | kUtf8Names)) != 0) return broken(where + " has unknown flags");
@@ -187,7 +182,7 @@ Expected<Entry> read_central(const Bytes& bytes, std::uint64_t& at, std::uint64_
 
 /// Checks the local header against the central one and fills in where the data lies.
 Status read_local(const Bytes& bytes, Entry& entry, std::uint64_t directory) {
-  const std::string where = "record " + quoted(entry.full_name);
+  const std::string where = "record " + in_quotes(entry.full_name);
   if (entry.header > directory || directory - entry.header < kLocalSize ||
       bytes.u32(entry.header) != kLocalSignature) {
     return broken(where + " has no local header where the directory says");
@@ -223,7 +218,7 @@ Status check_layout(const Bytes& bytes, std::vector<Entry>& entries, std::uint64
   for (std::size_t i = 0; i < order.size(); ++i) {
     const Entry& entry = *order[i];
     if (entry.header != expected) {
-      return broken("record " + quoted(entry.full_name) + " overlaps another one or follows a hole");
+      return broken("record " + in_quotes(entry.full_name) + " overlaps another one or follows a hole");
     }
     const std::uint64_t next = i + 1 < order.size() ? order[i + 1]->header : directory;
     expected = entry.data_end;
@@ -233,7 +228,7 @@ Status check_layout(const Bytes& bytes, std::vector<Entry>& entries, std::uint64
                             bytes.u32(expected) == kDescriptorSignature &&
                             bytes.u32(expected + 4) == entry.record.crc;
     if (!descriptor)
-      return broken("record " + quoted(entry.full_name) + " overlaps another one or precedes a hole");
+      return broken("record " + in_quotes(entry.full_name) + " overlaps another one or precedes a hole");
     expected = next;
   }
   return {};
@@ -266,12 +261,14 @@ std::string lower(std::string_view name) {
 Expected<std::string_view> top_folder(std::string_view first_name) {
   const std::size_t slash = first_name.find('/');
   if (slash == std::string_view::npos || slash == 0) {
-    return Error{Errc::kSecurity, "archive: record " + quoted(first_name) + " does not lie in a top folder"};
+    return Error{Errc::kSecurity,
+                 "archive: record " + in_quotes(first_name) + " does not lie in a top folder"};
   }
   const std::string_view folder = first_name.substr(0, slash + 1);
   if (folder == "../" || folder == "./" ||
       std::ranges::any_of(folder, [](char c) { return c == '\\' || c == 0x7F || (c >= 0 && c < 0x20); })) {
-    return Error{Errc::kSecurity, "archive: the top folder's name " + quoted(folder) + " is not a plain one"};
+    return Error{Errc::kSecurity,
+                 "archive: the top folder's name " + in_quotes(folder) + " is not a plain one"};
   }
   return folder;
 }
@@ -297,17 +294,18 @@ Expected<Archive> Archive::parse(std::span<const std::byte> raw) {
   for (Entry& entry : entries) {
     const auto name = strip_folder(entry.full_name, folder);
     if (!name) {
-      return Error{Errc::kSecurity, "archive: the name " + quoted(entry.full_name) +
-                                        " is not a plain path below " + quoted(folder)};
+      return Error{Errc::kSecurity, "archive: the name " + in_quotes(entry.full_name) +
+                                        " is not a plain path below " + in_quotes(folder)};
     }
     entry.record.name = *name;
-    if (!seen.insert(lower(*name)).second) return broken("there is a duplicate of record " + quoted(*name));
+    if (!seen.insert(lower(*name)).second)
+      return broken("there is a duplicate of record " + in_quotes(*name));
     WASMGRAD_CHECK(read_local(bytes, entry, directory.offset));
   }
   WASMGRAD_CHECK(check_layout(bytes, entries, directory.offset));
   for (const Entry& entry : entries) {
     if (!entry.record.deflated && crc32(entry.record.data) != entry.record.crc) {
-      return broken("record " + quoted(entry.record.name) + " is damaged: its CRC-32 checksum is wrong");
+      return broken("record " + in_quotes(entry.record.name) + " is damaged: its CRC-32 checksum is wrong");
     }
     archive.index_.emplace(entry.record.name, archive.records_.size());
     archive.records_.push_back(entry.record);
@@ -321,7 +319,7 @@ const Record* Archive::find(std::string_view name) const noexcept {
 }
 
 Expected<std::string> Archive::read(const Record& record, std::uint64_t max_bytes) {
-  const std::string where = "archive: record " + quoted(record.name);
+  const std::string where = "archive: record " + in_quotes(record.name);
   if (record.size > max_bytes) {
     return Error{Errc::kTooLarge, where + " has " + std::to_string(record.size) + " bytes, at most " +
                                       std::to_string(max_bytes) + " are accepted"};

@@ -46,7 +46,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "aten::bitwise_and_", "aten::bitwise_left_shift", "aten::bitwise_left_shift_", "aten::bitwise_not",
     "aten::bitwise_not_", "aten::bitwise_or", "aten::bitwise_or_", "aten::bitwise_right_shift",
     "aten::bitwise_right_shift_", "aten::bitwise_xor", "aten::bitwise_xor_", "aten::blackman_window",
-    "aten::block_diag", "aten::bmm", "aten::broadcast_tensors", "aten::broadcast_to", "aten::bucketize",
+    "aten::block_diag", "aten::bmm", "aten::broadcast_shapes", "aten::broadcast_tensors", "aten::broadcast_to", "aten::bucketize",
     "aten::can_cast", "aten::cartesian_prod", "aten::cat", "aten::cdist", "aten::ceil", "aten::ceil_",
     "aten::celu", "aten::celu_", "aten::chain_matmul", "aten::channel_shuffle", "aten::chr", "aten::chunk",
     "aten::clamp", "aten::clamp_", "aten::clamp_max", "aten::clamp_max_", "aten::clamp_min",

@@ -1,13 +1,15 @@
 // 3x3 convolution with stride 1 by Winograd's minimal filtering F(2x2, 3x3) and F(4x4, 3x3). Channels are
 // lanes; their number is a multiple of kLanes. A pass transforms some tiles, multiplies each of their points
-// by its weights, transforms back.
+// by its weights, transforms back. The transforms would spread an infinity or NaN to outputs that do not see
+// it: tiles with such outputs are computed again, by definition.
 #include "conv2d.hpp"
 #include "gemm.hpp"
 
 namespace wg {
 namespace {
 
-// The one-dimensional transforms, of `v[0], v[step], ...` in place or to another array.
+// The one-dimensional transforms, of `v[0], v[step], ...` in place or to another array. `weights` goes back
+// from the points kKept to the three weights.
 template <int kTile>
 struct Transform;
 
@@ -25,6 +27,12 @@ struct Transform<2> {
     const Vector difference = v[step] - v[2 * step];
     out[0] = v[0] + sum;
     out[out_step] = difference + v[3 * step];
+  }
+  static constexpr int kKept[] = {0, 1, 2, 3};
+  static void weights(const Vector* v, int step, Vector* out, int out_step) {
+    out[0] = v[0];
+    out[out_step] = v[step] - v[2 * step];
+    out[2 * out_step] = v[3 * step];
   }
 };
 
@@ -52,6 +60,12 @@ struct Transform<4> {
     out[out_step] = madd(splat(2), difference2, difference1);
     out[2 * out_step] = madd(splat(4), sum2, sum1);
     out[3 * out_step] = madd(splat(8), difference2, difference1) + v[5 * step];
+  }
+  static constexpr int kKept[] = {0, 1, 2, 5};
+  static void weights(const Vector* v, int step, Vector* out, int out_step) {
+    out[0] = splat(4) * v[0];
+    out[out_step] = splat(3) * (v[2 * step] - v[step]);
+    out[2 * out_step] = v[3 * step];
   }
 };
 
@@ -85,8 +99,11 @@ class Winograd {
                   d_.depth_block, d_.row_block},
                  nullptr, panels_);
       }
-      for (int i = 0; i < count; ++i)
-        transform_output(pixel_at(first + i, tiles_h_, tiles_w_), outputs_ + i * d_.out_c);
+      for (int i = 0; i < count; ++i) {
+        const Pixel tile = pixel_at(first + i, tiles_h_, tiles_w_);
+        if (!transform_output(tile, outputs_ + i * d_.out_c)) [[unlikely]]
+          compute_directly(tile, weights, padded);
+      }
     }
   }
 
@@ -128,14 +145,16 @@ class Winograd {
     }
   }
 
-  // One tile from every point's row at `points` to the outputs, those of them that the picture has.
-  void transform_output(const Pixel& tile, const float* points) const {
+  // One tile from every point's row at `points` to the outputs, those of them that the picture has. Returns
+  // whether all are finite, and their sum too: asking for it costs an addition each.
+  bool transform_output(const Pixel& tile, const float* points) const {
     const int top = tile.y * kTile;
     const int left = tile.x * kTile;
     const int rows = smaller(kTile, d_.out_h - top);
     const int columns = smaller(kTile, d_.out_w - left);
     const std::int32_t corner = ((tile.image * d_.out_h + top) * d_.out_w + left) * d_.out_c;
     const std::int32_t stride = d_.row_block * d_.out_c;
+    Vector total = splat(0);
     for (int channel = 0; channel < d_.out_c; channel += kLanes) {
       Vector window[kTile * kWindow];
       for (int j = 0; j < kWindow; ++j) {
@@ -151,10 +170,55 @@ class Winograd {
         for (int j = 0; j < columns; ++j) {
           Vector v = row[j] + bias;
           if (residual_ != nullptr) v += load(residual_ + at + j * d_.out_c);
+          total += v;
           store(y_ + at + j * d_.out_c, apply(d_.activation, v));
         }
       }
     }
+    return sum(total - total) == 0;
+  }
+
+  // One tile of all channels, from the picture and the weights, which are transformed back.
+  [[gnu::noinline]] void compute_directly(const Pixel& tile, const float* weights, int padded) const {
+    for (int y = tile.y * kTile; y < smaller(tile.y * kTile + kTile, d_.out_h); ++y) {
+      for (int x = tile.x * kTile; x < smaller(tile.x * kTile + kTile, d_.out_w); ++x) {
+        for (int channel = 0; channel < d_.out_c; channel += kLanes)
+          compute_output({tile.image, y, x}, channel, weights, padded);
+      }
+    }
+  }
+
+  void compute_output(const Pixel& at, int channel, const float* weights, int padded) const {
+    const Taps rows = taps_inside(at.y - d_.pad_top, 3, 1, d_.in_h);
+    const Taps columns = taps_inside(at.x - d_.pad_left, 3, 1, d_.in_w);
+    const float* corner =
+        x_ + ((at.image * d_.in_h + at.y - d_.pad_top) * d_.in_w + at.x - d_.pad_left) * d_.in_c;
+    const float* column = weights + channel / kColumns * kColumns * d_.in_c + channel % kColumns;
+    Vector total = load(bias_ + channel);
+    for (int k = 0; k < d_.in_c; ++k) {
+      Vector taps[9];
+      taps_of(column + k * kColumns, padded * d_.in_c, taps);
+      for (int i = rows.begin; i < rows.end; ++i) {
+        for (int j = columns.begin; j < columns.end; ++j)
+          total = madd(splat(corner[(i * d_.in_w + j) * d_.in_c + k]), taps[i * 3 + j], total);
+      }
+    }
+    const std::int32_t to = ((at.image * d_.out_h + at.y) * d_.out_w + at.x) * d_.out_c + channel;
+    if (residual_ != nullptr) total += load(residual_ + to);
+    store(y_ + to, apply(d_.activation, total));
+  }
+
+  // The 3x3 weights behind the points at `points`, `stride` floats apart.
+  static void taps_of(const float* points, std::int32_t stride, Vector (&taps)[9]) {
+    using Back = Transform<kTile>;
+    Vector rows[4 * 3];
+    for (int i = 0; i < 4; ++i) {
+      Vector row[4];
+      for (int j = 0; j < 4; ++j)
+        row[j] = load(points + (Back::kKept[i] * kWindow + Back::kKept[j]) * stride);
+      Back::weights(row, 1, rows + i * 3, 1);
+    }
+    for (int j = 0; j < 3; ++j) Back::weights(rows + j, 3, taps + j, 3);
   }
 
   const Conv2d& d_;

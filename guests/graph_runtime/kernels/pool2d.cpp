@@ -55,7 +55,7 @@ Span span_at(int output, int stride, int taps, int dilation, int size, int pad_b
 
 struct Maximum {
   static Vector first() { return splat(-__builtin_inff()); }
-  static Vector add(Vector total, Vector v) { return v > total ? v : total; }
+  static Vector add(Vector total, Vector v) { return largest(total, v); }
   static Vector finish(Vector total, float /*count*/) { return total; }
 };
 

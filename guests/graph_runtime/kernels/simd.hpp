@@ -97,6 +97,9 @@ inline Vector at_least(Vector v, Vector low) {
 #endif
 }
 
+/// The larger of two values, NaN when either is.
+inline Vector largest(Vector a, Vector b) { return b == b ? at_least(a, b) : b; }
+
 inline float sum(Vector v) {
   float total = 0;
   for (int i = 0; i < kLanes; ++i) total += v[i];

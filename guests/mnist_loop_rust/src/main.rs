@@ -33,9 +33,16 @@ fn train_epoch(
     train: &Dataset,
     validation: &Dataset,
     progress: &mut Progress,
-) -> wasmgrad::Result<()> {
+    checkpoint: &str,
+) -> Result<(), Box<dyn Error>> {
     trainer.set("learning_rate", progress.learning_rate)?;
-    let trained = trainer.epoch(train)?;
+    let trained = match trainer.epoch(train) {
+        Err(error) if error.is_interrupted() => {
+            progress::save(checkpoint, progress, trainer)?; // within the epoch
+            return Err(error.into());
+        }
+        done => done?,
+    };
     let judged = trainer.evaluate(validation)?;
     progress.epoch += 1;
     println!(
@@ -72,7 +79,7 @@ fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
         println!("resuming after epoch {}", progress.epoch);
     }
     while progress.epoch < settings.epochs && progress.stale < PATIENCE {
-        train_epoch(&mut trainer, &train, &validation, &mut progress)?;
+        train_epoch(&mut trainer, &train, &validation, &mut progress, &checkpoint)?;
         progress::save(&checkpoint, &progress, &trainer)?;
     }
     if progress.stale == PATIENCE {
@@ -95,7 +102,10 @@ fn fail(exit_code: i32, sentence: &dyn Display) -> ! {
 
 fn main() {
     match Settings::from_command_line() {
-        Ok(settings) => run(&settings).unwrap_or_else(|error| fail(1, &error)),
+        Ok(settings) => run(&settings).unwrap_or_else(|error| match error.downcast_ref::<wasmgrad::Error>() {
+            Some(refused) => refused.exit(), // with code 130 when the owner asked to stop
+            None => fail(1, &error),
+        }),
         Err(arguments::Stop::Help) => print!("{}", arguments::USAGE),
         Err(arguments::Stop::Usage(sentence)) => fail(2, &sentence),
     }

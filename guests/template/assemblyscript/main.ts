@@ -2,7 +2,7 @@
 //
 // The model it trains maps inputs [N, 8] to outputs [N, 1]: `wasmgrad model linear-regression -o model.pt`.
 import { Dataset, Model, Optimizer, Tensor, Trainer, TrainerOptions } from "wasmgrad";
-import { fixed, print } from "wasmgrad/wasi";
+import { File, fixed, print, rename } from "wasmgrad/wasi";
 
 const FEATURES: u32 = 8;
 
@@ -35,13 +35,31 @@ function makePoints(count: u32): Dataset {
   return points;
 }
 
+/** Writes the trained model where the owner granted a directory, whole or not at all. */
+function save(model: Model, path: string): void {
+  const bytes = model.toBytes().unwrap();
+  const file = File.create(path + ".part");
+  let written = file !== null && file.write(bytes);
+  if (file !== null) written = file.close() && written;
+  if (written && rename(path + ".part", path)) {
+    print(`saved ${path} (${bytes.length} bytes)`);
+  } else {
+    print(`not saved here: no directory to write ${path} to was granted (--dir .:.)`);
+  }
+}
+
 const training = makePoints(2048);
 const test = makePoints(512);
 
 const model = Model.loadByName("model.pt").unwrap();
 const options = new TrainerOptions().optimizer(new Optimizer("adamw").learningRate(0.01)).loss("mse").batchSize(64);
 const trainer = Trainer.create(model, options).unwrap();
-for (let epoch = 1; epoch <= 10; ++epoch) {
+// A checkpoint may have been resumed, and the owner may want another number of epochs. Ctrl-C ends the guest at the call that it
+// falls into; its owner's checkpoint has every step.
+const begin = trainer.progress().unwrap();
+const epochs: u64 = begin.ownerEpochs != 0 ? begin.ownerEpochs : 10;
+for (let epoch = begin.epoch + 1; epoch <= epochs; ++epoch) {
   const loss = trainer.epoch(training).unwrap().loss;
   print(`epoch ${epoch}: training loss ${fixed(loss, 4)}, test loss ${fixed(trainer.evaluate(test).unwrap().loss, 4)}`);
 }
+save(model, "trained_model.pt");

@@ -11,14 +11,16 @@
 
 enum { FEATURES = 8, BLOCK = 256 };
 
-/* Ends the guest with the host's sentence unless the call succeeded. */
+/* Ends the guest with the host's sentence unless the call succeeded. That its owner asked to stop is no
+ * failure: his checkpoint has every step. */
 static void check(uint32_t code) {
   if (code == WASMGRAD_SUCCESS) return;
   char sentence[1024];
   uint32_t bytes = 0;
   if (wasmgrad_last_error(sentence, sizeof sentence, &bytes) != WASMGRAD_SUCCESS) bytes = 0;
-  fprintf(stderr, "error: %.*s\n", (int)bytes, sentence);
-  exit(1);
+  const int interrupted = code == WASMGRAD_INTERRUPTED;
+  fprintf(stderr, "%s%.*s\n", interrupted ? "" : "error: ", (int)bytes, sentence);
+  exit(interrupted ? 130 : 1);
 }
 
 /* Uniform in [0, 1). */
@@ -54,6 +56,27 @@ static wasmgrad_dataset make_points(uint32_t count, uint64_t* random) {
   return points;
 }
 
+/* Writes the trained model where the owner granted a directory, whole or not at all. */
+static void save(wasmgrad_model model, const char* path, const char* temporary) {
+  uint32_t bytes = 0;
+  check(wasmgrad_model_export(model, WASMGRAD_ENCODING_TORCHSCRIPT, NULL, 0, &bytes));
+  void* file = malloc(bytes);
+  if (file == NULL) {
+    fprintf(stderr, "error: there is no memory for a model of %u bytes\n", (unsigned)bytes);
+    exit(1);
+  }
+  check(wasmgrad_model_export(model, WASMGRAD_ENCODING_TORCHSCRIPT, file, bytes, &bytes));
+  FILE* out = fopen(temporary, "wb");
+  int written = out != NULL && fwrite(file, 1, bytes, out) == bytes;
+  if (out != NULL) written = fclose(out) == 0 && written;
+  free(file);
+  if (written && rename(temporary, path) == 0) {
+    printf("saved %s (%u bytes)\n", path, (unsigned)bytes);
+  } else {
+    fprintf(stderr, "not saved here: no directory to write %s to was granted (--dir .:.)\n", path);
+  }
+}
+
 int main(void) {
   static const char name[] = "model.pt";
   static const char options[] =
@@ -67,12 +90,17 @@ int main(void) {
   check(wasmgrad_model_load_by_name(name, strlen(name), WASMGRAD_TARGET_CPU, &model));
   wasmgrad_trainer trainer;
   check(wasmgrad_trainer_create(model, options, strlen(options), &trainer));
-  for (int epoch = 1; epoch <= 10; ++epoch) {
+  /* A checkpoint may have been resumed, and the owner may want another number of epochs. */
+  wasmgrad_progress begin;
+  check(wasmgrad_trainer_progress(trainer, &begin));
+  const uint32_t epochs = begin.owner_epochs != 0 ? begin.owner_epochs : 10;
+  for (uint32_t epoch = (uint32_t)begin.epoch + 1; epoch <= epochs; ++epoch) {
     wasmgrad_metrics trained, judged;
     check(wasmgrad_trainer_epoch(trainer, training, &trained));
     check(wasmgrad_trainer_evaluate(trainer, test, &judged));
-    printf("epoch %d: training loss %.4f, test loss %.4f\n", epoch, trained.loss, judged.loss);
+    printf("epoch %u: training loss %.4f, test loss %.4f\n", epoch, trained.loss, judged.loss);
     fflush(stdout);
   }
+  save(model, "trained_model.pt", "trained_model.pt.part");
   return 0; /* what is still open on the host is closed */
 }

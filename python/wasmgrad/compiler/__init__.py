@@ -21,7 +21,7 @@ from ._operators import operator_names, single_operator
 from ._options import CompileOptions, Simd, WeightsMode
 from ._search import Found
 from ._source import Source, open_source
-from ._verify import TOLERANCE, Difference, differences, random_inputs
+from ._verify import TOLERANCE, Difference, Unverified, differences, random_inputs, verify
 
 __all__ = [
     "STAGES",
@@ -32,6 +32,7 @@ __all__ = [
     "Found",
     "Simd",
     "Source",
+    "Unverified",
     "WeightsMode",
     "compile",
     "compile_model",
@@ -40,4 +41,5 @@ __all__ = [
     "operator_names",
     "random_inputs",
     "single_operator",
+    "verify",
 ]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._errors import RuntimeFailure
 from ._compile import compile_model
 from ._options import CompileOptions, Simd
+from ._verify import Unverified
+from ._verify import verify as verify_compiled
 
 if TYPE_CHECKING:
     from .._graph import GraphModule
@@ -27,6 +31,7 @@ def compile(  # noqa: A001  (as torch.compile)
     labels: Sequence[str] | None = None,
     name: str | None = None,
     engine: str = "wasmtime",
+    verify: bool | None = None,
 ) -> GraphModule:
     """Compiles a model to WebAssembly and instantiates it; the result is called with arrays.
 
@@ -42,9 +47,12 @@ def compile(  # noqa: A001  (as torch.compile)
         labels: names of the classes, kept in the module.
         name: of the model; by default that of the file.
         engine: where it runs: "wasmtime", "wasmedge" or "node".
+        verify: whether the module is run on random inputs, and all its outputs are held against onnxruntime's. None:
+            where onnxruntime is installed, with a warning when it cannot run the model.
 
     Errors: `NotFound`, `InvalidEncoding` (not a model), `Unsupported` (an operator without kernel, by name),
-    `InvalidArgument` (shapes that are missing or do not fit), `TooLarge`.
+    `InvalidArgument` (shapes that are missing or do not fit), `TooLarge`, `RuntimeFailure` when outputs differ from
+    onnxruntime's by more than rounding explains.
     """
     from .._graph import load
 
@@ -58,4 +66,13 @@ def compile(  # noqa: A001  (as torch.compile)
         labels=None if labels is None else tuple(labels),
         name=name,
     )
-    return load(compile_model(model, options).module, engine=engine)
+    compiled = compile_model(model, options)
+    module = load(compiled.module, engine=engine)
+    if verify is not False:
+        found = verify_compiled(compiled, module, options.constants)
+        if isinstance(found, Unverified):
+            if verify:
+                raise RuntimeFailure(f"the model cannot be verified: {found.reason}")
+            if found.installed:
+                warnings.warn(f"the compiled model was not verified: {found.reason}", stacklevel=2)
+    return module

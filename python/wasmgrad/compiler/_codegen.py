@@ -16,6 +16,8 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 
+from ._ieee import explicit_casts, strict
+from ._narrow import keep_rounding
 from ._plan import ALIGNMENT, Layout, Operand, Plan
 
 __all__ = ["build_object", "symbol"]
@@ -56,9 +58,9 @@ def build_object(functions: Mapping[Any, Any], plan: Plan, layout: Layout, targe
 def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]:
     module = tvm.IRModule(
         {
-            variable: function.with_attr("global_symbol", symbol(variable.name_hint)).with_attr(
-                "target", target
-            )
+            variable: keep_rounding(function)
+            .with_attr("global_symbol", symbol(variable.name_hint))
+            .with_attr("target", target)
             for variable, function in functions.items()
         }
     )
@@ -74,6 +76,7 @@ def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]
             s_tir.transform.AnnotateIrregularLoop(),
             s_tir.transform.LowerOpaqueBlock(),
             tirx.transform.FlattenBuffer(),
+            tvm.transform.module_pass(lambda module, _: explicit_casts(module, target), opt_level=0),
             tirx.transform.BF16ComputeLegalize(),
             tirx.transform.NarrowDataType(32),
             s_tir.transform.LoopPartition(),
@@ -88,6 +91,7 @@ def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]
             tirx.transform.CommonSubexprElim(),
         ]
     )(module)
+    module = strict(module)
     scratch_bytes = max((_scratch_bytes(function) for function in module.functions.values()), default=0)
     lowered = {variable: _with_pointers(function, target) for variable, function in module.functions.items()}
     return tvm.IRModule(lowered), scratch_bytes

@@ -13,7 +13,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from .. import _wasm_file
-from .._errors import InvalidArgument
+from .._errors import Error, InvalidArgument, TooLarge, Unsupported
 from .._files import write_atomic
 from .._graph_meta import (
     ABI,
@@ -29,7 +29,7 @@ from .._graph_meta import (
 from .._images import preprocessing
 from .._version import __version__
 from ._codegen import build_object
-from ._importer import Imported, Tensor, from_onnx
+from ._importer import Imported, Tensor, from_onnx, sentence
 from ._kernels import Kernel
 from ._link import finish, link
 from ._native import LEVELS, cpu_level, link_library, target_options
@@ -56,7 +56,7 @@ class _Machine:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A graph module (or native library), and what it was made of.
+    """A graph module (or native library), and what it was made of: `source` is the model as it was read.
 
     `weights` are the side file's bytes, None when the module holds them. `graph_object` and `archive` are the object
     file and libgraph_wasm32.a, which a library has not; `all_weights` is the image of all constants, wherever it
@@ -69,6 +69,7 @@ class Compiled:
     graph_object: bytes
     archive: bytes | None
     all_weights: bytes
+    source: Source
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the module, and `<stem>.weights` beside it when the weights are apart.
@@ -108,14 +109,28 @@ def compile_model(
     """Compiles what `open_source` takes.
 
     `on_stage` is called with each of `STAGES` before it begins, `on_kernel` after the search for a kernel's schedule.
-    Errors: of the source; `Unsupported` naming the operator; `TooLarge` for a 32-bit module; `NotFound` without a
-    linker.
+    Errors: of the source; `Unsupported` naming the operator, or the stage whose tools fail; `TooLarge` for a 32-bit
+    module; `NotFound` without a linker.
     """
-    on_stage("read")
-    source = open_source(model, options.shapes, options.constants)
-    on_stage("import")
-    imported = from_onnx(source.model, source.shapes, options.constants)
-    return compile_imported(source, imported, options, on_stage, on_kernel)
+    reached = STAGES[0]
+
+    def reach(stage: str) -> None:
+        nonlocal reached
+        reached = stage
+        on_stage(stage)
+
+    try:
+        reach("read")
+        source = open_source(model, options.shapes, options.constants)
+        reach("import")
+        imported = from_onnx(source.model, source.shapes, options.constants)
+        return compile_imported(source, imported, options, reach, on_kernel)
+    except (Error, OSError):
+        raise
+    except MemoryError as error:
+        raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
+    except Exception as error:  # TVM and ONNX report what they cannot do by many classes
+        raise Unsupported(f"this model cannot be compiled (stage {reached!r}): {sentence(error)}") from error
 
 
 def compile_imported(
@@ -165,14 +180,15 @@ def compile_imported(
     )
     if options.target == "native":
         library = link_library(graph_object, image, metadata, machine.simd)
-        return Compiled(library, None, metadata, graph_object, None, image)
+        return Compiled(library, None, metadata, graph_object, None, image, source)
     linked = link(graph_object, machine.simd)
     pages = linked.pages(metadata.memory.bytes)
     whole = replace(metadata.memory, bytes=pages * _wasm_file.PAGE)
     metadata = replace(metadata, memory=whole)
     embedded = options.weights == "embed"
     module_bytes = finish(linked, pages, image if embedded else None, metadata)
-    return Compiled(module_bytes, None if embedded else image, metadata, graph_object, linked.archive, image)
+    weights_apart = None if embedded else image
+    return Compiled(module_bytes, weights_apart, metadata, graph_object, linked.archive, image, source)
 
 
 def _machine(options: CompileOptions) -> _Machine:

@@ -35,8 +35,9 @@ from .onnx_ops._registry import (
     shape_of,
 )
 
-__all__ = ["Imported", "Tensor", "from_onnx"]
+__all__ = ["Imported", "Tensor", "from_onnx", "sentence"]
 
+_SHOWN = 300  # characters of a message that is not ours
 _MAX_DEPTH = 32  # of functions and subgraphs inside each other
 _MAX_NODES = 200_000  # once functions are inlined and loops unrolled: a small file may ask for any number
 
@@ -190,7 +191,7 @@ class _Importer:
         except Error:
             raise
         except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-            node.refuse(_sentence(error))
+            node.refuse(sentence(error))
         if "string" in (
             node.dtype(i) for i, value in enumerate(node.values) if isinstance(value, np.ndarray)
         ):
@@ -336,7 +337,10 @@ def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
                 yield from _all_nodes(inner)
 
 
-def _sentence(error: Exception) -> str:
-    """The last line of an error of TVM or ONNX that says something."""
+def sentence(error: Exception) -> str:
+    """What an error of TVM or ONNX says, without the program text and the stack that they print with it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
+    told = next((line for line in lines if "Check failed" in line or "Error:" in line), "")
+    if not told and lines:
+        told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[-1]
+    return f"{type(error).__name__}: {told[:_SHOWN]}" if told else type(error).__name__

@@ -5,6 +5,8 @@ It knows nothing of operators.
 
 from __future__ import annotations
 
+import copy
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -17,7 +19,7 @@ from onnx import external_data_helper, helper
 
 from .._errors import InvalidArgument, InvalidEncoding, NotFound, SecurityError, TooLarge, Unsupported
 
-__all__ = ["check", "read"]
+__all__ = ["check", "read", "static_shape"]
 
 _MIN_OPSET = 7
 _MAX_BYTES = 1 << 31  # of one tensor: a module has 32-bit addresses; of a file: what protobuf can hold
@@ -147,9 +149,47 @@ def check(
         if info.name in constants:
             _check_constant(info, np.asarray(constants[info.name]))
         elif info.type.HasField("tensor_type"):
-            static[info.name] = _static_shape(info, shapes.get(info.name))
+            static[info.name] = static_shape(info, shapes.get(info.name))
+    _sort(checked.graph)
     _check_structure(checked)
     return checked, static
+
+
+def _sort(graph: onnx.GraphProto) -> set[str]:
+    """Puts each node behind those whose results it uses, where it is not there already; so in subgraphs.
+
+    Returns the names that the graph takes from around it. Nodes of a cycle stay at the end, for ONNX's checker to name.
+    """
+    nodes = list(graph.node)
+    used = [_names_used(node) for node in nodes]
+    maker = {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    users: dict[int, list[int]] = {}
+    missing = [0] * len(nodes)
+    for index, names in enumerate(used):
+        for other in {maker[name] for name in names if name in maker}:
+            users.setdefault(other, []).append(index)
+            missing[index] += 1
+    ready = [index for index, count in enumerate(missing) if count == 0]
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for user in users.get(order[-1], ()):
+            missing[user] -= 1
+            if missing[user] == 0:
+                heapq.heappush(ready, user)
+    order += [index for index, count in enumerate(missing) if count > 0]
+    if order != sorted(order):
+        sorted_nodes = [copy.deepcopy(nodes[index]) for index in order]
+        del graph.node[:]
+        graph.node.extend(sorted_nodes)
+    own = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer} | maker.keys()
+    return set().union(*used, {info.name for info in graph.output}) - own
+
+
+def _names_used(node: onnx.NodeProto) -> set[str]:
+    """Names that a node reads, those that its subgraphs take from around them among them."""
+    inner = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs)]
+    return set().union({name for name in node.input if name}, *map(_sort, inner))
 
 
 def _check_structure(model: onnx.ModelProto) -> None:
@@ -182,11 +222,14 @@ def _check_constant(info: onnx.ValueInfoProto, value: np.ndarray[Any, Any]) -> N
 
 
 def _declared(info: onnx.ValueInfoProto) -> list[int | str] | None:
-    """Extents as the model has them: numbers, names, or "?"; `None` when it says nothing."""
+    """Extents as the model has them: numbers, names, or "?" (also for -1, which some exporters write for "any").
+
+    `None` when the model says nothing.
+    """
     if not info.type.tensor_type.HasField("shape"):
         return None
     return [
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?"
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or "?"
         for dim in info.type.tensor_type.shape.dim
     ]
 
@@ -201,7 +244,11 @@ def _text(shape: Sequence[int | str]) -> str:
     return "x".join(str(extent) for extent in shape) or "scalar"
 
 
-def _static_shape(info: onnx.ValueInfoProto, given: Sequence[int] | None) -> tuple[int, ...]:
+def static_shape(info: onnx.ValueInfoProto, given: Sequence[int] | None) -> tuple[int, ...]:
+    """The shape of an input: what is given, where the model leaves extents open.
+
+    Errors: `InvalidArgument` when it is missing or does not fit, `TooLarge`.
+    """
     declared = _declared(info)
     if given is None:
         if declared is None or any(isinstance(extent, str) for extent in declared):
@@ -215,17 +262,12 @@ def _static_shape(info: onnx.ValueInfoProto, given: Sequence[int] | None) -> tup
                 f"input {info.name!r} has the shape {shape}: give it one, as in --input {info.name}={example}"
             )
         given = [int(extent) for extent in declared]
-        smallest = 0
-    else:
-        if declared is not None and not _fits(given, declared):
-            raise InvalidArgument(
-                f"input {info.name!r}: shape {_text(given)} does not fit the model's {_text(declared)}"
-            )
-        smallest = 0 if declared == list(given) else 1
-    if min(given, default=1) < smallest:
+    elif declared is not None and not _fits(given, declared):
         raise InvalidArgument(
-            f"input {info.name!r}: extents of shape {_text(given)} must be at least {smallest}"
+            f"input {info.name!r}: shape {_text(given)} does not fit the model's {_text(declared)}"
         )
+    if min(given, default=0) < 0:
+        raise InvalidArgument(f"input {info.name!r}: extents of shape {_text(given)} must not be negative")
     if prod(given) > _MAX_BYTES:
         raise TooLarge(
             f"input {info.name!r}: shape {_text(given)} has more elements than a 32-bit module can hold"

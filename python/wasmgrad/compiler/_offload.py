@@ -78,10 +78,10 @@ def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
     for position in range(len(bindings)):
         find = _MATCHERS.get(bindings.operator(position) or "")
         taken = matches.keys() | absorbed
-        if find is None or position in taken or not is_float32(bindings.variable(position)):
+        if find is None or position in taken or _is_empty(bindings, position):
             continue
         match = find(_Context(module, bindings, lanes, taken), position)
-        if match is not None:
+        if match is not None and _has_the_types_of_its_kernel(match, bindings):
             matches[match.last] = match
             absorbed.update(match.absorbed)
     rewritten = []
@@ -92,6 +92,21 @@ def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
             rewritten.append(binding)
     module = with_bindings(module, rewritten)
     return module, [match.kernel for match in matches.values()]
+
+
+def _is_empty(bindings: Bindings, position: int) -> bool:
+    """Whether a tensor without elements is read or made, for which no kernel is needed or fits."""
+    tensors = [bindings.variable(position), *bindings.value(position).args]
+    return any(isinstance(each.ty, relax.TensorType) and 0 in shape(each) for each in tensors)
+
+
+def _has_the_types_of_its_kernel(match: _Match, bindings: Bindings) -> bool:
+    """Whether all that the kernel would read and write is float32: it is given addresses, and reads blindly.
+
+    No matcher has to ask: a product of float16 summed in float32, for one, is a match whose result alone fits.
+    """
+    operands = [operand for operand in match.operands if operand is not None]
+    return all(map(is_float32, [*operands, bindings.variable(match.last)]))
 
 
 def _call(variable: Any, match: _Match) -> list[Any]:
@@ -135,7 +150,7 @@ def _matmul(context: _Context, position: int) -> _Match | None:
     bindings = context.bindings
     left, right = bindings.value(position).args
     left_shape, right_shape = shape(left), shape(right)
-    if len(left_shape) < 2 or len(right_shape) < 2 or not is_float32(left) or not is_float32(right):
+    if len(left_shape) < 2 or len(right_shape) < 2:
         return None
     *leading, rows, depth = left_shape
     batched = len(right_shape) > 2

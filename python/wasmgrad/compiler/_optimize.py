@@ -18,8 +18,9 @@ from tvm import relax
 from ._constants import rearrange_constants
 from ._flatten import flatten_as_stored
 from ._kernels import Kernel
+from ._legalize import LEGALIZATIONS
 from ._offload import offload
-from ._simplify import full_rank_constants, pad_inside, whole_gelu, without_clip
+from ._simplify import full_rank_constants, pad_inside, whole_gelu, without_clip, zeros_in_memory
 
 __all__ = ["optimize"]
 
@@ -33,6 +34,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
     kernels: list[Kernel] = []
     with target, tvm.transform.PassContext(opt_level=3):
         module = _run(module, transform.DecomposeOpsForInference(), transform.CanonicalizeBindings())
+        module = zeros_in_memory(module)
         if level >= 1:
             module = rearrange_constants(module)
             module = _run(module, transform.FoldConstant(), transform.DeadCodeElimination(["main"]))
@@ -48,7 +50,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
             module = flatten_as_stored(module)
             module, kernels = offload(module, lanes)
             module = _run(module, transform.DeadCodeElimination(["main"]))
-        module = _run(module, transform.LegalizeOps(), transform.RewriteDataflowReshape())
+        module = _run(module, transform.LegalizeOps(LEGALIZATIONS), transform.RewriteDataflowReshape())
         if level >= 2:
             module = _run(
                 module,

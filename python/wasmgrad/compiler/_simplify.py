@@ -11,7 +11,46 @@ from tvm import relax
 
 from ._bindings import Bindings, constant, shape, with_bindings
 
-__all__ = ["full_rank_constants", "pad_inside", "whole_gelu", "without_clip"]
+__all__ = ["full_rank_constants", "pad_inside", "whole_gelu", "without_clip", "zeros_in_memory"]
+
+
+def zeros_in_memory(module: Any) -> Any:
+    """Scalar zeros beside floats as tensors, which kernels load.
+
+    TVM makes numbers of scalars, takes x * 0 and 0 / x for 0, which they are not for NaN and infinities, x + 0 for x,
+    which it is not for -0, and cannot compile x / 0.
+    """
+    bindings = Bindings(module["main"])
+    rewritten = []
+    for position, binding in enumerate(bindings.bindings):
+        make = _ZERO_IS_SPECIAL.get(bindings.operator(position) or "")
+        if make is None or not any(_is_scalar_zero(argument) for argument in binding.value.args):
+            rewritten.append(binding)
+            continue
+        arguments = [_vector(argument) for argument in binding.value.args]
+        if all(shape(argument) == (1,) for argument in arguments) and not shape(binding.var):
+            one = relax.DataflowVar(binding.var.name, relax.TensorType((1,), binding.var.ty.dtype))
+            rewritten.append(relax.VarBinding(one, _typed(make(*arguments))))
+            binding = relax.VarBinding(binding.var, _typed(relax.op.reshape(one, ())))  # noqa: PLW2901
+        else:
+            binding = relax.VarBinding(binding.var, _typed(make(*arguments)))  # noqa: PLW2901
+        rewritten.append(binding)
+    return with_bindings(module, rewritten)
+
+
+def _is_scalar_zero(expression: Any) -> bool:
+    array = constant(expression)
+    return array is not None and array.ndim == 0 and array.dtype.kind == "f" and array.item() == 0
+
+
+def _vector(expression: Any) -> Any:
+    """A scalar as a vector of one element."""
+    if shape(expression):
+        return expression
+    array = constant(expression)
+    if array is None:
+        return _typed(relax.op.reshape(expression, (1,)))
+    return relax.const(array.reshape(1), str(array.dtype))
 
 
 def without_clip(module: Any) -> Any:
@@ -66,6 +105,8 @@ _BROADCASTING: dict[str, Callable[[Any, Any], Any]] = {
     "relax.multiply": relax.op.multiply,
     "relax.divide": relax.op.divide,
 }
+
+_ZERO_IS_SPECIAL = {name: make for name, make in _BROADCASTING.items() if name != "relax.subtract"}
 
 
 def pad_inside(module: Any) -> Any:

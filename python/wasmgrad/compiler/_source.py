@@ -7,25 +7,33 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
 from .._errors import NotFound, RuntimeFailure
 from . import _normalize
+from ._reference import Reference, onnxruntime_reference
+
+if TYPE_CHECKING:
+    from ._torch_program import Program
 
 __all__ = ["Source", "open_source"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model ready for import. `shapes` has the static shape of every input."""
+    """A model ready for import. `shapes` has the static shape of every input.
+
+    `reference` computes what the compiled model should.
+    """
 
     model: onnx.ModelProto
     shapes: dict[str, tuple[int, ...]]
     name: str
     format: str
     sha256: str
+    reference: Reference
 
 
 def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapping[str, Any]) -> Source:
@@ -39,27 +47,50 @@ def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapp
     """
     if isinstance(model, str | os.PathLike):
         path = Path(model)
-        proto, kind = _read(path, shapes)
-        return _checked(proto, shapes, constants, path.stem, kind, _digest(path))
+        if not path.is_file():
+            raise NotFound(f"{path}: no such file")
+        name, digest = path.stem, _digest(path)
+        if path.suffix not in (".pt", ".pt2"):
+            return _of_onnx(_normalize.read(path), shapes, constants, name, digest)
+        from ._torch_program import read_file
+
+        return _of_torch(read_file(path), shapes, constants, str(path), name, digest)
     if isinstance(model, onnx.ModelProto):
-        proto, kind = model, "onnx"
-    else:
-        from ._torch import from_torch
+        return _of_onnx(model, shapes, constants, model.graph.name or "model", None)
+    from ._torch_program import of_object
 
-        proto, kind = from_torch(model, shapes, type(model).__name__)
-    digest = hashlib.sha256(proto.SerializeToString()).hexdigest()
-    return _checked(proto, shapes, constants, proto.graph.name or "model", kind, digest)
+    name = type(model).__name__
+    return _of_torch(of_object(model), shapes, constants, name, name, None)
 
 
-def _read(path: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[onnx.ModelProto, str]:
-    if not path.is_file():
-        raise NotFound(f"{path}: no such file")
-    if path.suffix in (".pt", ".pt2"):
-        from ._torch import from_torch, load_program, load_torchscript
+def _of_onnx(
+    proto: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    constants: Mapping[str, Any],
+    name: str,
+    digest: str | None,
+) -> Source:
+    checked, static = _normalize.check(proto, shapes, constants)
+    return Source(checked, static, name, "onnx", digest or _digest_of(proto), onnxruntime_reference(checked))
 
-        loaded = load_torchscript(path) if path.suffix == ".pt" else load_program(path)
-        return from_torch(loaded, shapes, str(path))
-    return _normalize.read(path), "onnx"
+
+def _of_torch(
+    program: Program,
+    shapes: Mapping[str, Sequence[int]],
+    constants: Mapping[str, Any],
+    where: str,
+    name: str,
+    digest: str | None,
+) -> Source:
+    from ._torch import from_torch
+
+    proto, reference = from_torch(program, shapes, constants, where)
+    checked, static = _normalize.check(proto, {}, constants)
+    return Source(checked, static, name, program.format, digest or _digest_of(proto), reference)
+
+
+def _digest_of(proto: onnx.ModelProto) -> str:
+    return hashlib.sha256(proto.SerializeToString()).hexdigest()
 
 
 def _digest(path: Path) -> str:
@@ -68,16 +99,3 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _checked(
-    proto: onnx.ModelProto,
-    shapes: Mapping[str, Sequence[int]],
-    constants: Mapping[str, Any],
-    name: str,
-    kind: str,
-    digest: str,
-) -> Source:
-    given = shapes if kind == "onnx" else {}
-    checked, static = _normalize.check(proto, given, constants)
-    return Source(checked, static, name, kind, digest)

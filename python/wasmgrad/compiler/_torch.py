@@ -1,130 +1,159 @@
-"""Torch models as ONNX models, by torch's own exporters.
+"""Torch models as ONNX models.
 
-TorchScript is vetted before it is loaded, because loading it runs code.
+A model is run once with placeholders of the shapes that it is compiled for, and what it asks of torch's dispatcher is
+recorded: branches on shapes and scripted control flow are gone, whatever the model was written in. torch's exporter
+then translates operator by operator. Its optimizer is left out: it compares constants with an absolute tolerance, so
+that small ones vanish.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import itertools
 import logging
 import os
-import tempfile
+import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
+from onnx import helper
 
-from .._errors import Error, InvalidArgument, InvalidEncoding, Unsupported
+from .._errors import Error, InvalidArgument, RuntimeFailure, Unsupported
+from . import _attention, _exact
+from ._arrays import from_tensor, to_tensor
+from ._normalize import static_shape
+from ._reference import Arrays, Reference
+from ._rename import rename
+from ._torch_program import Argument, Program
 
-__all__ = ["from_torch", "load_program", "load_torchscript"]
+__all__ = ["from_torch"]
 
 _OPSET = 18
 _SHOWN = 300  # characters of an exporter's message
+_MOST_TRIALS = 64  # of element types
 
 
-def load_torchscript(path: Path) -> torch.jit.ScriptModule:
-    """Vets and loads a TorchScript file. Errors: `SecurityError`, `InvalidEncoding`, `TooLarge`."""
-    from .. import _core
+class _Function(torch.nn.Module):
+    """What the exporter takes: the program as a module whose tensors are constants to it.
 
-    archive = path.read_bytes()
-    try:
-        _core.vet_torchscript(archive)
-        loaded = torch.jit.load(io.BytesIO(archive), map_location="cpu")  # type: ignore[no-untyped-call]
-    except Error as error:
-        raise type(error)(f"{path}: {error.message}") from error
-    except RuntimeError as error:
-        raise InvalidEncoding(f"{path}: torch cannot load it: {_first_line(error)}") from error
-    assert isinstance(loaded, torch.jit.ScriptModule)
-    return loaded
-
-
-def load_program(path: Path) -> torch.export.ExportedProgram:
-    """Loads what `torch.export.save` wrote. Errors: `InvalidEncoding`."""
-    try:
-        return torch.export.load(path)
-    except Exception as error:
-        raise InvalidEncoding(
-            f"{path}: not a program that torch.export saved: {_first_line(error)}"
-        ) from error
-
-
-def from_torch(model: Any, shapes: Mapping[str, Sequence[int]], name: str) -> tuple[onnx.ModelProto, str]:
-    """Exports a torch module, TorchScript or `torch.export` program; returns it and the name of its format.
-
-    shapes: of the float32 inputs, by the names of `forward`'s parameters; a program knows its own.
-    Errors: `InvalidArgument` when a shape is missing, `Unsupported` in the exporter's words.
+    `run` calls it. It is kept out of torch's sight, which would look into it and restore what it changes.
     """
+
+    def __init__(self, run: Callable[..., tuple[torch.Tensor, ...]]) -> None:
+        super().__init__()
+        self.__dict__["run"] = run
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        return self.__dict__["run"](*tensors)
+
+
+def from_torch(
+    program: Program, shapes: Mapping[str, Sequence[int]], constants: Arrays, name: str
+) -> tuple[onnx.ModelProto, Reference]:
+    """The program for inputs of one shape, as ONNX, and what torch itself computes.
+
+    shapes: of inputs whose own are open or unknown. constants: arrays for inputs that become part of the model.
+    Where the program does not say an element type, it is float32, or int64 where the program runs with that only.
+    Errors: `InvalidArgument` when a shape is missing or does not fit, `Unsupported` naming the operator.
+    """
+    examples = _examples(program, shapes, constants, name)
     try:
-        with _quiet():
-            if isinstance(model, torch.export.ExportedProgram):
-                return _export_program(model), "torch.export"
-            if isinstance(model, torch.nn.Module):
-                return _export_module(model, shapes, name), "torchscript"
-    except Error:
-        raise
+        with _quiet(), torch.no_grad(), _exact.exact_constants():
+            exported, names = _recorded(program, examples)
+            translated = torch.onnx.export(exported, dynamo=True, optimize=False, opset_version=_OPSET)
+            assert translated is not None, "without a file name, the exporter returns a program"
+            proto = translated.model_proto
+    except Error as error:
+        raise type(error)(f"{name}: {error.message}") from error
     except Exception as error:
-        raise Unsupported(f"{name}: torch cannot export it to ONNX: {_first_line(error)}") from error
-    raise InvalidArgument(
-        f"a model is a path, an onnx.ModelProto, a torch module or an exported program, not {type(model)}"
-    )
+        raise Unsupported(f"{name}: {_reason(error)}") from error
+    rename(proto, [argument.name for argument in program.arguments], names)
+    return proto, Reference("torch", lambda inputs: _outputs(program, inputs))
 
 
-def _export_program(model: torch.export.ExportedProgram) -> onnx.ModelProto:
-    program = torch.onnx.export(model, dynamo=True, opset_version=_OPSET)
-    assert program is not None, "without a file name, the exporter returns a program"
-    return program.model_proto
+def _recorded(
+    program: Program, examples: Sequence[torch.Tensor]
+) -> tuple[torch.export.ExportedProgram, list[str | None]]:
+    """What the program asks of torch, and the names of its outputs."""
+    names: list[str | None] = []
+
+    def run(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        results = program.outputs(*tensors)
+        names[:] = [name for name, _ in results]
+        return tuple(tensor for _, tensor in results)
+
+    with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+        exported = torch.export.export(_Function(run), tuple(examples), strict=False)
+    return exported.run_decompositions({**_exact.DECOMPOSITIONS, **_attention.DECOMPOSITIONS}), names
 
 
-def _export_module(model: torch.nn.Module, shapes: Mapping[str, Sequence[int]], name: str) -> onnx.ModelProto:
-    names, examples = _examples(model, shapes, name)
-    with tempfile.TemporaryDirectory(prefix="wasmgrad-") as directory:
-        path = Path(directory, "model.onnx")
-        torch.onnx.export(
-            model.eval(),
-            examples,
-            path,
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=names,
-            external_data=False,
-        )
-        return onnx.load(path)
+def _outputs(program: Program, inputs: Arrays) -> list[NDArray[Any]]:
+    try:
+        with torch.no_grad():
+            tensors = [to_tensor(inputs[argument.name]) for argument in program.arguments]
+            return [from_tensor(tensor) for _, tensor in program.outputs(*tensors)]
+    except Exception as error:
+        raise RuntimeFailure(f"torch cannot run the model: {_last_line(error)}") from error
 
 
 def _examples(
-    model: torch.nn.Module, shapes: Mapping[str, Sequence[int]], name: str
-) -> tuple[list[str], tuple[torch.Tensor, ...]]:
-    names = _parameters(model)
-    unknown = [given for given in shapes if given not in names]
-    missing = [wanted for wanted in names if wanted not in shapes]
+    program: Program, shapes: Mapping[str, Sequence[int]], constants: Arrays, name: str
+) -> list[torch.Tensor]:
+    arguments = program.arguments
+    names = [argument.name for argument in arguments]
+    given = {**shapes, **{key: np.shape(value) for key, value in constants.items()}}
+    unknown = [key for key in given if key not in names]
+    missing = [each.name for each in arguments if each.shape is None and each.name not in given]
     if unknown or missing:
         hint = " ".join(f"--input {wanted}=..." for wanted in names)
         raise InvalidArgument(
             f"{name}: the inputs are {', '.join(names)}, and a torch module does not say their shapes: "
             f"give each its own (such as {hint}, 1x3x224x224)"
         )
-    return names, tuple(torch.zeros(*shapes[wanted]) for wanted in names)
+    static = [
+        tuple(given[each.name]) if each.shape is None else _static_shape(each, given.get(each.name))
+        for each in arguments
+    ]
+    dtypes = [
+        to_tensor(np.asarray(constants[each.name])).dtype if each.name in constants else each.dtype
+        for each in arguments
+    ]
+    return _runnable(program, static, dtypes)
 
 
-def _parameters(model: torch.nn.Module) -> list[str]:
-    """Names of what `forward` takes, without those that have a default."""
-    if isinstance(model, torch.jit.ScriptModule):
-        forward: Any = model.forward
-        arguments = forward.schema.arguments[1:]
-        return [argument.name for argument in arguments if not argument.has_default_value()]
-    import inspect
+def _static_shape(argument: Argument, given: Sequence[int] | None) -> tuple[int, ...]:
+    assert argument.dtype is not None
+    assert argument.shape is not None
+    elem_type = helper.np_dtype_to_tensor_dtype(from_tensor(torch.empty(0, dtype=argument.dtype)).dtype)
+    return static_shape(helper.make_tensor_value_info(argument.name, elem_type, argument.shape), given)
 
-    parameters = inspect.signature(model.forward).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
+
+def _runnable(
+    program: Program, shapes: Sequence[Sequence[int]], dtypes: Sequence[torch.dtype | None]
+) -> list[torch.Tensor]:
+    """Zeros of the element types that are known; for the others, of the first that the program runs with."""
+    choices = [(torch.float32, torch.int64) if dtype is None else (dtype,) for dtype in dtypes]
+    trials = [
+        [torch.zeros(*shape, dtype=dtype) for shape, dtype in zip(shapes, chosen, strict=True)]
+        for chosen in itertools.islice(itertools.product(*choices), _MOST_TRIALS)
+    ]
+    if len(trials) > 1:
+        for trial in trials:
+            with _quiet(), torch.no_grad(), contextlib.suppress(Exception):
+                program.outputs(*trial)
+                return trial
+    return trials[0]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' notes on deprecation and progress."""
+    """Without the exporter's notes on deprecation and progress."""
     with (
         warnings.catch_warnings(),
         Path(os.devnull).open("w") as nowhere,
@@ -140,6 +169,28 @@ def _quiet() -> Iterator[None]:
             logging.disable(disabled)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:_SHOWN]
+_DATA_DEPENDENT = ("data-dependent", "DataDependent", "DynamicOutputShape", "_local_scalar_dense")
+
+
+def _reason(error: BaseException) -> str:
+    """A sentence about what torch's exporter could not do, naming the operator where it does."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__
+    text = "\n".join(f"{type(each).__name__}: {each}" for each in chain)
+    if any(word in text for word in _DATA_DEPENDENT):
+        return (
+            "a branch, a loop, an assertion or a size depends on the values of a tensor, which a compiled model "
+            f"cannot follow ({_last_line(chain[-1])})"
+        )
+    missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)', overload='(\w+)'\)>", text)
+    if missing:
+        return f"the operator {missing[1]} (overload {missing[2]}) is not supported"
+    return f"torch cannot export it to ONNX: {_last_line(chain[-1])}"
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:_SHOWN]

@@ -10,6 +10,7 @@
 #include "../support.hpp"
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/open_beneath.hpp"
+#include "wasmgrad/base/scratch_directory.hpp"
 
 namespace fs = std::filesystem;
 
@@ -86,6 +87,38 @@ TEST_CASE("a write that fails leaves the old file and no temporary one") {
   CHECK(error_of(status).message.find("output limit") != std::string::npos);
   CHECK(dir.read("a") == "old");
   CHECK(dir.count() == 1);
+}
+
+TEST_CASE("what cannot be written is found out before: a directory in its place, none around it") {
+  const TemporaryDirectory dir;
+  fs::create_directory(dir / "taken");
+  const Grants grants({{dir.path(), ".", false}});
+  CHECK(error_of(check_can_write(dir / "taken")).message.find("it is a directory") != std::string::npos);
+  CHECK(error_of(grants.check_writable("taken")).message == "cannot write 'taken': it is a directory");
+  CHECK(error_of(check_can_write(dir / "absent/file")).message.find("missing") != std::string::npos);
+  CHECK(check_can_write(dir / "new"));
+  CHECK(grants.check_writable("new"));
+  CHECK(dir.count() == 1);
+}
+
+TEST_CASE("what killed writers of a file have left is removed, and what is being written is not") {
+  const TemporaryDirectory dir;
+  dir.write(".state.1-0.tmp", "part");
+  dir.write(".state.2-0.tmp", "part");
+  dir.write(".other.1-0.tmp", "part");
+  const UniqueFd held(::open((dir / ".state.2-0.tmp").c_str(), O_RDONLY | O_CLOEXEC));
+  REQUIRE(lock_named(held.get()));
+  CHECK(check_can_write(dir / "state"));
+  CHECK_FALSE(fs::exists(dir / ".state.1-0.tmp"));
+  CHECK(fs::exists(dir / ".state.2-0.tmp"));
+  CHECK(fs::exists(dir / ".other.1-0.tmp"));
+}
+
+TEST_CASE("a guest's path that is not UTF-8 is said to be that") {
+  const TemporaryDirectory dir;
+  const Grants grants({{dir.path(), ".", false}});
+  CHECK(error_of(grants.read("model\xff.pt", 100)).message ==
+        "the path 'model?.pt' is not UTF-8, which paths of guests are");
 }
 
 TEST_CASE("write_file_atomic names the directory that is not there") {

@@ -29,6 +29,7 @@ void play(training::Observer& observer) {
   REQUIRE(images);
   observer.on_tensor("train images", *images, 0.5);
   observer.on_classes(10);
+  observer.on_warning("model 'm': its mode is fixed");
   training::TrainerOptions options;
   training::FitInfo info;
   info.options = &options;
@@ -77,6 +78,7 @@ TEST_CASE("the classic lines have the earlier host's shapes") {
   CHECK(text ==
         "[Plugin] Preparing train images ... [Done] (shape: [2, 1, 28, 28], dtype: Float)\n"
         "[Plugin] Labels: 10\n"
+        "[Plugin] Warning: model 'm': its mode is fixed\n"
         "[Plugin] Device: Cpu\n"
         "[Plugin] Learning rate: 0.0001\n"
         "[Plugin] Epochs: 10\n"
@@ -104,25 +106,33 @@ TEST_CASE("a regression shows losses in the classic lines") {
 TEST_CASE("JSON events come one a line, in order") {
   std::vector<std::string> names;
   for (const Json& event : events_of_a_run()) names.push_back(event.at("event"));
-  CHECK(names == std::vector<std::string>{"tensor", "fit", "initial", "progress", "epoch", "checkpoint",
-                                          "fit_end", "model_saved"});
+  CHECK(names == std::vector<std::string>{"tensor", "warning", "fit", "initial", "progress", "epoch",
+                                          "checkpoint", "fit_end", "model_saved"});
 }
 
 TEST_CASE("JSON events carry their fields, and null where a number is not finite") {
   const auto events = events_of_a_run();
   CHECK(events[0].at("shape") == Json({2, 1, 28, 28}));
   CHECK(events[0].at("dtype") == "f32");
-  CHECK(events[1].at("optimizer") == "adam");
-  CHECK(events[1].at("loss") == "cross_entropy");
-  CHECK(events[1].at("classes") == 10);
-  CHECK(events[1].at("threads") == 2);
-  CHECK(events[2].at("accuracy") == 0.1028);
-  CHECK(events[2].at("top_k_accuracy").is_null());
-  CHECK(events[3].at("batches") == 9);
-  CHECK(events[4].at("train").at("loss").is_null());
-  CHECK(events[4].at("test").at("accuracy") == 0.9193);
-  CHECK_FALSE(events[4].contains("validation"));
-  CHECK(events[7].at("bytes") == 123);
+  CHECK(events[1].at("message") == "model 'm': its mode is fixed");
+  CHECK(events[2].at("optimizer") == "adam");
+  CHECK(events[2].at("loss") == "cross_entropy");
+  CHECK(events[2].at("classes") == 10);
+  CHECK(events[2].at("threads") == 2);
+  CHECK(events[3].at("accuracy") == 0.1028);
+  CHECK(events[3].at("top_k_accuracy").is_null());
+  CHECK(events[4].at("batches") == 9);
+  CHECK(events[5].at("train").at("loss").is_null());
+  CHECK(events[5].at("test").at("accuracy") == 0.9193);
+  CHECK_FALSE(events[5].contains("validation"));
+  CHECK(events[8].at("bytes") == 123);
+}
+
+TEST_CASE("a failure says where, and what became of the steps before it") {
+  const Json event =
+      Json::parse(captured([](int fd) { JsonObserver(fd).on_failure({2, 7, 6, true, "the loss is nan"}); }));
+  CHECK(event == Json::parse(R"({"event": "failure", "epoch": 2, "batch": 7, "completed_steps": 6,
+                                 "restored": true, "message": "the loss is nan"})"));
 }
 
 TEST_CASE("text that is not UTF-8 still makes a JSON line") {

@@ -26,8 +26,9 @@ TEST_CASE("what is written is read back") {
     "training": {"optimizer": "adamw", "learning_rate": 0.5, "nesterov": true, "loss": "mse", "schedule": "cosine", "epochs": 3,
                  "seed": 18446744073709551615, "threads": 2, "clip_norm": 1.5, "shuffle": false},
     "limits": {"memory_pages": 7, "wall_seconds": 1.5, "tensor_bytes": 10, "handles": 20, "output_bytes": 30,
-               "process_bytes": 300000000},
-    "output": "/o.pt", "checkpoint": "/c", "resume": "/r", "interpret": true, "cache_dir": "/cache", "view": "json"})";
+               "process_bytes": 300000000, "grace_seconds": 2.5},
+    "output": "/o.pt", "checkpoint": "/c", "resume": "/r", "engine": "wasmtime",
+    "wasmtime_library": "/w.so", "interpret": true, "cache_dir": "/cache", "view": "json"})";
   const auto first = RunConfig::from_json(json);
   REQUIRE_MESSAGE(first, first.error().message);
   const auto second = RunConfig::from_json(first->to_json());
@@ -45,6 +46,9 @@ TEST_CASE("what is written is read back") {
   CHECK(second->limits.wall_seconds == 1.5);
   CHECK(second->limits.output_bytes == 30);
   CHECK(second->limits.process_bytes == 300'000'000);
+  CHECK(second->limits.grace_seconds == 2.5);
+  CHECK(second->engine == sandbox::EngineKind::kWasmtime);
+  CHECK(second->wasmtime_library == "/w.so");
   CHECK(second->resume == "/r");
   CHECK(second->interpret);
   CHECK(second->view == View::kJson);
@@ -90,6 +94,8 @@ TEST_CASE("a bad configuration is refused with its key and value") {
            {R"({"guest": "g", "limits": {"wall_seconds": -1}})", "limits.wall_seconds is -1"},
            {R"({"guest": "g", "limits": {"handles": 1}})", "limits.handles is 1"},
            {R"({"guest": "g", "limits": {"process_bytes": 4096}})", "limits.process_bytes is 4096"},
+           {R"({"guest": "g", "limits": {"grace_seconds": -1}})", "limits.grace_seconds is -1"},
+           {R"({"guest": "g", "engine": "v8"})", "engine is \"v8\"; expected \"wasmedge\" or \"wasmtime\""},
            {R"({"guest": "g", "view": "loud"})", "view is \"loud\"; expected \"classic\""},
        }) {
     CAPTURE(c.json);

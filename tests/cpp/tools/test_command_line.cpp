@@ -44,9 +44,17 @@ TEST_CASE("grants, models and environment may be given more than once") {
 }
 
 TEST_CASE("training options replace the guest's choices, and only those that are given") {
-  const auto config = config_of({"--optimizer", "sgd", "--loss", "mse", "--schedule", "cosine", "--lr", "0.5",
-                                 "--nesterov", "--no-shuffle", "--seed", "7", "--batches-per-epoch", "50",
-                                 "--early-stopping", "2", "g.wasm"});
+  bool old = false;
+  SUBCASE("as --set") {}
+  SUBCASE("as version 0.1 spelled them") { old = true; }
+  const auto config =
+      old ? config_of({"--optimizer", "sgd", "--loss", "mse", "--schedule", "cosine", "--lr", "0.5",
+                       "--nesterov", "--no-shuffle", "--seed", "7", "--batches-per-epoch", "50",
+                       "--early-stopping", "2", "g.wasm"})
+          : config_of({"--set", "optimizer=sgd", "--set", "loss=mse", "--set", "schedule=cosine", "--set",
+                       "learning_rate=0.5", "--set", "nesterov=true", "--set", "shuffle=false", "--set",
+                       "seed=7", "--set=batches_per_epoch=50", "--set", "early_stopping_patience=2",
+                       "g.wasm"});
   CHECK(config.training.optimizer == training::OptimizerKind::kSGD);
   CHECK(config.training.loss == training::LossKind::kMSE);
   CHECK(config.training.schedule == training::ScheduleKind::kCosine);
@@ -103,8 +111,23 @@ TEST_CASE("a configuration file stands for all options") {
   dir.write("run.json", R"({"guest": "g.wasm", "view": "quiet"})");
   const std::string file = (dir / "run.json").string();
   CHECK(config_of({"--config", file.c_str()}).view == runner::View::kQuiet);
+  CHECK(config_of({"--config", file.c_str(), "--set", "epochs=4"}).training.epochs == 4);
   CHECK(parse({"--config", file.c_str(), "--epochs", "1"}).exit_code == kExitUsage);
   CHECK(parse({"--config", "/no/such/file"}).exit_code == kExitUsage);
+}
+
+TEST_CASE("an engine is chosen, and its library") {
+  CHECK(config_of({"g.wasm"}).engine == sandbox::EngineKind::kWasmEdge);
+  const auto config = config_of({"--engine", "wasmtime", "--wasmtime", "/lib/w.so", "g.wasm"});
+  CHECK(config.engine == sandbox::EngineKind::kWasmtime);
+  CHECK(config.wasmtime_library == "/lib/w.so");
+  CHECK(parse({"--engine", "v8", "g.wasm"}).exit_code == kExitUsage);
+  CHECK(parse({"--parent", "7", "g.wasm"}).parent == 7);
+}
+
+TEST_CASE("a text that is not UTF-8 is a usage error, and not changed") {
+  CHECK(parse({"g.wasm", "a\xff"}).exit_code == kExitUsage);
+  CHECK(parse({"--env", "A=\xff", "g.wasm"}).exit_code == kExitUsage);
 }
 
 TEST_CASE("mistakes are usage errors") {
@@ -114,6 +137,12 @@ TEST_CASE("mistakes are usage errors") {
            {"--epochs", "three", "g.wasm"},
            {"--no-such-option", "g.wasm"},
            {"--optimizer", "lion", "g.wasm"},
+           {"--set", "epochs", "g.wasm"},
+           {"--set", "epochs=three", "g.wasm"},
+           {"--set", "epochs=-1e400", "g.wasm"},
+           {"--set", "optimizer=lion", "g.wasm"},
+           {"--set", "optimiser=adam", "g.wasm"},
+           {"--set", "shuffle=1", "g.wasm"},
            {"--dir", "/a:.:rw", "g.wasm"},
            {"--model", "m", "g.wasm"},
            {"--env", "m", "g.wasm"},

@@ -281,6 +281,17 @@ TEST_CASE("what a killed worker has started is not waited for") {
   CHECK(run.supervise(worker) == kExitError);
 }
 
+TEST_CASE("a run that goes on after an interrupt is killed when its grace time is over") {
+  Run run("misbehave.wasm", {});
+  run.config.limits.grace_seconds = 0.2;
+  const std::string script = "trap '' INT\nkill -INT $PPID\nexec sleep 100";
+  CHECK(run.supervise(run.hostile_worker(script)) == kExitInterrupted);
+  CHECK(
+      run.err ==
+      "wasmgrad-train: the run was interrupted, and killed because it had not ended after its grace time of "
+      "0.2 s\n");
+}
+
 TEST_CASE("an interrupt ends a training with a checkpoint, from which it resumes") {
   EndlessTraining run;
   bool sent = false;

@@ -253,7 +253,8 @@ TEST_CASE("a pattern that freezes nothing, or everything, is refused") {
     return run.error().message;
   };
   CHECK(error({"0.*", "head.*"}) ==
-        "model 'deep': no trainable parameter matches 'head.*', which is to be frozen");
+        "model 'deep': no trainable parameter and no running statistic matches 'head.*', which is to be "
+        "frozen");
   CHECK(error({"?.weight", "*.bias"}) ==
         "model 'deep': all parameters are frozen; at least one must be trained");
 }

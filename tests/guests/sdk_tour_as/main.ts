@@ -68,15 +68,17 @@ function showOptions(model: Model): void {
     .schedule(new Schedule("cosine").warmupEpochs(1).minimumFactor(0.1))
     .epochs(5)
     .batchSize(4)
+    .predictBatchSize(3)
     .batchesPerEpoch(2)
     .shuffle(true)
     .seed(7)
+    .restoreOnError(true)
     .threads(1)
     .accumulate(2)
     .clipNorm(1.5)
     .clipValue(0.5)
     .topK(2)
-    .earlyStopping(new EarlyStopping(3, 0.01))
+    .earlyStopping(new EarlyStopping(3, 0.01).restoreBest(false))
     .input("x", new Input(0.5, 1))
     .freeze(["regressor.*"]);
   const steps = new TrainerOptions()
@@ -115,6 +117,12 @@ function showExchange(trainer: Trainer): void {
   showFloats("applied", trainer.parameters().unwrap());
   trainer.setParameters(initial).expect();
   showFloats("replaced", trainer.parameters().unwrap());
+
+  const buffers = trainer.buffers().unwrap();
+  showFloats("buffers", buffers);
+  trainer.setBuffers(new Float32Array(buffers.length).fill(1.5)).expect();
+  showFloats("buffers", trainer.buffers().unwrap());
+  trainer.setBuffers(buffers).expect();
 }
 
 function same(one: Float32Array, other: Float32Array): bool {
@@ -148,6 +156,8 @@ function showTraining(trainer: Trainer, data: Dataset): void {
   show("alone", [alone.epochs, <f64>alone.validation.samples]);
   const judged = trainer.evaluate(parts[2]).unwrap();
   show("evaluate", [<f64>judged.samples, <f64>judged.epoch]);
+  const progress = trainer.progress().unwrap();
+  show("progress", [<f64>progress.epoch, <f64>progress.step, <f64>progress.bestEpoch]);
   for (let i = 0; i < parts.length; ++i) parts[i].close();
 }
 

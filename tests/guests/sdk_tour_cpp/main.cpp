@@ -81,15 +81,17 @@ void show_options(const Model& model) {
   all.schedule = {.name = "cosine", .warmup_epochs = 1, .minimum_factor = 0.1};
   all.epochs = 5;
   all.batch_size = 4;
+  all.predict_batch_size = 3;
   all.batches_per_epoch = 2;
   all.shuffle = true;
   all.seed = 7;
+  all.restore_on_error = true;
   all.threads = 1;
   all.accumulate = 2;
   all.clip_norm = 1.5;
   all.clip_value = 0.5;
   all.top_k = 2;
-  all.early_stopping = {.patience = 3, .min_delta = 0.01};
+  all.early_stopping = {.patience = 3, .min_delta = 0.01, .restore_best = false};
   all.inputs = {{.input = "x", .scale = 0.5, .offset = 1}};
   all.freeze = {"regressor.*"};
   TrainerOptions steps;
@@ -128,6 +130,12 @@ void show_exchange(Trainer& trainer) {
   print("applied", trainer.parameters().value());
   trainer.set_parameters(initial).value();
   print("replaced", trainer.parameters().value());
+
+  const std::vector<float> buffers = trainer.buffers().value();
+  print("buffers", buffers);
+  trainer.set_buffers(std::vector<float>(buffers.size(), 1.5f)).value();
+  print("buffers", trainer.buffers().value());
+  trainer.set_buffers(buffers).value();
 }
 
 void show_training(Trainer& trainer, const Dataset& data) {
@@ -156,6 +164,8 @@ void show_training(Trainer& trainer, const Dataset& data) {
   print("alone", {double(alone.epochs), double(alone.validation.samples)});
   const Metrics judged = trainer.evaluate(parts[2]).value();
   print("evaluate", {double(judged.samples), double(judged.epoch)});
+  const Progress progress = trainer.progress().value();
+  print("progress", {double(progress.epoch), double(progress.step), double(progress.best_epoch)});
 }
 
 void show_types() {

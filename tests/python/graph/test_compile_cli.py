@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 import wasmgrad
@@ -61,13 +62,55 @@ def test_a_model_is_compiled_verified_and_reported(command: Command, model: Path
     assert module.inputs[0].shape == (2, 5)
 
 
+def _spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes onnxruntime one part in a hundred wrong."""
+    true_run = onnxruntime.InferenceSession.run
+
+    def run(self: object, *arguments: object) -> list[np.ndarray]:
+        return [value * np.float32(1.01) for value in true_run(self, *arguments)]
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
+
+
+def test_models_are_verified_unless_told_otherwise(
+    command: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = command("compile", str(model), "--input", "x=2x5")
+    assert "y: largest difference from onnxruntime" in done.stdout
+    model.with_suffix(".wasm").unlink()
+    _spoil(monkeypatch)
+    done = command("compile", str(model), "--input", "x=2x5")
+    assert done.returncode == 3
+    assert "outputs differ from onnxruntime's: y" in done.stderr
+    assert not model.with_suffix(".wasm").exists()
+    done = command("compile", str(model), "--input", "x=2x5", "--no-verify")
+    assert done.returncode == 0
+    assert "onnxruntime" not in done.stdout
+    assert model.with_suffix(".wasm").exists()
+
+
+def test_what_onnxruntime_cannot_run_is_written_with_a_note(
+    command: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no kernel for this")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    done = command("compile", str(model), "--input", "x=2x5")
+    assert done.returncode == 0
+    assert "not verified: onnxruntime cannot run the model: no kernel for this" in done.stderr
+    done = command("compile", str(model), "--input", "x=2x5", "--verify")
+    assert done.returncode == 3
+    assert "cannot be verified" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
         ((), "--input x="),
         (("--input", "x"), "--input x: expected NAME=SHAPE"),
         (("--input", "x=2xa"), "expected sizes such as 1x3x224x224"),
-        (("--input", "x=0x5"), "sizes are at least 1"),
+        (("--input", "x=-1x5"), "sizes are at least 0"),
         (("--input", "z=2x5"), "z"),
         (("--input", "x=2x5", "--simd", "512"), "simd: expected one of"),
         (("--input", "x=2x5", "--weights", "net"), "weights: expected one of"),

@@ -138,8 +138,8 @@ def test_a_tensor_larger_than_a_module_is_refused_before_it_is_read(tmp_path: Pa
         (("n", 3), {"z": (1, 3)}, "no input 'z'; its inputs are x"),
         (("n", 3), {"x": (1, 4)}, "shape 1x4 does not fit the model's nx3"),
         (("n", 3), {"x": (1, 3, 1)}, "does not fit"),
-        (("n", 3), {"x": (0, 3)}, "must be at least 1"),
-        (("n", 3), {"x": (-2, 3)}, "must be at least 1"),
+        (("n", 3), {"x": (-2, 3)}, "must not be negative"),
+        ((-1, 3), {}, r"shape \?x3: give it one, as in --input x=1x3"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(
@@ -147,6 +147,31 @@ def test_shapes_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(InvalidArgument, match=sentence):
         check(_model([_node("Relu", "x")], shape), given, {})
+
+
+@pytest.mark.parametrize("given", [(2, 3), (0, 3)])
+def test_minus_one_leaves_an_extent_open(given: tuple[int, ...]) -> None:
+    _, shapes = check(_model([_node("Relu", "x")], (-1, 3)), {"x": given}, {})
+    assert shapes == {"x": given}
+
+
+def test_nodes_out_of_order_are_sorted() -> None:
+    y = [helper.make_tensor_value_info("b", FLOAT, (2, 3))]
+    yes = helper.make_graph([_node("Exp", "i", to="b"), _node("Relu", "late", to="i")], "yes", [], y)
+    no = helper.make_graph([_node("Abs", "late", to="b")], "no", [], y)
+    nodes = [
+        _node("Neg", "picked"),
+        _node("If", "c", to="picked", then_branch=yes, else_branch=no),
+        _node("Sqrt", "x", to="late"),
+    ]
+    imported = _import(_model(nodes, constants={"c": np.array(True)}))
+    assert _operators(imported) == ["relax.sqrt", "relax.nn.relu", "relax.exp", "relax.negative"]
+
+
+def test_nodes_in_a_circle_are_refused() -> None:
+    nodes = [_node("Add", "x", "b", to="a"), _node("Relu", "a", to="b"), _node("Neg", "b")]
+    with pytest.raises(InvalidEncoding, match="malformed"):
+        check(_model(nodes), {}, {})
 
 
 def test_a_shape_beyond_32_bits_is_refused() -> None:

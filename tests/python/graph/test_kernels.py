@@ -170,8 +170,16 @@ def convolve(d: k.Conv2d, x: Array, weights: Array, bias: Array | None, residual
     return activate(d.activation, y)
 
 
-def check_conv(library: Library, d: k.Conv2d, with_bias: bool = True) -> None:
-    x = normal(1, d.batch, d.in_h, d.in_w, d.in_c)
+def special(seed: int, *shape: int) -> Array:
+    """Normal values, some of which became infinite or NaN."""
+    x = normal(seed, *shape)
+    places = np.random.default_rng(seed).permutation(x.size)[: max(3, x.size // 200)]
+    x.reshape(-1)[places] = np.resize(np.float32([np.nan, np.inf, -np.inf]), places.size)
+    return x
+
+
+def check_conv(library: Library, d: k.Conv2d, with_bias: bool = True, values: Any = normal) -> None:
+    x = values(1, d.batch, d.in_h, d.in_w, d.in_c)
     fan_in = d.kernel_h * d.kernel_w * d.in_c // d.groups
     weights = normal(2, d.out_c, d.kernel_h, d.kernel_w, d.in_c // d.groups) / np.float32(math.sqrt(fan_in))
     bias = normal(3, d.out_c) if with_bias else None
@@ -246,6 +254,22 @@ def test_winograd_convolution(
         activation=k.Activation("relu"), has_residual=residual, lanes=library.lanes,
     )  # fmt: skip
     check_conv(library, d)
+
+
+@pytest.mark.parametrize("size", [(2, 13, 9), (1, 7, 7), (1, 24, 4)])
+@pytest.mark.parametrize(("out_c", "groups"), [(36, 1), (20, 20), (6, 1)])
+@pytest.mark.parametrize("activation", [k.Activation(), k.Activation("clip", -1, 6)])
+def test_infinities_and_nan_reach_the_outputs_that_see_them(
+    library: Library, size: tuple[int, int, int], out_c: int, groups: int, activation: k.Activation
+) -> None:
+    batch, height, width = size
+    d = k.Conv2d(
+        batch, height, width, 20, height, width, out_c, 3, 3, pad_top=1, pad_left=1, groups=groups,
+        activation=activation, has_residual=width == 9, lanes=library.lanes,
+    )  # fmt: skip
+    assert d.algorithm == {36: "winograd", 20: "depthwise", 6: "direct"}[out_c]
+    with np.errstate(invalid="ignore"):
+        check_conv(library, d, values=special)
 
 
 @pytest.mark.parametrize("channels", [6, 8, 13, 16])
@@ -342,6 +366,20 @@ def test_pooling(library: Library, kind: Any, channels: int, count_include_pad: 
     np.testing.assert_allclose(
         library.run(d, (2, 5, 6, channels), x=x), pool_reference(d, x), rtol=0, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize("channels", [1, 6, 23, 64])
+@pytest.mark.parametrize("size", [2, 3])
+def test_pooling_of_infinities_and_nan(library: Library, kind: Any, channels: int, size: int) -> None:
+    pad = size - 2
+    d = k.Pool2d(kind, 2, 8, 12, channels, 4, 6, size, size, 2, 2, 1, 1, pad, pad, 0, 0)
+    x = special(1, 2, 8, 12, channels)
+    x[0, :4, :4] = -np.inf
+    x[1, :4, :4] = np.inf
+    with np.errstate(invalid="ignore"):
+        expected = pool_reference(d, x)
+    np.testing.assert_allclose(library.run(d, expected.shape, x=x), expected, rtol=0, atol=1e-6)
 
 
 def test_dilated_pooling(library: Library) -> None:

@@ -36,40 +36,51 @@ export class Optimizer extends JsonObject {
     this.put("name", quoted(name));
   }
 
+  betas(first: f64, second: f64): this {
+    return this.beta1(first).beta2(second);
+  }
+  // [generated: methods optimizer]
+  /** Step size, which a schedule scales. */
   learningRate(value: f64): this {
     this.put("learning_rate", value.toString());
     return this;
   }
+  /** L2 penalty; decoupled for adamw. */
   weightDecay(value: f64): this {
     this.put("weight_decay", value.toString());
     return this;
   }
-  /** Of adam and adamw. */
-  betas(first: f64, second: f64): this {
-    this.put("beta1", first.toString());
-    this.put("beta2", second.toString());
+  /** Smoothing of the gradient's mean (adam, adamw). */
+  beta1(value: f64): this {
+    this.put("beta1", value.toString());
     return this;
   }
-  /** Of adam, adamw and rmsprop. */
+  /** Smoothing of the gradient's square (adam, adamw). */
+  beta2(value: f64): this {
+    this.put("beta2", value.toString());
+    return this;
+  }
+  /** Added to the divisor (adam, adamw, rmsprop). */
   epsilon(value: f64): this {
     this.put("epsilon", value.toString());
     return this;
   }
-  /** Of sgd and rmsprop. */
+  /** Share of the previous step that is kept (sgd, rmsprop). */
   momentum(value: f64): this {
     this.put("momentum", value.toString());
     return this;
   }
-  /** Of sgd with momentum. */
+  /** Nesterov's momentum; needs momentum above 0 (sgd). */
   nesterov(value: bool): this {
     this.put("nesterov", value.toString());
     return this;
   }
-  /** Smoothing of rmsprop. */
+  /** Smoothing of the gradient's square (rmsprop). */
   alpha(value: f64): this {
     this.put("alpha", value.toString());
     return this;
   }
+  // [/generated]
 }
 
 /** The loss of an output: "cross_entropy", "mse", ... */
@@ -92,29 +103,48 @@ export class Schedule extends JsonObject {
     this.put("name", quoted(name));
   }
 
+  /** Of "step": epochs between two decays, and the factor of each. */
+  steps(epochs: u32, gamma: f64): this {
+    return this.stepEpochs(epochs).gamma(gamma);
+  }
+  // [generated: methods schedule]
+  /** Epochs of linear warm-up from 0, before any schedule. */
   warmupEpochs(value: u32): this {
     this.put("warmup_epochs", value.toString());
     return this;
   }
-  /** step: epochs between two steps, and the factor of each. */
-  steps(epochs: u32, gamma: f64): this {
-    this.put("step_epochs", epochs.toString());
-    this.put("gamma", gamma.toString());
+  /** Epochs between two decays (step). */
+  stepEpochs(value: u32): this {
+    this.put("step_epochs", value.toString());
     return this;
   }
-  /** cosine: the factor reached at the end. */
+  /** Factor of each decay (step). */
+  gamma(value: f64): this {
+    this.put("gamma", value.toString());
+    return this;
+  }
+  /** Factor of the learning rate that is reached at the last step (cosine). */
   minimumFactor(value: f64): this {
     this.put("minimum_factor", value.toString());
     return this;
   }
+  // [/generated]
 }
 
-/** When Trainer.fit ends before its last epoch: after `patience` epochs without an improvement by `minDelta`. */
+/**
+ * When Trainer.fit ends before its last epoch: after `patience` epochs without an improvement by `minDelta`. The model ends with
+ * the weights of its best epoch unless restoreBest(false) was called.
+ */
 export class EarlyStopping extends JsonObject {
   constructor(patience: u32, minDelta: f64 = 0) {
     super();
     this.put("patience", patience.toString());
     this.put("min_delta", minDelta.toString());
+  }
+
+  restoreBest(value: bool): this {
+    this.put("restore_best", value.toString());
+    return this;
   }
 }
 
@@ -165,36 +195,48 @@ export class TrainerOptions extends JsonObject {
     this.put("schedule", value.toJson());
     return this;
   }
-  /** What schedules count with. */
+  // [generated: methods trainer]
+  /** Passes over the training set, counting those before a resume. */
   epochs(value: u32): this {
     this.put("epochs", value.toString());
     return this;
   }
+  /** Samples a step; the last batch of an epoch may be smaller. */
   batchSize(value: u32): this {
     this.put("batch_size", value.toString());
     return this;
   }
-  /** Batches in an epoch, in place of all. */
+  /** Rows of a prediction that are computed at a time; a model that looks across rows needs them all. */
+  predictBatchSize(value: u32): this {
+    this.put("predict_batch_size", value.toString());
+    return this;
+  }
+  /** Batches an epoch. */
   batchesPerEpoch(value: u32): this {
     this.put("batches_per_epoch", value.toString());
     return this;
   }
-  /** Whether each epoch has a new order. */
+  /** A new order each epoch, drawn from the seed. */
   shuffle(value: bool): this {
     this.put("shuffle", value.toString());
     return this;
   }
-  /** Of order and dropout. */
+  /** Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those completed. */
+  restoreOnError(value: bool): this {
+    this.put("restore_on_error", value.toString());
+    return this;
+  }
+  /** Where order and dropout start. */
   seed(value: u64): this {
     this.put("seed", value.toString());
     return this;
   }
-  /** Threads on the host; 0: all. */
+  /** Threads of the training host; 0 takes as many as the process may use. */
   threads(value: u32): this {
     this.put("threads", value.toString());
     return this;
   }
-  /** Batches in an optimizer step. */
+  /** Batches whose mean gradient makes one optimizer step. */
   accumulate(value: u32): this {
     this.put("accumulate", value.toString());
     return this;
@@ -204,7 +246,7 @@ export class TrainerOptions extends JsonObject {
     this.put("clip_norm", value.toString());
     return this;
   }
-  /** Largest absolute gradient element. */
+  /** Largest absolute value of a gradient element. */
   clipValue(value: f64): this {
     this.put("clip_value", value.toString());
     return this;
@@ -214,11 +256,12 @@ export class TrainerOptions extends JsonObject {
     this.put("top_k", value.toString());
     return this;
   }
+  // [/generated]
   earlyStopping(value: EarlyStopping): this {
     this.put("early_stopping", value.toJson());
     return this;
   }
-  /** Patterns of the names of parameters that are not trained, such as "features.*". */
+  /** Patterns of the names of parameters and running statistics that stay as they are, such as "features.*". */
   freeze(patterns: string[]): this {
     this.put("freeze", "[" + patterns.map<string>((pattern) => quoted(pattern)).join(",") + "]");
     return this;

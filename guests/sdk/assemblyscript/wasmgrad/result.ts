@@ -1,6 +1,6 @@
 // What a call to the host returns: a value, or why there is none. AssemblyScript cannot catch what is thrown, so nothing is.
 import { last_error } from "./sys";
-import { fail } from "./wasi";
+import { fail, interrupt } from "./wasi";
 
 /** Why a call failed; the numbers are those of wasi-nn. */
 export enum Errno {
@@ -40,8 +40,17 @@ export class Status {
     return this.errno == Errno.Success;
   }
 
-  /** Ends the guest with the host's sentence and exit code 1 unless the call succeeded. */
+  /** The owner asked to stop, or allows no more epochs. */
+  get interrupted(): bool {
+    return this.errno == Errno.Interrupted;
+  }
+
+  /**
+   * Ends the guest with the host's sentence unless the call succeeded: with exit code 130 when the owner asked to stop, as nothing
+   * is wrong then, else with 1.
+   */
   expect(): void {
+    if (this.interrupted) interrupt(this.message);
     if (!this.ok) fail(this.message);
   }
 }
@@ -57,7 +66,7 @@ export class Result<T> extends Status {
     return result;
   }
 
-  /** The value. Without one, the guest ends with the host's sentence and exit code 1. */
+  /** The value. Without one, the guest ends as expect() does. */
   unwrap(): T {
     this.expect();
     return this.held[0];

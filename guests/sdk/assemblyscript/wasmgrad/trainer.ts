@@ -4,9 +4,9 @@ import { Model } from "./model";
 import { TrainerOptions } from "./options";
 import { Errno, Result, Status } from "./result";
 import {
-  trainer_apply, trainer_backward, trainer_checkpoint, trainer_close, trainer_create, trainer_epoch, trainer_evaluate,
-  trainer_fit, trainer_gradients, trainer_output, trainer_parameters, trainer_predict, trainer_restore, trainer_set,
-  trainer_set_gradients, trainer_set_parameters, trainer_step,
+  trainer_apply, trainer_backward, trainer_buffers, trainer_checkpoint, trainer_close, trainer_create, trainer_epoch,
+  trainer_evaluate, trainer_fit, trainer_gradients, trainer_output, trainer_parameters, trainer_predict, trainer_progress,
+  trainer_restore, trainer_set, trainer_set_buffers, trainer_set_gradients, trainer_set_parameters, trainer_step,
 } from "./sys";
 import { Tensor, Type } from "./tensor";
 
@@ -40,6 +40,28 @@ export class FitReport {
   epochs: u32;
   /** By the early-stopping option. */
   stoppedEarly: bool;
+}
+
+/** Where a trainer stands. The host writes straight into the fields. */
+export class Progress {
+  /** Whole epochs done in all. */
+  epoch: u64;
+  /** Optimizer steps done in all. */
+  step: u64;
+  /** Batches done in the epoch under way, when one was interrupted. */
+  batch: u64;
+  /** Of fit, by early stopping's measure, from 1; 0: none yet. */
+  bestEpoch: u64;
+  /** Of that epoch; NaN without one. */
+  bestLoss: f64;
+  /** 1: the owner's checkpoint was restored into it when it was created. */
+  resumed: u32;
+  /** 1: the model has the weights of bestEpoch, as early stopping ended the last fit. */
+  showsBest: u32;
+  /** 1: the owner asked to stop. */
+  stopRequested: u32;
+  /** How many epochs the owner wants in all; 0: that is left to the guest. */
+  ownerEpochs: u32;
 }
 
 /** An output of a prediction. */
@@ -77,7 +99,12 @@ export class Trainer {
     return Result.of<Trainer>(errno, new Trainer(handle[0]));
   }
 
-  /** Trains `epochs` more epochs, each followed by an evaluation of `validation`. */
+  /**
+   * Trains `epochs` more epochs, those of a checkpoint that the owner resumed included, each followed by an evaluation of
+   * `validation`. After early stopping the model has its best epoch's weights. A step that fails leaves no trace; those
+   * before it are kept, and the error says how many, unless restoreOnError undoes them. The next call goes on with the
+   * batch that failed.
+   */
   fit(train: Dataset, validation: Dataset | null, epochs: u32): Result<FitReport> {
     const sizeOfMetrics = offsetof<Metrics>();
     const written = new ArrayBuffer(136);
@@ -92,7 +119,7 @@ export class Trainer {
     return Result.of<FitReport>(errno, report);
   }
 
-  /** Trains one epoch. */
+  /** Trains one epoch; it fails as fit does. */
   epoch(train: Dataset): Result<Metrics> {
     const metrics = new Metrics();
     return Result.of<Metrics>(trainer_epoch(this.handle, train.handle, changetype<usize>(metrics)), metrics);
@@ -131,6 +158,12 @@ export class Trainer {
   evaluate(dataset: Dataset): Result<Metrics> {
     const metrics = new Metrics();
     return Result.of<Metrics>(trainer_evaluate(this.handle, dataset.handle, changetype<usize>(metrics)), metrics);
+  }
+
+  /** Where the trainer stands: what a loop begins with, since the owner may have resumed a checkpoint. */
+  progress(): Result<Progress> {
+    const progress = new Progress();
+    return Result.of<Progress>(trainer_progress(this.handle, changetype<usize>(progress)), progress);
   }
 
   /** All outputs of the model in evaluation mode. */
@@ -179,6 +212,19 @@ export class Trainer {
   /** Replaces them: apply() then uses these. */
   setGradients(values: Float32Array): Status {
     return new Status(trainer_set_gradients(this.handle, values.dataStart, values.byteLength));
+  }
+
+  /**
+   * The buffers of floating point, such as batch norm's running statistics, in the model's order. Who averages the
+   * parameters of models averages these too.
+   */
+  buffers(): Result<Float32Array> {
+    return this.floats(trainer_buffers);
+  }
+
+  /** Replaces them. */
+  setBuffers(values: Float32Array): Status {
+    return new Status(trainer_set_buffers(this.handle, values.dataStart, values.byteLength));
   }
 
   /** The whole state as a safetensors file. */

@@ -61,6 +61,12 @@ export function fail(sentence: string, exitCode: u32 = 1): void {
   proc_exit(exitCode);
 }
 
+/** Writes the sentence alone to standard error, and ends the guest with exit code 130: the owner asked to stop. */
+export function interrupt(sentence: string): void {
+  writeText(STDERR, sentence + "\n");
+  proc_exit(130);
+}
+
 /** Ends the guest. */
 export function exit(code: u32): void {
   proc_exit(code);

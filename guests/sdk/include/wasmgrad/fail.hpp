@@ -10,6 +10,8 @@ namespace wasmgrad {
 /// Exit codes of the guests: what they were given is wrong, or how they were called is.
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
+/// The owner asked to stop: no failure, and nothing is wrong.
+inline constexpr int kExitInterrupted = 130;
 
 [[noreturn, gnu::format(printf, 2, 0)]] inline void fail_with(int exit_code, const char* format,
                                                               std::va_list arguments) {
@@ -32,6 +34,13 @@ inline constexpr int kExitUsage = 2;
   std::va_list arguments;
   va_start(arguments, format);
   fail_with(kExitUsage, format, arguments);
+}
+
+/// Prints the sentence alone, and ends the guest with kExitInterrupted.
+[[noreturn]] inline void interrupt(const char* sentence) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s\n", sentence);
+  std::exit(kExitInterrupted);
 }
 
 }  // namespace wasmgrad

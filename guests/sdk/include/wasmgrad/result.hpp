@@ -42,6 +42,12 @@ class [[nodiscard]] Error {
 
   [[nodiscard]] constexpr Errno code() const noexcept { return code_; }
   [[nodiscard]] std::string message() const { return last_error(); }
+  /// Ends the guest with the host's sentence: with kExitInterrupted when the owner asked to stop, as nothing
+  /// is wrong then, else with kExitFailure.
+  [[noreturn]] void exit() const {
+    if (code_ == Errno::interrupted) interrupt(message().c_str());
+    fail("%s", message().c_str());
+  }
 
  private:
   Errno code_;
@@ -55,10 +61,12 @@ class [[nodiscard]] Result {
   Result(Error error) : error_(error) {}                                 // NOLINT: so is an error
 
   [[nodiscard]] explicit operator bool() const noexcept { return value_.has_value(); }
+  /// The owner asked to stop, or allows no more epochs.
+  [[nodiscard]] bool interrupted() const noexcept { return error_.code() == Errno::interrupted; }
   /// Only of a result without a value.
   [[nodiscard]] Error error() const noexcept { return error_; }
 
-  /// The value. Without one, the guest ends with the host's sentence and kExitFailure.
+  /// The value. Without one, the guest ends as Error::exit() does.
   [[nodiscard]] T& value() & {
     need();
     return *value_;
@@ -74,7 +82,7 @@ class [[nodiscard]] Result {
 
  private:
   void need() const {
-    if (!value_) fail("%s", error_.message().c_str());
+    if (!value_) error_.exit();
   }
 
   std::optional<T> value_;
@@ -89,11 +97,12 @@ class [[nodiscard]] Result<void> {
   Result(Error error) : error_(error) {}  // NOLINT: an error is a result
 
   [[nodiscard]] explicit operator bool() const noexcept { return error_.code() == Errno::success; }
+  [[nodiscard]] bool interrupted() const noexcept { return error_.code() == Errno::interrupted; }
   [[nodiscard]] Error error() const noexcept { return error_; }
 
-  /// Ends the guest with the host's sentence and kExitFailure unless the call succeeded.
+  /// Ends the guest as Error::exit() does unless the call succeeded.
   void value() const {
-    if (!*this) fail("%s", error_.message().c_str());
+    if (!*this) error_.exit();
   }
 
  private:

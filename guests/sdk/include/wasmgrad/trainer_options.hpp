@@ -15,27 +15,39 @@ namespace wasmgrad::v1 {
 
 struct OptimizerOptions {
   std::string name = "adam";  ///< adam, adamw, rmsprop or sgd
+  // [generated: fields optimizer]
+  /// Step size, which a schedule scales
   std::optional<double> learning_rate = {};
+  /// L2 penalty; decoupled for adamw
   std::optional<double> weight_decay = {};
-  std::optional<double> beta1 = {};     ///< adam, adamw
-  std::optional<double> beta2 = {};     ///< adam, adamw
-  std::optional<double> epsilon = {};   ///< adam, adamw, rmsprop
-  std::optional<double> momentum = {};  ///< sgd, rmsprop
-  std::optional<bool> nesterov = {};    ///< sgd
-  std::optional<double> alpha = {};     ///< rmsprop
+  /// Smoothing of the gradient's mean (adam, adamw)
+  std::optional<double> beta1 = {};
+  /// Smoothing of the gradient's square (adam, adamw)
+  std::optional<double> beta2 = {};
+  /// Added to the divisor (adam, adamw, rmsprop)
+  std::optional<double> epsilon = {};
+  /// Share of the previous step that is kept (sgd, rmsprop)
+  std::optional<double> momentum = {};
+  /// Nesterov's momentum; needs momentum above 0 (sgd)
+  std::optional<bool> nesterov = {};
+  /// Smoothing of the gradient's square (rmsprop)
+  std::optional<double> alpha = {};
+  // [/generated]
 
   [[nodiscard]] std::string to_json() const {
-    return JsonObject()
-        .add("name", name)
-        .add("learning_rate", learning_rate)
-        .add("weight_decay", weight_decay)
-        .add("beta1", beta1)
-        .add("beta2", beta2)
-        .add("epsilon", epsilon)
-        .add("momentum", momentum)
-        .add("nesterov", nesterov)
-        .add("alpha", alpha)
-        .to_json();
+    JsonObject object;
+    object.add("name", name);
+    // [generated: members optimizer]
+    object.add("learning_rate", learning_rate);
+    object.add("weight_decay", weight_decay);
+    object.add("beta1", beta1);
+    object.add("beta2", beta2);
+    object.add("epsilon", epsilon);
+    object.add("momentum", momentum);
+    object.add("nesterov", nesterov);
+    object.add("alpha", alpha);
+    // [/generated]
+    return object.to_json();
   }
 };
 
@@ -52,29 +64,50 @@ struct LossOptions {
 
 struct ScheduleOptions {
   std::string name = "constant";  ///< constant, step or cosine
+  // [generated: fields schedule]
+  /// Epochs of linear warm-up from 0, before any schedule
   std::optional<std::uint32_t> warmup_epochs = {};
-  std::optional<std::uint32_t> step_epochs = {};  ///< step
-  std::optional<double> gamma = {};               ///< step
-  std::optional<double> minimum_factor = {};      ///< cosine
+  /// Epochs between two decays (step)
+  std::optional<std::uint32_t> step_epochs = {};
+  /// Factor of each decay (step)
+  std::optional<double> gamma = {};
+  /// Factor of the learning rate that is reached at the last step (cosine)
+  std::optional<double> minimum_factor = {};
+  // [/generated]
 
   [[nodiscard]] std::string to_json() const {
-    return JsonObject()
-        .add("name", name)
-        .add("warmup_epochs", warmup_epochs)
-        .add("step_epochs", step_epochs)
-        .add("gamma", gamma)
-        .add("minimum_factor", minimum_factor)
-        .to_json();
+    JsonObject object;
+    object.add("name", name);
+    // [generated: members schedule]
+    object.add("warmup_epochs", warmup_epochs);
+    object.add("step_epochs", step_epochs);
+    object.add("gamma", gamma);
+    object.add("minimum_factor", minimum_factor);
+    // [/generated]
+    return object.to_json();
   }
 };
 
 /// Of Trainer::fit.
 struct EarlyStoppingOptions {
-  std::uint32_t patience = 3;  ///< epochs without improvement
-  double min_delta = 0;        ///< what counts as one
+  // [generated: fields early_stopping]
+  /// Epochs without improvement of the validation loss, or else the training loss, before stopping; 0 never
+  /// stops
+  std::uint32_t patience = 3;
+  /// What counts as an improvement
+  double min_delta = 0.0;
+  /// Stopped early, the model has the weights and buffers of its best epoch
+  bool restore_best = true;
+  // [/generated]
 
   [[nodiscard]] std::string to_json() const {
-    return JsonObject().add("patience", patience).add("min_delta", min_delta).to_json();
+    JsonObject object;
+    // [generated: members early_stopping]
+    object.add("patience", patience);
+    object.add("min_delta", min_delta);
+    object.add("restore_best", restore_best);
+    // [/generated]
+    return object.to_json();
   }
 };
 
@@ -93,19 +126,35 @@ struct TrainerOptions {
   OptimizerOptions optimizer = {};
   std::vector<LossOptions> losses = {};  ///< one without `output`, or one for each output that counts
   std::optional<ScheduleOptions> schedule = {};
-  std::optional<std::uint32_t> epochs = {};  ///< what schedules count with
+  // [generated: fields trainer]
+  /// Passes over the training set, counting those before a resume
+  std::optional<std::uint32_t> epochs = {};
+  /// Samples a step; the last batch of an epoch may be smaller
   std::optional<std::uint32_t> batch_size = {};
+  /// Rows of a prediction that are computed at a time; a model that looks across rows needs them all
+  std::optional<std::uint32_t> predict_batch_size = {};
+  /// Batches an epoch
   std::optional<std::uint32_t> batches_per_epoch = {};
+  /// A new order each epoch, drawn from the seed
   std::optional<bool> shuffle = {};
+  /// Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those completed
+  std::optional<bool> restore_on_error = {};
+  /// Where order and dropout start
   std::optional<std::uint64_t> seed = {};
+  /// Threads of the training host; 0 takes as many as the process may use
   std::optional<std::uint32_t> threads = {};
-  std::optional<std::uint32_t> accumulate = {};  ///< batches an optimizer step
+  /// Batches whose mean gradient makes one optimizer step
+  std::optional<std::uint32_t> accumulate = {};
+  /// Largest L2 norm of all gradients together
   std::optional<double> clip_norm = {};
+  /// Largest absolute value of a gradient element
   std::optional<double> clip_value = {};
+  /// k of the second accuracy
   std::optional<std::uint32_t> top_k = {};
+  // [/generated]
   std::optional<EarlyStoppingOptions> early_stopping = {};
   std::vector<InputOptions> inputs = {};
-  std::vector<std::string> freeze = {};  ///< patterns of parameter names, such as "features.*"
+  std::vector<std::string> freeze = {};  ///< patterns of parameters and running statistics: "features.*"
 
   [[nodiscard]] std::string to_json() const {
     JsonObject object;
@@ -117,18 +166,22 @@ struct TrainerOptions {
       for (const LossOptions& loss : losses) outputs.add(loss.output, loss);
       object.add("loss", outputs);
     }
-    object.add("schedule", schedule)
-        .add("epochs", epochs)
-        .add("batch_size", batch_size)
-        .add("batches_per_epoch", batches_per_epoch)
-        .add("shuffle", shuffle)
-        .add("seed", seed)
-        .add("threads", threads)
-        .add("accumulate", accumulate)
-        .add("clip_norm", clip_norm)
-        .add("clip_value", clip_value)
-        .add("top_k", top_k)
-        .add("early_stopping", early_stopping);
+    object.add("schedule", schedule);
+    // [generated: members trainer]
+    object.add("epochs", epochs);
+    object.add("batch_size", batch_size);
+    object.add("predict_batch_size", predict_batch_size);
+    object.add("batches_per_epoch", batches_per_epoch);
+    object.add("shuffle", shuffle);
+    object.add("restore_on_error", restore_on_error);
+    object.add("seed", seed);
+    object.add("threads", threads);
+    object.add("accumulate", accumulate);
+    object.add("clip_norm", clip_norm);
+    object.add("clip_value", clip_value);
+    object.add("top_k", top_k);
+    // [/generated]
+    object.add("early_stopping", early_stopping);
     if (!inputs.empty()) {
       JsonObject scaled;
       for (const InputOptions& input : inputs) scaled.add(input.input, input);

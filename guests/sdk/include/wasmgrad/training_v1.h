@@ -8,7 +8,8 @@
  * - The result is an errno. Nothing traps: a bad pointer, handle, length or enumerator is
  * WASMGRAD_INVALID_ARGUMENT. wasmgrad_last_error() has the sentence behind the last one.
  * - On an error nothing has changed, and nothing but last_error's text and, for WASMGRAD_TOO_LARGE, the size
- * that is needed was written.
+ * that is needed was written. Two functions are many steps, wasmgrad_trainer_fit and wasmgrad_trainer_epoch:
+ * they keep the steps that they completed, and then write what those were.
  * - A handle belongs to the guest until it closes it. 0 is never a handle, and a closed handle's number is
  * never used again. Closing a model or a dataset that a trainer uses is allowed: it lives on until the
  * trainer is closed.
@@ -41,7 +42,7 @@ typedef enum wasmgrad_errno {
   WASMGRAD_SECURITY = 8,              /* refused: the model is not one that may run here */
   WASMGRAD_UNKNOWN = 9,     /* the host failed in a way that it has no number for: a fault of its own */
   WASMGRAD_INTERRUPTED = 10 /* the owner asked to stop, or allows no more epochs: save what matters and return
-                             * from main */
+                             * from main. Whoever cannot do better ends with exit code 130 */
 } wasmgrad_errno;
 
 /* Element types, little-endian. The numbers are wasi-nn's tensor types, then bf16. */
@@ -105,8 +106,21 @@ typedef struct wasmgrad_fit_report {
   wasmgrad_metrics train;      /* of the last epoch */
   wasmgrad_metrics validation; /* after the last epoch; all NaN and 0 without validation data */
   uint32_t epochs;             /* whole epochs done by this call */
-  uint32_t stopped_early;      /* 1: by the early-stopping option */
+  uint32_t stopped_early; /* 1: by the early-stopping option; wasmgrad_progress says which epoch was best */
 } wasmgrad_fit_report;
+
+/* Where a trainer stands. */
+typedef struct wasmgrad_progress {
+  uint64_t epoch;      /* whole epochs that the trainer has done in all */
+  uint64_t step;       /* optimizer steps that it has done in all */
+  uint64_t batch;      /* batches done in the epoch under way, when one was interrupted */
+  uint64_t best_epoch; /* of fit, by early stopping's measure, from 1; 0: none yet */
+  double best_loss;    /* of that epoch; NaN without one */
+  uint32_t resumed;    /* 1: the owner's checkpoint was restored into it when it was created */
+  uint32_t shows_best; /* 1: the model has the weights of best_epoch, as early stopping ended the last fit */
+  uint32_t stop_requested; /* 1: the owner asked to stop; calls that train are WASMGRAD_INTERRUPTED */
+  uint32_t owner_epochs;   /* how many epochs the owner wants in all; 0: that is left to the guest */
+} wasmgrad_progress;
 
 /* An output of the last prediction. */
 typedef struct wasmgrad_output_info {
@@ -170,22 +184,31 @@ uint32_t wasmgrad_trainer_create(wasmgrad_model model, const char* options, uint
                                  wasmgrad_trainer* trainer);
 
 /* Trains `epochs` more epochs, each followed by an evaluation of `validation` (0: none), unless early
- * stopping or the owner ends it sooner. */
+ * stopping or the owner ends it sooner. Epochs of a checkpoint that the owner resumed count: the guest asks
+ * for the same number as the first time, and only those that are missing are trained, none when there are
+ * enough. Early stopping leaves the model with the weights and buffers of the best epoch, unless its option
+ * restore_best is off: what shows the model shows them. What trains next goes on from the last epoch's, as it
+ * does after trainer_restore: a checkpoint has both. A step that fails ends it and leaves no trace; those
+ * before it are kept, and where there are any `report` is written: its `epochs` are whole ones, and `train`
+ * is over the steps of the one that failed. The next call goes on with the batch that failed. With the option
+ * restore_on_error all steps of the call are undone instead. */
 WASMGRAD_IMPORT("trainer_fit")
 uint32_t wasmgrad_trainer_fit(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_dataset validation,
                               uint32_t epochs, wasmgrad_fit_report* report);
 
-/* Trains one epoch. */
+/* Trains one epoch. When a step fails, those before it are kept, as in wasmgrad_trainer_fit, and `metrics`
+ * are over them. */
 WASMGRAD_IMPORT("trainer_epoch")
 uint32_t wasmgrad_trainer_epoch(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_metrics* metrics);
 
-/* Trains one batch, given by the guest: backward, then apply. */
+/* Trains one batch, given by the guest: backward, then apply. It happens whole or not at all: on an error
+ * parameters, buffers, optimizer and counters are as they were. */
 WASMGRAD_IMPORT("trainer_step")
 uint32_t wasmgrad_trainer_step(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
                                uint32_t n_inputs, const wasmgrad_named_tensor* targets, uint32_t n_targets,
                                wasmgrad_metrics* metrics);
 
-/* Adds the gradient of the batch's mean loss to the trainer's gradients. */
+/* Adds the gradient of the batch's mean loss to the trainer's gradients, or fails without a trace. */
 WASMGRAD_IMPORT("trainer_backward")
 uint32_t wasmgrad_trainer_backward(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
                                    uint32_t n_inputs, const wasmgrad_named_tensor* targets,
@@ -195,13 +218,19 @@ uint32_t wasmgrad_trainer_backward(wasmgrad_trainer trainer, const wasmgrad_name
  * Without any it is WASMGRAD_INVALID_ARGUMENT. */
 WASMGRAD_IMPORT("trainer_apply") uint32_t wasmgrad_trainer_apply(wasmgrad_trainer trainer);
 
-/* Loss and accuracy in evaluation mode. */
+/* Loss and accuracy in evaluation mode, in batches of the option batch_size. Buffers of the model stay. */
 WASMGRAD_IMPORT("trainer_evaluate")
 uint32_t wasmgrad_trainer_evaluate(wasmgrad_trainer trainer, wasmgrad_dataset dataset,
                                    wasmgrad_metrics* metrics);
 
+/* Where the trainer stands: what a loop of the guest's own begins with, since the owner may have resumed a
+ * checkpoint. */
+WASMGRAD_IMPORT("trainer_progress")
+uint32_t wasmgrad_trainer_progress(wasmgrad_trainer trainer, wasmgrad_progress* progress);
+
 /* Runs the model in evaluation mode and keeps its outputs until the next prediction; `outputs` is their
- * number. */
+ * number. All rows are one batch, unless the option predict_batch_size cuts them. Buffers of the model stay.
+ */
 WASMGRAD_IMPORT("trainer_predict")
 uint32_t wasmgrad_trainer_predict(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
                                   uint32_t n_inputs, uint32_t* outputs);
@@ -211,15 +240,15 @@ WASMGRAD_IMPORT("trainer_output")
 uint32_t wasmgrad_trainer_output(wasmgrad_trainer trainer, uint32_t index, wasmgrad_output_info* info,
                                  void* buffer, uint32_t buffer_bytes, uint32_t* written);
 
-/* Changes a hyper-parameter from the next step on: "learning_rate", "weight_decay", "momentum", "beta1",
- * "beta2", "epsilon", "alpha", "clip_norm", "clip_value" (the last two: 0 turns them off). A learning rate
- * that was set replaces the base rate, which the schedule still scales. An unknown key is WASMGRAD_NOT_FOUND;
- * one that the owner decided is WASMGRAD_UNSUPPORTED_OPERATION, and stays. */
+/* Changes a hyper-parameter from the next step on: one that can change by the table of options
+ * (docs/training-abi.md#options), such as "learning_rate"; 0 turns "clip_norm" and "clip_value" off. A
+ * learning rate that was set replaces the base rate, which the schedule still scales. An unknown key is
+ * WASMGRAD_NOT_FOUND; one that the owner decided is WASMGRAD_UNSUPPORTED_OPERATION, and stays. */
 WASMGRAD_IMPORT("trainer_set")
 uint32_t wasmgrad_trainer_set(wasmgrad_trainer trainer, const char* key, uint32_t key_bytes, double value);
 
 /* The trainable parameters as f32, one after the other in the model's order: what federated averaging
- * exchanges. */
+ * exchanges, together with the buffers of a model that has some. */
 WASMGRAD_IMPORT("trainer_parameters")
 uint32_t wasmgrad_trainer_parameters(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
                                      uint32_t* written);
@@ -237,6 +266,18 @@ uint32_t wasmgrad_trainer_gradients(wasmgrad_trainer trainer, float* buffer, uin
 /* Replaces them: apply() then uses these. */
 WASMGRAD_IMPORT("trainer_set_gradients")
 uint32_t wasmgrad_trainer_set_gradients(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
+
+/* The model's buffers of floating point as f32, one after the other in the model's order: the running mean
+ * and variance of batch norm, and the like. They are no parameters, but part of what the model computes in
+ * evaluation: who averages models averages them too. None is a result of 0 bytes. */
+WASMGRAD_IMPORT("trainer_buffers")
+uint32_t wasmgrad_trainer_buffers(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
+                                  uint32_t* written);
+
+/* Replaces them. `bytes` is exactly their size; every value must be finite, or what the buffer holds already.
+ * What trainer_buffers gave, set again, changes no bit. */
+WASMGRAD_IMPORT("trainer_set_buffers")
+uint32_t wasmgrad_trainer_set_buffers(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
 
 /* The trainer's whole state (parameters, buffers, optimizer, counters) as a safetensors file. Gradients that
  * were not applied are no part of it: while there are any it is WASMGRAD_INVALID_ARGUMENT, as are fit and
@@ -279,6 +320,7 @@ WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_named_tensor) == 28);
 #endif
 WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_metrics) == 64);
 WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_fit_report) == 136);
+WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_progress) == 56);
 WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_output_info) == 72);
 
 #undef WASMGRAD_LAYOUT_ASSERT

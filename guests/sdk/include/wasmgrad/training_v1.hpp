@@ -26,6 +26,7 @@ namespace wasmgrad::v1 {
 using Bytes = std::vector<std::uint8_t>;
 using Metrics = wasmgrad_metrics;
 using FitReport = wasmgrad_fit_report;
+using Progress = wasmgrad_progress;
 
 enum class Encoding : std::uint32_t {
   autodetect = WASMGRAD_ENCODING_AUTODETECT,  ///< load only
@@ -286,7 +287,10 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
     });
   }
 
-  /// Trains `epochs` more epochs, each followed by an evaluation of `validation`, if there is one.
+  /// Trains `epochs` more epochs, those of a checkpoint that the owner resumed included, each followed by an
+  /// evaluation of `validation`, if there is one. After early stopping the model has its best epoch's
+  /// weights. A step that fails leaves no trace; those before it are kept, and the error says how many,
+  /// unless restore_on_error undoes them. The next call goes on with the batch that failed.
   Result<FitReport> fit(const Dataset& train, const Dataset* validation, std::uint32_t epochs) {
     const std::uint32_t judge = validation != nullptr ? validation->handle() : 0;
     return detail::filled<FitReport>([&](FitReport* report) {
@@ -294,7 +298,7 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
     });
   }
 
-  /// Trains one epoch.
+  /// Trains one epoch. Errors: as fit().
   Result<Metrics> epoch(const Dataset& train) {
     return measured(
         [&](Metrics* metrics) { return wasmgrad_trainer_epoch(handle(), train.handle(), metrics); });
@@ -323,6 +327,12 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
   Result<Metrics> evaluate(const Dataset& dataset) {
     return measured(
         [&](Metrics* metrics) { return wasmgrad_trainer_evaluate(handle(), dataset.handle(), metrics); });
+  }
+
+  /// Where the trainer stands: what a loop begins with, since the owner may have resumed a checkpoint.
+  [[nodiscard]] Result<Progress> progress() const {
+    return detail::filled<Progress>(
+        [&](Progress* progress) { return wasmgrad_trainer_progress(handle(), progress); });
   }
 
   /// All outputs of the model in evaluation mode.
@@ -370,6 +380,18 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
   Result<void> set_gradients(std::span<const float> values) {
     return detail::checked(
         wasmgrad_trainer_set_gradients(handle(), values.data(), detail::length(values.size_bytes())));
+  }
+
+  /// The buffers of floating point, such as batch norm's running statistics, in the model's order. Who
+  /// averages the parameters of models averages these too.
+  [[nodiscard]] Result<std::vector<float>> buffers() const {
+    return detail::read_all<float>([&](float* buffer, std::uint32_t bytes, std::uint32_t* written) {
+      return wasmgrad_trainer_buffers(handle(), buffer, bytes, written);
+    });
+  }
+  Result<void> set_buffers(std::span<const float> values) {
+    return detail::checked(
+        wasmgrad_trainer_set_buffers(handle(), values.data(), detail::length(values.size_bytes())));
   }
 
   /// The whole state as a safetensors file; restored into a trainer of the same model and options, the run

@@ -59,9 +59,31 @@ pub struct Error {
     pub message: String,
 }
 
+impl Error {
+    /// The owner asked to stop, or allows no more epochs.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.errno == Errno::Interrupted
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)
+    }
+}
+
+#[cfg(feature = "std")]
+impl Error {
+    /// Ends the guest with the sentence on standard error: with exit code 130 when the owner asked to stop, as
+    /// nothing is wrong then, else with 1.
+    pub fn exit(&self) -> ! {
+        if self.errno == Errno::Interrupted {
+            std::eprintln!("{}", self);
+            std::process::exit(130)
+        }
+        std::eprintln!("error: {}", self);
+        std::process::exit(1)
     }
 }
 

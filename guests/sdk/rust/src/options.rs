@@ -8,62 +8,51 @@ use alloc::vec::Vec;
 use crate::json::Object;
 
 /// How parameters are updated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Optimizer {
-    /// `adam`, `adamw`, `rmsprop` or `sgd`.
+    /// `adam`, `adamw`, `rmsprop` or `sgd`; empty: the host's default.
     pub name: String,
-    /// The base step size.
+    // [generated: fields optimizer]
+    /// Step size, which a schedule scales.
     pub learning_rate: Option<f64>,
-    /// L2 penalty; decoupled for `adamw`.
+    /// L2 penalty; decoupled for adamw.
     pub weight_decay: Option<f64>,
-    /// Of `adam` and `adamw`.
+    /// Smoothing of the gradient's mean (adam, adamw).
     pub beta1: Option<f64>,
-    /// Of `adam` and `adamw`.
+    /// Smoothing of the gradient's square (adam, adamw).
     pub beta2: Option<f64>,
-    /// Of `adam`, `adamw` and `rmsprop`.
+    /// Added to the divisor (adam, adamw, rmsprop).
     pub epsilon: Option<f64>,
-    /// Of `sgd` and `rmsprop`.
+    /// Share of the previous step that is kept (sgd, rmsprop).
     pub momentum: Option<f64>,
-    /// Of `sgd` with momentum.
+    /// Nesterov's momentum; needs momentum above 0 (sgd).
     pub nesterov: Option<bool>,
-    /// Smoothing of `rmsprop`.
+    /// Smoothing of the gradient's square (rmsprop).
     pub alpha: Option<f64>,
+    // [/generated]
 }
 
 impl Optimizer {
     /// An optimizer with the host's defaults.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_string(),
-            learning_rate: None,
-            weight_decay: None,
-            beta1: None,
-            beta2: None,
-            epsilon: None,
-            momentum: None,
-            nesterov: None,
-            alpha: None,
-        }
+        Self { name: name.to_string(), ..Self::default() }
     }
 
     fn to_object(&self) -> Object {
-        Object::default()
-            .add("name", Some(self.name.as_str()))
-            .add("learning_rate", self.learning_rate)
-            .add("weight_decay", self.weight_decay)
-            .add("beta1", self.beta1)
-            .add("beta2", self.beta2)
-            .add("epsilon", self.epsilon)
-            .add("momentum", self.momentum)
-            .add("nesterov", self.nesterov)
-            .add("alpha", self.alpha)
-    }
-}
-
-impl Default for Optimizer {
-    fn default() -> Self {
-        Self::new("adam")
+        let name = Some(self.name.as_str()).filter(|name| !name.is_empty());
+        let object = Object::default().add("name", name);
+        // [generated: members optimizer]
+        let object = object.add("learning_rate", self.learning_rate);
+        let object = object.add("weight_decay", self.weight_decay);
+        let object = object.add("beta1", self.beta1);
+        let object = object.add("beta2", self.beta2);
+        let object = object.add("epsilon", self.epsilon);
+        let object = object.add("momentum", self.momentum);
+        let object = object.add("nesterov", self.nesterov);
+        let object = object.add("alpha", self.alpha);
+        // [/generated]
+        object
     }
 }
 
@@ -97,23 +86,67 @@ impl Loss {
 pub struct Schedule {
     /// `constant`, `step` or `cosine`.
     pub name: String,
-    /// Epochs of linear warm-up.
+    // [generated: fields schedule]
+    /// Epochs of linear warm-up from 0, before any schedule.
     pub warmup_epochs: Option<u32>,
-    /// `step`: epochs between two steps.
+    /// Epochs between two decays (step).
     pub step_epochs: Option<u32>,
-    /// `step`: factor of each step.
+    /// Factor of each decay (step).
     pub gamma: Option<f64>,
-    /// `cosine`: factor reached at the end.
+    /// Factor of the learning rate that is reached at the last step (cosine).
     pub minimum_factor: Option<f64>,
+    // [/generated]
+}
+
+impl Schedule {
+    fn to_object(&self) -> Object {
+        let object = Object::default().add("name", Some(self.name.as_str()));
+        // [generated: members schedule]
+        let object = object.add("warmup_epochs", self.warmup_epochs);
+        let object = object.add("step_epochs", self.step_epochs);
+        let object = object.add("gamma", self.gamma);
+        let object = object.add("minimum_factor", self.minimum_factor);
+        // [/generated]
+        object
+    }
 }
 
 /// When [`crate::Trainer::fit`] ends before its last epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EarlyStopping {
-    /// Epochs without improvement.
+    // [generated: fields early_stopping]
+    /// Epochs without improvement of the validation loss, or else the training loss, before stopping; 0 never
+    /// stops.
     pub patience: u32,
-    /// What counts as one.
+    /// What counts as an improvement.
     pub min_delta: f64,
+    /// Stopped early, the model has the weights and buffers of its best epoch.
+    pub restore_best: bool,
+    // [/generated]
+}
+
+impl Default for EarlyStopping {
+    fn default() -> Self {
+        Self {
+            // [generated: defaults early_stopping]
+            patience: 3,
+            min_delta: 0.0,
+            restore_best: true,
+            // [/generated]
+        }
+    }
+}
+
+impl EarlyStopping {
+    fn to_object(self) -> Object {
+        let object = Object::default();
+        // [generated: members early_stopping]
+        let object = object.add("patience", Some(self.patience));
+        let object = object.add("min_delta", Some(self.min_delta));
+        let object = object.add("restore_best", Some(self.restore_best));
+        // [/generated]
+        object
+    }
 }
 
 /// An input becomes x * scale + offset.
@@ -136,31 +169,38 @@ pub struct TrainerOptions {
     pub loss: Vec<Loss>,
     /// The learning rate over time.
     pub schedule: Option<Schedule>,
-    /// What schedules count with.
+    // [generated: fields trainer]
+    /// Passes over the training set, counting those before a resume.
     pub epochs: Option<u32>,
-    /// Rows in a batch.
+    /// Samples a step; the last batch of an epoch may be smaller.
     pub batch_size: Option<u32>,
-    /// Batches in an epoch, in place of all.
+    /// Rows of a prediction that are computed at a time; a model that looks across rows needs them all.
+    pub predict_batch_size: Option<u32>,
+    /// Batches an epoch.
     pub batches_per_epoch: Option<u32>,
-    /// Whether each epoch has a new order.
+    /// A new order each epoch, drawn from the seed.
     pub shuffle: Option<bool>,
-    /// Of order and dropout.
+    /// Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those
+    /// completed.
+    pub restore_on_error: Option<bool>,
+    /// Where order and dropout start.
     pub seed: Option<u64>,
-    /// Threads on the host; 0: all.
+    /// Threads of the training host; 0 takes as many as the process may use.
     pub threads: Option<u32>,
-    /// Batches in an optimizer step.
+    /// Batches whose mean gradient makes one optimizer step.
     pub accumulate: Option<u32>,
     /// Largest L2 norm of all gradients together.
     pub clip_norm: Option<f64>,
-    /// Largest absolute gradient element.
+    /// Largest absolute value of a gradient element.
     pub clip_value: Option<f64>,
     /// k of the second accuracy.
     pub top_k: Option<u32>,
+    // [/generated]
     /// When `fit` ends early.
     pub early_stopping: Option<EarlyStopping>,
     /// What happens to inputs first.
     pub inputs: Vec<Input>,
-    /// Patterns of the names of parameters that are not trained, such as `features.*`.
+    /// Patterns of the names of parameters and running statistics that stay as they are, such as `features.*`.
     pub freeze: Vec<String>,
 }
 
@@ -183,36 +223,27 @@ impl TrainerOptions {
                 object.add("loss", Some(outputs))
             }
         };
-        let schedule = self.schedule.as_ref().map(|schedule| {
-            Object::default()
-                .add("name", Some(schedule.name.as_str()))
-                .add("warmup_epochs", schedule.warmup_epochs)
-                .add("step_epochs", schedule.step_epochs)
-                .add("gamma", schedule.gamma)
-                .add("minimum_factor", schedule.minimum_factor)
-        });
-        let stopping = self.early_stopping.map(|stopping| {
-            Object::default()
-                .add("patience", Some(stopping.patience))
-                .add("min_delta", Some(stopping.min_delta))
-        });
         let inputs = self.inputs.iter().fold(Object::default(), |inputs, input| {
             let value = Object::default().add("scale", input.scale).add("offset", input.offset);
             inputs.add(&input.input, Some(value))
         });
+        let object = object.add("schedule", self.schedule.as_ref().map(Schedule::to_object));
+        // [generated: members trainer]
+        let object = object.add("epochs", self.epochs);
+        let object = object.add("batch_size", self.batch_size);
+        let object = object.add("predict_batch_size", self.predict_batch_size);
+        let object = object.add("batches_per_epoch", self.batches_per_epoch);
+        let object = object.add("shuffle", self.shuffle);
+        let object = object.add("restore_on_error", self.restore_on_error);
+        let object = object.add("seed", self.seed);
+        let object = object.add("threads", self.threads);
+        let object = object.add("accumulate", self.accumulate);
+        let object = object.add("clip_norm", self.clip_norm);
+        let object = object.add("clip_value", self.clip_value);
+        let object = object.add("top_k", self.top_k);
+        // [/generated]
         object
-            .add("schedule", schedule)
-            .add("epochs", self.epochs)
-            .add("batch_size", self.batch_size)
-            .add("batches_per_epoch", self.batches_per_epoch)
-            .add("shuffle", self.shuffle)
-            .add("seed", self.seed)
-            .add("threads", self.threads)
-            .add("accumulate", self.accumulate)
-            .add("clip_norm", self.clip_norm)
-            .add("clip_value", self.clip_value)
-            .add("top_k", self.top_k)
-            .add("early_stopping", stopping)
+            .add("early_stopping", self.early_stopping.map(|stopping| stopping.to_object()))
             .add("inputs", Some(inputs).filter(|_| !self.inputs.is_empty()))
             .add("freeze", Some(self.freeze.as_slice()).filter(|patterns| !patterns.is_empty()))
             .finish()

@@ -47,6 +47,30 @@ pub struct FitReport {
     pub stopped_early: u32,
 }
 
+/// Where a trainer stands.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Whole epochs done in all.
+    pub epoch: u64,
+    /// Optimizer steps done in all.
+    pub step: u64,
+    /// Batches done in the epoch under way, when one was interrupted.
+    pub batch: u64,
+    /// Of `fit`, by early stopping's measure, from 1; 0: none yet.
+    pub best_epoch: u64,
+    /// Of that epoch; NaN without one.
+    pub best_loss: f64,
+    /// 1: the owner's checkpoint was restored into it when it was created.
+    pub resumed: u32,
+    /// 1: the model has the weights of `best_epoch`, as early stopping ended the last fit.
+    pub shows_best: u32,
+    /// 1: the owner asked to stop.
+    pub stop_requested: u32,
+    /// How many epochs the owner wants in all; 0: that is left to the guest.
+    pub owner_epochs: u32,
+}
+
 /// Type and shape of an output.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -74,84 +98,49 @@ pub struct NamedTensor {
 
 const _: () = assert!(core::mem::size_of::<Metrics>() == 64);
 const _: () = assert!(core::mem::size_of::<FitReport>() == 136);
+const _: () = assert!(core::mem::size_of::<Progress>() == 56);
 const _: () = assert!(core::mem::size_of::<OutputInfo>() == 72);
 #[cfg(target_arch = "wasm32")]
 const _: () = assert!(core::mem::size_of::<NamedTensor>() == 28);
 
 mod import {
-    use super::{FitReport, Metrics, NamedTensor, OutputInfo};
+    use super::{FitReport, Metrics, NamedTensor, OutputInfo, Progress};
 
+    #[rustfmt::skip] // generated from the header
     #[link(wasm_import_module = "wasmgrad:training@0.1")]
     extern "C" {
+        // [generated: imports]
         pub fn model_load(bytes: *const u8, size: u32, encoding: u32, target: u32, model: *mut u32) -> u32;
         pub fn model_load_by_name(name: *const u8, name_bytes: u32, target: u32, model: *mut u32) -> u32;
-        pub fn model_export(model: u32, encoding: u32, buffer: *mut u8, bytes: u32, written: *mut u32)
-            -> u32;
+        pub fn model_export(model: u32, encoding: u32, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn model_close(model: u32) -> u32;
-
         pub fn dataset_create(dataset: *mut u32) -> u32;
-        pub fn dataset_append(
-            dataset: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            targets: *const NamedTensor,
-            n_targets: u32,
-        ) -> u32;
+        pub fn dataset_append(dataset: u32, inputs: *const NamedTensor, n_inputs: u32, targets: *const NamedTensor, n_targets: u32) -> u32;
         pub fn dataset_split(dataset: u32, fractions: *const f64, n: u32, seed: u64, parts: *mut u32) -> u32;
         pub fn dataset_size(dataset: u32, rows: *mut u64) -> u32;
         pub fn dataset_close(dataset: u32) -> u32;
-
         pub fn trainer_create(model: u32, options: *const u8, options_bytes: u32, trainer: *mut u32) -> u32;
-        pub fn trainer_fit(
-            trainer: u32,
-            train: u32,
-            validation: u32,
-            epochs: u32,
-            report: *mut FitReport,
-        ) -> u32;
+        pub fn trainer_fit(trainer: u32, train: u32, validation: u32, epochs: u32, report: *mut FitReport) -> u32;
         pub fn trainer_epoch(trainer: u32, train: u32, metrics: *mut Metrics) -> u32;
-        pub fn trainer_step(
-            trainer: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            targets: *const NamedTensor,
-            n_targets: u32,
-            metrics: *mut Metrics,
-        ) -> u32;
-        pub fn trainer_backward(
-            trainer: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            targets: *const NamedTensor,
-            n_targets: u32,
-            metrics: *mut Metrics,
-        ) -> u32;
+        pub fn trainer_step(trainer: u32, inputs: *const NamedTensor, n_inputs: u32, targets: *const NamedTensor, n_targets: u32, metrics: *mut Metrics) -> u32;
+        pub fn trainer_backward(trainer: u32, inputs: *const NamedTensor, n_inputs: u32, targets: *const NamedTensor, n_targets: u32, metrics: *mut Metrics) -> u32;
         pub fn trainer_apply(trainer: u32) -> u32;
         pub fn trainer_evaluate(trainer: u32, dataset: u32, metrics: *mut Metrics) -> u32;
-        pub fn trainer_predict(
-            trainer: u32,
-            inputs: *const NamedTensor,
-            n_inputs: u32,
-            outputs: *mut u32,
-        ) -> u32;
-        pub fn trainer_output(
-            trainer: u32,
-            index: u32,
-            info: *mut OutputInfo,
-            buffer: *mut u8,
-            bytes: u32,
-            written: *mut u32,
-        ) -> u32;
+        pub fn trainer_progress(trainer: u32, progress: *mut Progress) -> u32;
+        pub fn trainer_predict(trainer: u32, inputs: *const NamedTensor, n_inputs: u32, outputs: *mut u32) -> u32;
+        pub fn trainer_output(trainer: u32, index: u32, info: *mut OutputInfo, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_set(trainer: u32, key: *const u8, key_bytes: u32, value: f64) -> u32;
-        pub fn trainer_parameters(trainer: u32, buffer: *mut f32, bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_parameters(trainer: u32, buffer: *mut f32, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_set_parameters(trainer: u32, values: *const f32, bytes: u32) -> u32;
-        pub fn trainer_gradients(trainer: u32, buffer: *mut f32, bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_gradients(trainer: u32, buffer: *mut f32, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_set_gradients(trainer: u32, values: *const f32, bytes: u32) -> u32;
-        pub fn trainer_checkpoint(trainer: u32, buffer: *mut u8, bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_buffers(trainer: u32, buffer: *mut f32, buffer_bytes: u32, written: *mut u32) -> u32;
+        pub fn trainer_set_buffers(trainer: u32, values: *const f32, bytes: u32) -> u32;
+        pub fn trainer_checkpoint(trainer: u32, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_restore(trainer: u32, checkpoint: *const u8, bytes: u32) -> u32;
         pub fn trainer_close(trainer: u32) -> u32;
-
-        pub fn last_error(buffer: *mut u8, bytes: u32, written: *mut u32) -> u32;
+        pub fn last_error(buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
+        // [/generated]
     }
 }
 
@@ -287,6 +276,10 @@ pub fn trainer_evaluate(trainer: u32, dataset: u32) -> Result<Metrics> {
     filled(|metrics| unsafe { import::trainer_evaluate(trainer, dataset, metrics) })
 }
 
+pub fn trainer_progress(trainer: u32) -> Result<Progress> {
+    filled(|progress| unsafe { import::trainer_progress(trainer, progress) })
+}
+
 pub fn trainer_predict(trainer: u32, inputs: &[Tensor<'_>]) -> Result<u32> {
     let inputs = records(inputs);
     filled(|outputs| unsafe {
@@ -322,6 +315,15 @@ pub fn trainer_gradients(trainer: u32) -> Result<Vec<f32>> {
 pub fn trainer_set_gradients(trainer: u32, values: &[f32]) -> Result<()> {
     let bytes = core::mem::size_of_val(values) as u32;
     check(unsafe { import::trainer_set_gradients(trainer, values.as_ptr(), bytes) })
+}
+
+pub fn trainer_buffers(trainer: u32) -> Result<Vec<f32>> {
+    read_all(|buffer, bytes, written| unsafe { import::trainer_buffers(trainer, buffer, bytes, written) })
+}
+
+pub fn trainer_set_buffers(trainer: u32, values: &[f32]) -> Result<()> {
+    let bytes = core::mem::size_of_val(values) as u32;
+    check(unsafe { import::trainer_set_buffers(trainer, values.as_ptr(), bytes) })
 }
 
 pub fn trainer_checkpoint(trainer: u32) -> Result<Vec<u8>> {

@@ -6,7 +6,7 @@ use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::model::Model;
 use crate::options::TrainerOptions;
-use crate::sys::{self, FitReport, Metrics};
+use crate::sys::{self, FitReport, Metrics, Progress};
 use crate::tensor::{Element, Tensor, Type};
 
 /// An output of a prediction.
@@ -44,12 +44,15 @@ impl Trainer {
         sys::trainer_create(model.handle(), options).map(Self)
     }
 
-    /// Trains `epochs` more epochs, each followed by an evaluation of `validation`.
+    /// Trains `epochs` more epochs, those of a checkpoint that the owner resumed included, each followed by an evaluation of
+    /// `validation`. After early stopping the model has its best epoch's weights. A step that fails leaves no trace; those
+    /// before it are kept, and the error says how many, unless `restore_on_error` undoes them. The next call goes on with
+    /// the batch that failed.
     pub fn fit(&mut self, train: &Dataset, validation: Option<&Dataset>, epochs: u32) -> Result<FitReport> {
         sys::trainer_fit(self.0, train.handle(), validation.map_or(0, Dataset::handle), epochs)
     }
 
-    /// Trains one epoch.
+    /// Trains one epoch. Errors: as `fit`.
     pub fn epoch(&mut self, train: &Dataset) -> Result<Metrics> {
         sys::trainer_epoch(self.0, train.handle())
     }
@@ -72,6 +75,11 @@ impl Trainer {
     /// Loss and accuracy in evaluation mode.
     pub fn evaluate(&mut self, dataset: &Dataset) -> Result<Metrics> {
         sys::trainer_evaluate(self.0, dataset.handle())
+    }
+
+    /// Where the trainer stands: what a loop begins with, since the owner may have resumed a checkpoint.
+    pub fn progress(&self) -> Result<Progress> {
+        sys::trainer_progress(self.0)
     }
 
     /// All outputs of the model in evaluation mode.
@@ -108,6 +116,17 @@ impl Trainer {
     /// Replaces them: [`apply`](Self::apply) then uses these.
     pub fn set_gradients(&mut self, values: &[f32]) -> Result<()> {
         sys::trainer_set_gradients(self.0, values)
+    }
+
+    /// The buffers of floating point, such as batch norm's running statistics, in the model's order. Who averages the
+    /// parameters of models averages these too.
+    pub fn buffers(&self) -> Result<Vec<f32>> {
+        sys::trainer_buffers(self.0)
+    }
+
+    /// Replaces them.
+    pub fn set_buffers(&mut self, values: &[f32]) -> Result<()> {
+        sys::trainer_set_buffers(self.0, values)
     }
 
     /// The whole state as a safetensors file.

@@ -2,7 +2,9 @@
 //!
 //! The model it trains maps inputs [N, 8] to outputs [N, 1]: `wasmgrad model linear-regression -o model.pt`.
 
-use wasmgrad::{Dataset, Loss, Model, Optimizer, Result, Tensor, Trainer, TrainerOptions};
+use std::fs;
+
+use wasmgrad::{Dataset, Encoding, Loss, Model, Optimizer, Result, Tensor, Trainer, TrainerOptions};
 
 const FEATURES: u32 = 8;
 
@@ -33,6 +35,18 @@ fn make_points(count: u32, random: &mut u64) -> Result<Dataset> {
     Ok(points)
 }
 
+/// Writes the trained model where the owner granted a directory, whole or not at all.
+fn save(model: &Model, path: &str) -> Result<()> {
+    let file = model.export(Encoding::TorchScript)?;
+    let temporary = format!("{}.part", path);
+    if fs::write(&temporary, &file).and_then(|()| fs::rename(&temporary, path)).is_ok() {
+        println!("saved {} ({} bytes)", path, file.len());
+    } else {
+        eprintln!("not saved here: no directory to write {} to was granted (--dir .:.)", path);
+    }
+    Ok(())
+}
+
 fn train() -> Result<()> {
     let mut random = 1;
     let training = make_points(2048, &mut random)?;
@@ -46,7 +60,11 @@ fn train() -> Result<()> {
         ..TrainerOptions::default()
     };
     let mut trainer = Trainer::new(&model, &options)?;
-    for epoch in 1..=10 {
+    // A checkpoint may have been resumed, and the owner may want another number of epochs. Ctrl-C is an error of the call that
+    // it falls into; the owner's checkpoint has every step.
+    let begin = trainer.progress()?;
+    let epochs = if begin.owner_epochs != 0 { begin.owner_epochs.into() } else { 10 };
+    for epoch in begin.epoch + 1..=epochs {
         let loss = trainer.epoch(&training)?.loss;
         println!(
             "epoch {}: training loss {:.4}, test loss {:.4}",
@@ -55,12 +73,11 @@ fn train() -> Result<()> {
             trainer.evaluate(&test)?.loss
         );
     }
-    Ok(())
+    save(&model, "trained_model.pt")
 }
 
 fn main() {
     if let Err(error) = train() {
-        eprintln!("error: {}", error);
-        std::process::exit(1);
+        error.exit();
     }
 }

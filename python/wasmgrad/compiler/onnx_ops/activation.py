@@ -115,7 +115,14 @@ def elu(node: Node) -> Any:
 @converter("LeakyRelu", since=6)
 def leaky_relu(node: Node) -> Any:
     """Gives x where it is not negative, else alpha · x."""
-    return _in_wide(node, lambda x, _: relax.op.nn.leakyrelu(x, float(node.attribute("alpha", 0.01))))
+    alpha = float(node.attribute("alpha", 0.01))
+    if alpha == 0:  # which TVM would not multiply with: -inf and NaN have to become NaN
+        return _in_wide(node, lambda x, dtype: _leaky(x, scalar(0, dtype), dtype))
+    return _in_wide(node, lambda x, _: relax.op.nn.leakyrelu(x, alpha))
+
+
+def _leaky(x: Any, slope: Any, dtype: str) -> Any:
+    return relax.op.where(relax.op.less(x, scalar(0, dtype)), relax.op.multiply(x, slope), x)
 
 
 @converter("HardSigmoid", since=6)
@@ -140,11 +147,11 @@ def softsign(node: Node) -> Any:
 
 @converter("ThresholdedRelu", since=10)
 def thresholded_relu(node: Node) -> Any:
-    """Gives x where it is greater than alpha, else 0."""
+    """Gives x where it is greater than alpha, else 0; NaN stays."""
     alpha = float(node.attribute("alpha", 1.0))
 
     def function(x: Any, dtype: str) -> Any:
-        return relax.op.where(relax.op.greater(x, scalar(alpha, dtype)), x, scalar(0, dtype))
+        return relax.op.where(relax.op.less_equal(x, scalar(alpha, dtype)), scalar(0, dtype), x)
 
     return _in_wide(node, function)
 
@@ -158,17 +165,17 @@ def shrink(node: Node) -> Any:
     zero, shift = scalar(0, dtype), scalar(bias, dtype)
     if dtype.startswith("uint"):
         node.refuse("unsigned numbers have no negative side")
-    above = relax.op.where(relax.op.greater(x, scalar(lambd, dtype)), relax.op.subtract(x, shift), zero)
+    above = relax.op.where(relax.op.less_equal(x, scalar(lambd, dtype)), zero, relax.op.subtract(x, shift))
     return relax.op.where(relax.op.less(x, scalar(-lambd, dtype)), relax.op.add(x, shift), above)
 
 
 @converter("PRelu", since=1)
 def prelu(node: Node) -> Any:
     """Gives x where it is not negative, else slope · x; the slope broadcasts to x."""
-    x, slope, dtype = node.input(0), node.input(1), node.dtype(0)
+    slope = widened(node, 1)
     if node.opset < 7 and node.rank(1) == 1 and node.rank(0) > 2:
         slope = relax.op.reshape(slope, [-1] + [1] * (node.rank(0) - 2))
-    return relax.op.where(relax.op.less(x, scalar(0, dtype)), relax.op.multiply(x, slope), x)
+    return _in_wide(node, lambda x, dtype: _leaky(x, slope, dtype))
 
 
 def _softmax(node: Node, build: Callable[..., Any]) -> Any:

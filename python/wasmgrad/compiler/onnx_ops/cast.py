@@ -7,7 +7,7 @@ from typing import Any
 from tvm import relax, tirx
 
 from ._registry import DTYPES, Node, converter, dtype_name
-from .elementwise import broadcast_te, half_to_float
+from .elementwise import broadcast_te
 
 
 def converted(node: Node, x: Any, source: str, target: str) -> Any:
@@ -19,8 +19,6 @@ def converted(node: Node, x: Any, source: str, target: str) -> Any:
         return x
     if target == "bool":
         return broadcast_te(node, lambda value: value != tirx.const(0, source), x, name="to_bool")
-    if (source, target) == ("float16", "float64"):
-        return relax.op.astype(broadcast_te(node, half_to_float, x, name="half_to_float"), target)
     if target == "bfloat16" or (source == "bfloat16" and target != "float32"):
         x = node.emit(relax.op.astype(x, "float32"))
     return relax.op.astype(x, target)

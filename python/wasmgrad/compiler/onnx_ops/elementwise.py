@@ -47,25 +47,6 @@ def _broadcast_index(index: tuple[Any, ...], shape: tuple[int, ...]) -> list[Any
     return [tirx.const(0, "int64") if extent == 1 else i for i, extent in zip(inner, shape, strict=True)]
 
 
-def half_to_float(x: Any) -> Any:
-    """A float16 TIR expression as float32, in integer arithmetic.
-
-    For where LLVM 22 fails to compile its own conversion for WebAssembly: widening to 64 bits at once gives code that
-    does not validate, and comparisons of widened numbers may hang it.
-    """
-    bits = tirx.reinterpret("uint16", x).astype("uint32")
-    magnitude = (bits & tirx.const(0x7FFF, "uint32")) << tirx.const(13, "uint32")
-    sign = (bits & tirx.const(0x8000, "uint32")) << tirx.const(16, "uint32")
-    scaled = tirx.reinterpret("float32", magnitude) * tirx.const(2.0**112, "float32")
-    special = magnitude >= tirx.const(0x0F800000, "uint32")
-    magnitude = tirx.Select(
-        special,
-        magnitude | tirx.const(0x7F800000, "uint32"),
-        tirx.reinterpret("uint32", scaled),
-    )
-    return tirx.reinterpret("float32", magnitude | sign)
-
-
 # -- one operand ------------------------------------------------------------------------------------------------------
 
 _UNARY = {
@@ -86,7 +67,6 @@ _UNARY = {
     "Neg": relax.op.negative,
     "Relu": relax.op.nn.relu,
     "Sigmoid": relax.op.sigmoid,
-    "Sign": relax.op.sign,
     "Sin": relax.op.sin,
     "Sinh": relax.op.sinh,
     "Softplus": relax.op.nn.softplus,
@@ -111,6 +91,15 @@ for _op in _UNARY:
 def identity(node: Node) -> Any:
     """The value itself, whatever it is."""
     return [node.value(0)]
+
+
+@converter("Sign", since=9)
+def sign(node: Node) -> Any:
+    """-1, 0 or 1."""
+    dtype = node.dtype(0)
+    if dtype.startswith("uint"):
+        return relax.op.minimum(node.input(0), scalar(1, dtype))
+    return cast(relax.op.sign(widened(node, 0)), wide(dtype), dtype)
 
 
 @converter("Reciprocal")
@@ -197,6 +186,8 @@ def _logical(node: Node) -> Any:
 
 
 def _comparison(node: Node) -> Any:
+    if node.op == "Equal" and node.dtype(0) == "bool":  # LLVM compares truth values as floats, and fails
+        return relax.op.logical_not(node.emit(relax.op.logical_xor(node.input(0), node.input(1))))
     return _COMPARISON[node.op](widened(node, 0), widened(node, 1))
 
 
@@ -228,8 +219,6 @@ def mod(node: Node) -> Any:
     compute = wide(dtype)
 
     def rest(x: Any, y: Any) -> Any:
-        if dtype == "float16":
-            x, y = half_to_float(x), half_to_float(y)
         of_dividend = tirx.call_pure_extern(compute, "fmod" if compute == "float64" else "fmodf", x, y)
         if truncate:
             return of_dividend
@@ -237,8 +226,7 @@ def mod(node: Node) -> Any:
         apart = tirx.any(tirx.all(of_dividend < zero, y > zero), tirx.all(of_dividend > zero, y < zero))
         return tirx.Select(apart, of_dividend + y, of_dividend)
 
-    x, y = (node.input(i) if dtype == "float16" else widened(node, i) for i in range(2))
-    return cast(broadcast_te(node, rest, x, y), compute, dtype)
+    return cast(broadcast_te(node, rest, widened(node, 0), widened(node, 1)), compute, dtype)
 
 
 @converter("BitShift", since=11)

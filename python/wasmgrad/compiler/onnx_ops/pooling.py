@@ -82,6 +82,9 @@ def _max_pool_with_indices(node: Node, window: Window) -> Any:
 
     def better(left: Any, right: Any) -> Any:
         keep = tirx.any(left[1] > right[1], tirx.all(left[1] == right[1], left[0] <= right[0]))
+        if "float" in dtype:  # NaN wins, the last of several as in PyTorch
+            nan = tirx.isnan(left[1]), tirx.isnan(right[1])
+            keep = tirx.Select(nan[1], tirx.all(nan[0], left[0] > right[0]), tirx.any(nan[0], keep))
         return tirx.Select(keep, left[0], right[0]), tirx.Select(keep, left[1], right[1])
 
     lowest = tirx.const(-math.inf, dtype) if "float" in dtype else tirx.min_value(dtype)

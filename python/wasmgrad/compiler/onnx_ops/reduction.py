@@ -75,39 +75,13 @@ def _product(node: Node, x: Any, axes: list[int], keepdims: bool, dtype: str) ->
     return relax.op.prod(x, axes, keepdims)
 
 
-def _extreme(function: Callable[[Any, Any], Any], identity: float) -> Callable[..., Any]:
+def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
     def build(node: Node, x: Any, axes: list[int], keepdims: bool, dtype: str) -> Any:
-        compute = "uint8" if dtype == "bool" else dtype
-        # TVM's own start from the lowest finite number, which is wrong for a row of infinities.
-        start = tirx.const(_empty_value(identity, compute), compute)
-        reducer = te.comm_reducer(function, lambda dtype: start)
-
-        def kernel(tensor: te.Tensor) -> te.Tensor:
-            if dtype == "bool":
-                tensor = topi.cast(tensor, "uint8")
-            result = _reduced(tensor, axes, keepdims, reducer)
-            return topi.cast(result, "bool") if dtype == "bool" else result
-
-        return node.emit_te(kernel, node.emit(x))
+        if dtype != "bool":
+            return function(x, axes, keepdims)
+        return relax.op.astype(function(relax.op.astype(x, "uint8"), axes, keepdims), "bool")
 
     return build
-
-
-def _reduced(x: te.Tensor, axes: list[int], keepdims: bool, reducer: Any) -> te.Tensor:
-    shape = [int(extent) for extent in x.shape]
-    inner = [te.reduce_axis((0, shape[axis])) for axis in axes]
-    kept = [axis for axis in range(len(shape)) if keepdims or axis not in axes]
-
-    def element(*index: Any) -> Any:
-        place = dict(zip(kept, index, strict=True)) | dict(zip(axes, inner, strict=True))
-        return reducer(x(*(place[axis] for axis in range(len(shape)))), axis=inner)
-
-    return te.compute([1 if axis in axes else shape[axis] for axis in kept], element)
-
-
-# TVM counts the parameters of a reducer, and those of its own functions are too many.
-_max = _extreme(lambda a, b: tirx.max(a, b), float("-inf"))  # noqa: PLW0108
-_min = _extreme(lambda a, b: tirx.min(a, b), float("inf"))  # noqa: PLW0108
 
 
 def _l1(node: Node, x: Any, axes: list[int], keepdims: bool, dtype: str) -> Any:
@@ -135,12 +109,12 @@ def _log_sum(node: Node, x: Any, axes: list[int], keepdims: bool, dtype: str) ->
 
 
 def _log_sum_exp(node: Node, x: Any, axes: list[int], keepdims: bool, dtype: str) -> Any:
-    """Shifted by the largest element, so that nothing overflows; a largest one of -inf is no shift."""
+    """Shifted by the largest element, so that nothing overflows; one that is not finite is no shift."""
     compute = dtype if is_float(dtype) else "float64"
     x = node.emit(cast(x, dtype, compute))
-    largest = _max(node, x, axes, True, compute)
-    low = scalar(float(np.finfo(compute).min), compute)
-    shift = node.emit(relax.op.maximum(largest, low))
+    largest = node.emit(relax.op.max(x, axes, keepdims=True))
+    finite = relax.op.less_equal(relax.op.abs(largest), scalar(float(np.finfo(compute).max), compute))
+    shift = node.emit(relax.op.where(finite, largest, scalar(0, compute)))
     total = node.emit(relax.op.log(relax.op.sum(relax.op.exp(relax.op.subtract(x, shift)), axes, True)))
     result = relax.op.add(total, shift)
     return cast(result if keepdims else relax.op.squeeze(result, axes), compute, dtype)
@@ -150,8 +124,8 @@ for _op, _build, _empty in (
     ("ReduceSum", _sum, 0),
     ("ReduceMean", _mean, float("nan")),
     ("ReduceProd", _product, 1),
-    ("ReduceMax", _max, float("-inf")),
-    ("ReduceMin", _min, float("inf")),
+    ("ReduceMax", _extreme(relax.op.max), float("-inf")),
+    ("ReduceMin", _extreme(relax.op.min), float("inf")),
     ("ReduceL1", _l1, 0),
     ("ReduceL2", _l2, 0),
     ("ReduceSumSquare", _sum_square, 0),
@@ -161,12 +135,46 @@ for _op, _build, _empty in (
     converter(_op)(partial(_reduce, build=_build, empty=_empty))
 
 
-def _position(node: Node, function: Callable[..., Any]) -> Any:
+def _place_of_best(x: te.Tensor, axis: int, last: bool, better: Callable[[Any, Any], Any]) -> te.Tensor:
+    """The place of the best element along an axis, that stays: of equals the first, or the last. NaN is best."""
+    extent = int(x.shape[axis])
+    nan = is_float(str(x.dtype))
+
+    def wins(left: Any, right: Any) -> Any:
+        earlier = left[0] > right[0] if last else left[0] < right[0]
+        if not nan:
+            return tirx.any(better(left[1], right[1]), tirx.all(left[1] == right[1], earlier))
+        left_is, right_is = tirx.isnan(left[1]), tirx.isnan(right[1])
+        equal = tirx.any(left[1] == right[1], tirx.all(left_is, right_is))
+        first = tirx.any(better(left[1], right[1]), tirx.all(left_is, tirx.Not(right_is)))
+        return tirx.any(first, tirx.all(equal, earlier))
+
+    def combine(left: Any, right: Any) -> Any:
+        # The start is no place at all, and loses whatever it is compared with.
+        chosen = tirx.all(left[0] >= 0, tirx.any(right[0] < 0, wins(left, right)))
+        return tirx.Select(chosen, left[0], right[0]), tirx.Select(chosen, left[1], right[1])
+
+    def start(place: str, value: str) -> Any:
+        return tirx.const(-1, place), tirx.const(0, value)
+
+    reducer = te.comm_reducer(combine, start, name="place_of_best")
+    step = te.reduce_axis((0, extent), "k")
+
+    def element(*index: Any) -> Any:
+        here = (*index[:axis], step, *index[axis + 1 :])
+        return reducer((step.astype("int32"), x(*here)), axis=step)
+
+    shape = [*x.shape[:axis], 1, *x.shape[axis + 1 :]]
+    return te.compute(shape, element, name="place_of_best")[0]
+
+
+def _position(node: Node, better: Callable[[Any, Any], Any]) -> Any:
     axis = node.axis(0, node.rank(0))
     keepdims, last = bool(node.attribute("keepdims", 1)), bool(node.attribute("select_last_index", 0))
 
     def kernel(x: te.Tensor) -> te.Tensor:
-        return topi.cast(function(x, axis, keepdims, last), "int64")
+        place = topi.cast(_place_of_best(x, axis, last, better), "int64")
+        return place if keepdims else topi.squeeze(place, axis)
 
     return node.emit_te(kernel, widened(node, 0))
 
@@ -180,7 +188,7 @@ def hardmax(node: Node) -> Any:
     axis = axis if node.opset >= 13 else 1
 
     def kernel(x: te.Tensor) -> te.Tensor:
-        first = topi.argmax(x, axis, True)
+        first = _place_of_best(x, axis, False, tirx.GT)
 
         def element(*i: Any) -> Any:
             chosen = first(*i[:axis], 0, *i[axis + 1 :]).astype("int64") == i[axis]
@@ -192,5 +200,5 @@ def hardmax(node: Node) -> Any:
     return relax.op.reshape(node.emit_te(kernel, x), shape)
 
 
-converter("ArgMax")(lambda node: _position(node, topi.argmax))
-converter("ArgMin")(lambda node: _position(node, topi.argmin))
+converter("ArgMax")(lambda node: _position(node, tirx.GT))
+converter("ArgMin")(lambda node: _position(node, tirx.LT))

@@ -20,6 +20,9 @@ from ._registry import Node, converter, literal
 
 Floats = NDArray[np.floating[Any]]
 
+# Resize had no attribute for rounding yet: where pictures shrink, other runtimes round up, else down.
+_BEFORE_OPSET_11 = "up where it shrinks, else down"
+
 
 @dataclass(frozen=True)
 class _Axis:
@@ -34,39 +37,42 @@ class _Axis:
 
     @property
     def unchanged(self) -> bool:
-        return (
-            self.size == self.output
-            and math.isclose(self.scale, 1.0)
-            and (self.start, self.end) == (0.0, 1.0)
-        )
+        """Whether the elements stay as they are; so other runtimes have it, also where a part is asked for."""
+        return bool(np.float32(self.scale) == 1)
 
 
 def _coordinates(axis: _Axis, mode: str, dtype: type[np.floating[Any]]) -> Floats | None:
     """The position in the input that each output element is taken from; None for an unknown mode."""
-    out, scale, size = np.arange(axis.output, dtype=dtype), dtype(axis.scale), dtype(axis.size)
-    exact = scale * size
+    out, scale = np.arange(axis.output, dtype=dtype), dtype(axis.scale)
+    size, last = dtype(axis.size), dtype(max(axis.output - 1, 1))
     half: Floats = (out + dtype(0.5)) / scale - dtype(0.5)
     if mode == "half_pixel":
         return half
     if mode == "half_pixel_symmetric":
-        return np.asarray(half + size / 2 * (1 - axis.output / exact))
+        return np.asarray(half + size / 2 * (1 - axis.output / (scale * size)))
     if mode == "pytorch_half_pixel":
         return half if axis.output > 1 else np.zeros_like(out)
+    if mode == "tf_half_pixel_for_nn":
+        return np.asarray((out + dtype(0.5)) / scale)
     if mode == "asymmetric":
         return np.asarray(out / scale)
     if mode == "align_corners":
-        return np.asarray(out * (size - 1) / (exact - 1)) if exact != 1 else np.zeros_like(out)
+        return np.asarray(out * (size - 1) / last)
     if mode == "tf_crop_and_resize":
-        span = (axis.end - axis.start) * (axis.size - 1)
-        origin = axis.start * (axis.size - 1)
-        return origin + (out * span / (exact - 1) if exact != 1 else np.full_like(out, span / 2))
+        start, end = dtype(axis.start), dtype(axis.end)
+        if axis.output == 1:
+            return np.asarray([dtype(0.5) * (start + end) * (size - 1)], dtype)
+        return np.asarray(start * (size - 1) + out * (end - start) * (size - 1) / last)
     return None
 
 
-def _nearest(x: Floats, mode: str) -> Floats | None:
+def _nearest(x: Floats, mode: str, scale: float) -> Floats | None:
+    """The whole number that each position is rounded to; None for an unknown mode."""
+    if mode == _BEFORE_OPSET_11:
+        return np.ceil(x) if scale < 1 else np.trunc(x)
     rounding: dict[str, Callable[[Floats], Floats]] = {
-        "round_prefer_floor": lambda value: np.ceil(value - 0.5),
-        "round_prefer_ceil": lambda value: np.floor(value + 0.5),
+        "round_prefer_floor": lambda value: np.ceil(value.astype(np.float64) - 0.5),
+        "round_prefer_ceil": lambda value: np.floor(value.astype(np.float64) + 0.5),
         "floor": np.floor,
         "ceil": np.ceil,
     }
@@ -136,7 +142,9 @@ def _apply(node: Node, axes: Sequence[_Axis], mode: str, coordinates: str, neare
     shape, dtype = list(node.shape(0)), node.dtype(0)
     if min([*shape, *(axis.output for axis in axes)], default=1) < 1:
         node.refuse("empty tensors are not supported")
-    changed = [axis for axis in axes if not axis.unchanged]
+    changed = [] if all(axis.size == axis.output for axis in axes) else [a for a in axes if not a.unchanged]
+    if node.attribute("antialias", 0):
+        changed = [axis for axis in changed if axis.size != axis.output]
     positions = []
     for axis in changed:
         # Rounding to the nearest element jumps at ties: they fall as in float32, the precision of other runtimes.
@@ -150,7 +158,7 @@ def _apply(node: Node, axes: Sequence[_Axis], mode: str, coordinates: str, neare
     if mode == "nearest":
         tables = []
         for axis, x in zip(changed, positions, strict=True):
-            places = _nearest(x, nearest)
+            places = _nearest(x, nearest, axis.scale)
             if places is None:
                 node.refuse(f"nearest_mode '{nearest}' is unknown")
             tables.append(literal(np.clip(places, 0, axis.size - 1), "int32"))
@@ -164,7 +172,7 @@ def _apply(node: Node, axes: Sequence[_Axis], mode: str, coordinates: str, neare
             result = node.emit_te(_filter, result, literal(indices), literal(weights, wide(dtype)), axis.axis)
         result = cast(result, wide(dtype), dtype)
     if coordinates == "tf_crop_and_resize":
-        return _extrapolated(node, result, changed, positions)
+        return _extrapolated(node, result, changed, coordinates)
     return result
 
 
@@ -178,11 +186,13 @@ def _kernel(node: Node, mode: str) -> tuple[Callable[[Floats], Floats], int, boo
     return _triangle, 1, antialias, inside_only
 
 
-def _extrapolated(node: Node, result: Any, axes: Sequence[_Axis], positions: Sequence[Floats]) -> Any:
-    """`result` with a fixed value where the crop reaches outside of the input."""
+def _extrapolated(node: Node, result: Any, axes: Sequence[_Axis], coordinates: str) -> Any:
+    """`result` with a fixed value where the crop reaches outside of the input, by positions in float32."""
     rank, dtype = node.rank(0), node.dtype(0)
     outside = np.zeros((1,) * rank, bool)
-    for axis, x in zip(axes, positions, strict=True):
+    for axis in axes:
+        x = _coordinates(axis, coordinates, np.float32)
+        assert x is not None
         along = (x < 0) | (x > axis.size - 1)
         outside = outside | along.reshape([-1 if a == axis.axis else 1 for a in range(rank)])
     if not outside.any():
@@ -214,7 +224,7 @@ def resize(node: Node) -> Any:
         factors, outputs = _from_sizes(node, [shape[a] for a in axes], [int(size) for size in sizes])
     else:
         factors = [float(scale) for scale in scales if scale > 0]  # type: ignore[union-attr]
-        outputs = [int(shape[a] * scale) for a, scale in zip(axes, factors, strict=False)]
+        outputs = _scaled_sizes([shape[a] for a in axes], factors)
     if not len(axes) == len(factors) == len(outputs):
         node.refuse(f"{len(axes)} axes need as many positive scales or sizes")
     ranges = [(0.0, 1.0)] * len(axes)
@@ -243,7 +253,13 @@ def _from_sizes(node: Node, shape: Sequence[int], sizes: Sequence[int]) -> tuple
     if policy not in {"not_larger", "not_smaller"}:
         node.refuse(f"keep_aspect_ratio_policy '{policy}' is unknown")
     factor = min(factors) if policy == "not_larger" else max(factors)
-    return [factor] * len(shape), [math.floor(factor * size + 0.5) for size in shape]
+    exact = [np.float32(factor) * np.float32(size) for size in shape]
+    return [factor] * len(shape), [math.floor(size + np.float32(0.5)) for size in exact]
+
+
+def _scaled_sizes(shape: Sequence[int], factors: Sequence[float]) -> list[int]:
+    """Output sizes: the product is rounded to float32, where 0.7 of 10 is 7, before it is rounded down."""
+    return [int(np.float32(size) * np.float32(factor)) for size, factor in zip(shape, factors, strict=False)]
 
 
 def _by_scales(node: Node, scales: Sequence[float]) -> Any:
@@ -251,11 +267,13 @@ def _by_scales(node: Node, scales: Sequence[float]) -> Any:
     if len(scales) != len(shape):
         node.refuse(f"{len(scales)} scales do not fit an input of shape {shape}")
     axes = [
-        _Axis(i, size, math.floor(size * scale), float(scale))
-        for i, (size, scale) in enumerate(zip(shape, scales, strict=True))
+        _Axis(i, size, output, float(scale))
+        for i, (size, output, scale) in enumerate(
+            zip(shape, _scaled_sizes(shape, scales), scales, strict=True)
+        )
     ]
     mode = node.attribute("mode", "nearest")
-    return _apply(node, axes, "linear" if mode == "bilinear" else mode, "asymmetric", "floor")
+    return _apply(node, axes, "linear" if mode == "bilinear" else mode, "asymmetric", _BEFORE_OPSET_11)
 
 
 @converter("Resize", since=10)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
+from .._legalize import reducer
 from ._nn import all_of, cast, wide
 from ._registry import Node, converter, literal
 
@@ -205,7 +206,7 @@ def roi_align(node: Node) -> Any:
             best = parts[0]
             for part in parts[1:]:
                 best = tirx.max(best, part)
-            return te.max(best, axis=taps)
+            return reducer("max")(best, axis=taps)
 
         return te.compute((regions, shape[1], height, width), element, name="roi_align")
 
@@ -245,8 +246,8 @@ def max_roi_pool(node: Node) -> Any:
             (top, bottom), (left, right) = span(rois, n, 0, i), span(rois, n, 1, j)
             inside = tirx.all(taps[0] >= top, taps[0] < bottom, taps[1] >= left, taps[1] < right)
             batch = tirx.min(tirx.max(rois[n, 0].astype("int64"), tirx.const(0, "int64")), shape[0] - 1)
-            value = tirx.if_then_else(inside, data[batch, c, taps[0], taps[1]], tirx.min_value(dtype))
-            return te.max(value, axis=taps)
+            value = tirx.if_then_else(inside, data[batch, c, taps[0], taps[1]], tirx.const(-math.inf, dtype))
+            return reducer("max")(value, axis=taps)
 
         largest = te.compute((regions, shape[1], rows, columns), element, name="max_roi_pool")
 

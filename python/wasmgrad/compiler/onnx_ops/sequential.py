@@ -15,6 +15,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ._nn import cast, wide, widened
 from ._registry import Node, converter
+from .elementwise import is_float
 
 
 def looped(
@@ -99,11 +100,16 @@ def top_k(node: Node) -> Any:
     extent, inner = shape[axis], prod(shape[axis + 1 :])
     if not 0 < k <= extent:
         node.refuse(f"k is {k}, the axis has {extent} elements")
-    largest = node.attribute("largest", 1)
+    largest, compute = node.attribute("largest", 1), wide(dtype)
     result = (*shape[:axis], k, *shape[axis + 1 :])
 
     def better(a: Any, b: Any) -> Any:
-        return a > b if largest else a < b
+        """NaN counts as the largest."""
+        ordered = a > b if largest else a < b
+        if not is_float(compute):
+            return ordered
+        greater = (a, b) if largest else (b, a)
+        return tirx.any(ordered, tirx.all(tirx.isnan(greater[0]), tirx.Not(tirx.isnan(greater[1]))))
 
     def body(x: Any, values: Any, places: Any) -> None:
         with T.serial(0, prod(shape) // extent) as row:
@@ -125,7 +131,6 @@ def top_k(node: Node) -> Any:
                             values[here] = element
                             places[here] = i.astype("int64")
 
-    compute = wide(dtype)
     found = looped(node, [widened(node, 0)], [(result, compute), (result, "int64")], body)
     return [cast(relax.TupleGetItem(found, 0), compute, dtype), relax.TupleGetItem(found, 1)]
 

@@ -193,3 +193,26 @@ TEST_CASE("a model that needs more than tensors is refused") {
 }
 
 TEST_CASE("a model's bytes are those of its parameters") { CHECK(predictor("affine").model_bytes() == 8); }
+
+TEST_CASE("an input that only the loss needs may be left out, and the loss then is") {
+  const Predictor own = predictor("ownloss");
+  REQUIRE(own.inputs().size() == 3);
+  CHECK(own.inputs()[0].required);
+  CHECK_FALSE(own.inputs()[1].required);
+  CHECK(own.inputs()[2].required);
+  const std::vector<float> one{1};
+  const std::vector<TensorView> without{view(kX, {3}, DType::kF32, "x"),
+                                        view(one, {1}, DType::kF32, "shift")};
+  for (int times = 0; times < 2; ++times) {
+    const auto outputs = run(own, without);
+    REQUIRE(outputs.size() == 1);
+    CHECK(outputs[0].name == "double");
+    CHECK(values_of<float>(outputs[0]) == std::vector<float>{3, -3, 7});
+  }
+  const auto whole =
+      run(own, {view(kX, {3}, DType::kF32), view(kX, {3}, DType::kF32), view(one, {1}, DType::kF32)});
+  CHECK(whole.size() == 2);
+  const auto missing = own.run(std::span(without).first(1), kPlenty);
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().message.find("input 'shift' is missing") != std::string::npos);
+}

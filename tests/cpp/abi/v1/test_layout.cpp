@@ -81,6 +81,16 @@ TEST_CASE("records of results have the host's fields") {
   CHECK_FIELD(layout::FitReport, wasmgrad_fit_report, epochs);
   CHECK_FIELD(layout::FitReport, wasmgrad_fit_report, stopped_early);
   CHECK(sizeof(layout::FitReport) == sizeof(wasmgrad_fit_report));
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, epoch);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, step);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, batch);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, best_epoch);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, best_loss);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, resumed);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, shows_best);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, stop_requested);
+  CHECK_FIELD(layout::Progress, wasmgrad_progress, owner_epochs);
+  CHECK(sizeof(layout::Progress) == sizeof(wasmgrad_progress));
   CHECK_FIELD(layout::OutputInfo, wasmgrad_output_info, type);
   CHECK_FIELD(layout::OutputInfo, wasmgrad_output_info, rank);
   CHECK_FIELD(layout::OutputInfo, wasmgrad_output_info, dims);

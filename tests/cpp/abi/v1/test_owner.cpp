@@ -232,7 +232,7 @@ TEST_CASE("an owner who asks to stop is obeyed by every call that trains, and wh
   owned.stop.request();
   const auto stopped = errno_of(Errc::kInterrupted);
   CHECK(loop.step() == stopped);
-  CHECK(loop.guest.last_error() == "trainer_step: the owner asked to stop, after 1 steps of this trainer");
+  CHECK(loop.guest.last_error() == "trainer_step: the owner asked to stop, after step 1 (0 whole epochs)");
   CHECK(std::ranges::count(owned.recorder.events, "checkpoint 0") == 1);
   CHECK(loop.fit(1) == stopped);
   CHECK(loop.epoch() == stopped);

@@ -30,9 +30,10 @@ TEST_CASE("every key sets its option") {
                   "epsilon": 1e-6, "momentum": 0.7, "nesterov": true, "alpha": 0.6},
     "loss": {"digit": "cross_entropy", "1": {"name": "mse", "weight": 0.5}},
     "schedule": {"name": "cosine", "warmup_epochs": 2, "step_epochs": 3, "gamma": 0.4, "minimum_factor": 0.1},
-    "epochs": 7, "batch_size": 32, "batches_per_epoch": 50, "shuffle": false, "seed": 18446744073709551615,
+    "epochs": 7, "batch_size": 32, "predict_batch_size": 9, "batches_per_epoch": 50, "shuffle": false,
+    "restore_on_error": true, "seed": 18446744073709551615,
     "threads": 2, "accumulate": 4, "clip_norm": 1.5, "clip_value": 2.5, "top_k": 3,
-    "early_stopping": {"patience": 4, "min_delta": 0.01},
+    "early_stopping": {"patience": 4, "min_delta": 0.01, "restore_best": false},
     "inputs": {"image": {"scale": 0.0039, "offset": -1}, "1": {"offset": 2}},
     "freeze": ["features.*", "norm?"]})");
   REQUIRE_MESSAGE(options, options.error().message);
@@ -59,8 +60,10 @@ TEST_CASE("every key sets its option") {
   CHECK(options->schedule.minimum_factor == 0.1);
   CHECK(options->epochs == 7);
   CHECK(options->batch_size == 32);
+  CHECK(options->predict_batch_size == 9);
   CHECK(options->batches_per_epoch == 50);
   CHECK_FALSE(options->shuffle);
+  CHECK(options->restore_on_error);
   CHECK(options->seed == UINT64_MAX);
   CHECK(options->threads == 2);
   CHECK(options->accumulate == 4);
@@ -69,6 +72,7 @@ TEST_CASE("every key sets its option") {
   CHECK(options->top_k == 3);
   CHECK(options->early_stopping_patience == 4);
   CHECK(options->early_stopping_min_delta == 0.01);
+  CHECK_FALSE(options->early_stopping_restore_best);
   REQUIRE(options->inputs.size() == 2);
   CHECK(options->inputs[0].input == "1");
   CHECK_FALSE(options->inputs[0].scale);
@@ -106,22 +110,22 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
     Errc code = Errc::kInvalidArgument;
   };
   const Case cases[] = {
-      {"", "the options are not JSON", Errc::kInvalidEncoding},
+      {"", "the text of the options is not JSON", Errc::kInvalidEncoding},
       {"{", "cannot be read past byte", Errc::kInvalidEncoding},
-      {"{} {}", "the options are not JSON", Errc::kInvalidEncoding},
-      {R"({"epochs": NaN})", "the options are not JSON", Errc::kInvalidEncoding},
-      {R"({"epochs": Infinity})", "the options are not JSON", Errc::kInvalidEncoding},
-      {"{\"optimizer\": \"\xff\"}", "the options are not JSON", Errc::kInvalidEncoding},
+      {"{} {}", "the text of the options is not JSON", Errc::kInvalidEncoding},
+      {R"({"epochs": NaN})", "the text of the options is not JSON", Errc::kInvalidEncoding},
+      {R"({"epochs": Infinity})", "the text of the options is not JSON", Errc::kInvalidEncoding},
+      {"{\"optimizer\": \"\xff\"}", "the text of the options is not JSON", Errc::kInvalidEncoding},
       {"[]", "the options is []; expected an object"},
       {"3", "the options is 3; expected an object"},
       {R"({"batchsize": 3})", "unknown key 'batchsize'; known are optimizer, loss, schedule, epochs"},
       {R"({"optimizer": {"lr": 3}})", "unknown key 'optimizer.lr'; known are name, learning_rate"},
       {R"({"early_stopping": {"wait": 3}})",
-       "unknown key 'early_stopping.wait'; known are patience, min_delta"},
+       "unknown key 'early_stopping.wait'; known are patience, min_delta, restore_best"},
       {R"({"inputs": {"x": {"mean": 3}}})", "unknown key 'inputs.x.mean'; known are scale, offset"},
       {R"({"loss": {"y": {"scale": 3}}})", "unknown key 'loss.y.scale'; known are name, weight"},
-      {R"({"seed": 1, "seed": 2})", "the key 'seed' is given twice"},
-      {R"({"optimizer": {"beta1": 0, "beta1": 0}})", "the key 'beta1' is given twice"},
+      {R"({"seed": 1, "seed": 2})", "has the key 'seed' twice"},
+      {R"({"optimizer": {"beta1": 0, "beta1": 0}})", "has the key 'beta1' twice"},
       {R"({"optimizer": "lion"})",
        "optimizer: unknown optimizer 'lion'; known are adam, rmsprop, sgd, adamw"},
       {R"({"optimizer": {"name": "lion"}})", "optimizer.name: unknown optimizer 'lion'"},
@@ -146,8 +150,8 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
       {R"({"inputs": {"x": 1}})", "inputs.x is 1; expected an object"},
       {R"({"freeze": ["a\u0000b"]})", "a string without zero bytes"},
       {"{\"freeze\": " + std::string(100000, '[') + std::string(100000, ']') + "}",
-       "nested more than 8 deep"},
-      {std::string(100000, '['), "nested more than 8 deep"},
+       "nested deeper than 8 levels"},
+      {std::string(100000, '['), "nested deeper than 8 levels"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text.substr(0, 100));

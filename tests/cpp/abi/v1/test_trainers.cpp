@@ -316,6 +316,20 @@ TEST_CASE("a trainer's state counts against the owner's limit") {
   CHECK(guest.last_error().find("the trainer's state would take") != std::string::npos);
 }
 
+TEST_CASE("what restore_on_error keeps counts against the owner's limit") {
+  const auto create = [](std::uint64_t most, const std::string& options) {
+    abi::HostConfig config = Guest::default_config();
+    config.max_tensor_bytes = most;
+    Guest guest(config);
+    const std::uint32_t model = guest.load_model();
+    return guest.call("trainer_create", model, guest.put(options), options.size(), guest.reserve(4));
+  };
+  std::uint64_t least = 0;
+  while (create(least, "{}") != 0) least += 4;
+  CHECK(create(least, R"({"restore_on_error": true})") == errno_of(Errc::kTooLarge));
+  CHECK(create(3 * least, R"({"restore_on_error": true})") == 0);
+}
+
 TEST_CASE("options that are wrong make no trainer and leave the model free") {
   Guest guest;
   const std::uint32_t model = guest.load_model();

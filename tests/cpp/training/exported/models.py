@@ -256,8 +256,11 @@ def hostile() -> dict[str, bytes]:
             )
         ),
         "taken_name": renamed("0"),
+        "name_with_an_empty_piece": renamed("0..bias"),
         "name_with_quotes": renamed('x"); evil("'),
         "mode_as_parameter": renamed("training"),
+        "method_as_parameter": renamed("forward"),
+        "name_with_control_characters": renamed("a\n\t\0b"),
         "newer_format": program(lambda content: content["schema_version"].update(major=9)),
         "deep_json": archive_of(records | {PROGRAM: b"[" * 1_000_000}),
         "deep_objects": archive_of(records | {PROGRAM: b'{"a":' * 100_000 + b"1" + b"}" * 100_000}),

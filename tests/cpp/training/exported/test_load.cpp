@@ -219,4 +219,22 @@ TEST_CASE("a trained program is saved as TorchScript that loads and computes the
   check_equal(train(again, inputs, classes), train(model, inputs, classes));  // in training mode too
 }
 
+TEST_CASE("names that TorchScript cannot carry come back from what was saved") {
+  for (const char* name :
+       {"name_with_quotes", "mode_as_parameter", "method_as_parameter", "name_with_control_characters"}) {
+    CAPTURE(name);
+    const Model model = load(read_file("hostile/" + std::string(name) + ".pt2"));
+    std::map<std::string, at::Tensor> before;
+    std::map<std::string, at::Tensor> after;
+    for (const NamedTensor& entry : model.storage().tensors()) before[entry.name] = entry.tensor;
+    CHECK_FALSE(before.contains("0.bias"));
+    const auto saved = model.save();
+    REQUIRE_MESSAGE(saved.has_value(), (saved ? "" : saved.error().message));
+    const Model again = load(*saved);
+    for (const NamedTensor& entry : again.storage().tensors()) after[entry.name] = entry.tensor;
+    check_equal(after, before);
+    CHECK(again.save().has_value());
+  }
+}
+
 }  // namespace wasmgrad::training::exported

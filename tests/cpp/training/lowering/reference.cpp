@@ -125,7 +125,7 @@ bool has_operator(const torch::jit::Module& module, const std::string& name) {
   Specialized specialized = specialize(module, {&input, 1}, true);
   torch::jit::Graph& graph = *specialized.graph;
   lower(module);  // registers the operators
-  apply_passes(graph, {&input, 1});
+  apply_passes(graph, {&input, 1}, specialized.captured);
   return graph.toString(false).find(name + "(") != std::string::npos;
 }
 

@@ -51,8 +51,10 @@ def forward(self, x):
     return x * self.calls
 )");
   SingleProgram program = lower(module);
-  program.forward_eval(at::ones({1}));
-  CHECK(program.forward_eval(at::ones({1})).item<float>() == 2);
+  program.forward_train(at::ones({1}), {0, 0});
+  CHECK(program.forward_train(at::ones({1}), {0, 1}).item<float>() == 2);
+  CHECK(program.forward_eval(at::ones({1})).item<float>() == 3);
+  CHECK(program.forward_eval(at::ones({1})).item<float>() == 3);
 }
 
 TEST_CASE("further arguments of forward take their defaults") {

@@ -71,15 +71,17 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         }),
         epochs: Some(5),
         batch_size: Some(4),
+        predict_batch_size: Some(3),
         batches_per_epoch: Some(2),
         shuffle: Some(true),
         seed: Some(7),
+        restore_on_error: Some(true),
         threads: Some(1),
         accumulate: Some(2),
         clip_norm: Some(1.5),
         clip_value: Some(0.5),
         top_k: Some(2),
-        early_stopping: Some(EarlyStopping { patience: 3, min_delta: 0.01 }),
+        early_stopping: Some(EarlyStopping { min_delta: 0.01, restore_best: false, ..EarlyStopping::default() }),
         inputs: vec![Input { input: "x".into(), scale: Some(0.5), offset: Some(1.0) }],
         freeze: vec!["regressor.*".into()],
     };
@@ -131,6 +133,12 @@ fn show_exchange(trainer: &mut Trainer) -> wasmgrad::Result<()> {
     show("applied", &trainer.parameters()?);
     trainer.set_parameters(&initial)?;
     show("replaced", &trainer.parameters()?);
+
+    let buffers = trainer.buffers()?;
+    show("buffers", &buffers);
+    trainer.set_buffers(&vec![1.5; buffers.len()])?;
+    show("buffers", &trainer.buffers()?);
+    trainer.set_buffers(&buffers)?;
     Ok(())
 }
 
@@ -160,6 +168,8 @@ fn show_training(trainer: &mut Trainer, data: &Dataset) -> wasmgrad::Result<()> 
     show("alone", &[f64::from(alone.epochs), alone.validation.samples as f64]);
     let judged = trainer.evaluate(&test)?;
     show("evaluate", &[judged.samples as f64, judged.epoch as f64]);
+    let progress = trainer.progress()?;
+    show("progress", &[progress.epoch as f64, progress.step as f64, progress.best_epoch as f64]);
     Ok(())
 }
 
@@ -184,6 +194,7 @@ fn show_types() -> wasmgrad::Result<()> {
 
 fn show_failures(trainer: &mut Trainer) {
     let absent = Model::load_by_name("absent").expect_err("nobody granted it");
+    assert!(!absent.is_interrupted());
     println!("absent {} {}", absent.errno as u32, absent);
     let speed = trainer.set("speed", 1.0).expect_err("there is no such key");
     println!("speed {} {}", speed.errno as u32, last_error());

@@ -1,25 +1,14 @@
-#!/usr/bin/env python3
-"""Writes docs/training-abi.md from the C header of the training interface and the text around it.
-
-    python tools/abi_docs.py            writes the page
-    python tools/abi_docs.py --check    exit code 1 when the page is not what would be written
-
-The header (guests/sdk/include/wasmgrad/training_v1.h) is the one definition of the interface. What it cannot say stands
-in tools/training-abi.in.md, where `@name@` marks the place of a generated part.
-"""
+"""Reads the C header of the training interface, its one definition. It must not know what is written from it."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "guests/sdk/include/wasmgrad/training_v1.h"
-TEMPLATE = ROOT / "tools/training-abi.in.md"
-PAGE = ROOT / "docs/training-abi.md"
 
 # C type -> its core WebAssembly type, and its size in memory, which is its alignment too.
 WASM_TYPES = {
@@ -32,7 +21,6 @@ WASM_TYPES = {
     "wasmgrad_dataset": ("i32", 4),
     "wasmgrad_trainer": ("i32", 4),
 }
-RESOURCES = ("model", "dataset", "trainer")
 _COMMENT = r"/\*(?P<doc>(?:(?!\*/).)*)\*/\s*"
 
 
@@ -43,6 +31,7 @@ class Member:
     type: str
     name: str
     pointer: bool = False
+    constant: bool = False
     count: int = 1
     doc: str = ""
 
@@ -121,8 +110,9 @@ class Header:
         return size, alignment
 
 
-def parse(text: str) -> Header:
+def load() -> Header:
     """The header's declarations and comments."""
+    text = HEADER.read_text(encoding="utf-8")
     module = re.search(r'#define WASMGRAD_TRAINING_MODULE "([^"]+)"', text)
     opening = re.match(r"/\*(.*?)\*/", text, re.DOTALL)
     assert module is not None
@@ -159,9 +149,9 @@ def _enumerations(text: str) -> Iterator[Enumeration]:
 
 
 def _member(declaration: str, doc: str = "") -> Member:
-    found = re.fullmatch(r"(?:const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?", declaration.strip())
+    found = re.fullmatch(r"(const )?(\w+)(\*?) (\w+)(?:\[(\d+)\])?", declaration.strip())
     assert found is not None, declaration
-    return Member(found[1], found[3], bool(found[2]), int(found[4] or 1), _prose(doc))
+    return Member(found[2], found[4], bool(found[3]), bool(found[1]), int(found[5] or 1), _prose(doc))
 
 
 def _records(text: str) -> Iterator[Record]:
@@ -186,107 +176,3 @@ def _sections(text: str) -> Iterator[tuple[str, tuple[Function, ...]]]:
                 for found in re.finditer(pattern, body, re.DOTALL)
             ),
         )
-
-
-# -- the page ---------------------------------------------------------------------------------------------------------
-
-
-def wit_name(function: str) -> str:
-    """What the WIT package calls a function: `[static]model.load`, `[method]trainer.set-parameters`."""
-    resource, _, rest = function.partition("_")
-    kind = "static" if rest in ("load", "load_by_name", "create") else "method"
-    return f"[{kind}]{resource}.{rest.replace('_', '-')}"
-
-
-def _lowering(function: str) -> str:
-    if function == "last_error":
-        return "`error.message`"
-    if function.endswith("_close"):
-        return f"dropping a `{function.removesuffix('_close')}`"
-    return f"`{wit_name(function).partition(']')[2]}`"
-
-
-def _functions_part(header: Header) -> Iterator[str]:
-    for title, functions in header.functions:
-        yield f"### {title}\n"
-        for function in functions:
-            yield f"#### `{function.name}`\n"
-            yield f"```text\n{function.signature}\n```\n"
-            if function.doc:
-                yield f"{_shown(function.doc)}\n"
-
-
-def _shown(doc: str) -> str:
-    """A comment as Markdown."""
-    doc = re.sub(r"docs/training-abi\.md#(\w+)", r"[\1](#\1)", doc)
-    return re.sub(r"(?<!`)\b((?:WASMGRAD|wasmgrad)_\w+)", r"`\1`", doc)
-
-
-def _type_shown(field: Member) -> str:
-    name = "address" if field.pointer else field.type.removeprefix("wasmgrad_").removesuffix("_t")
-    return name if field.count == 1 else f"{name}[{field.count}]"
-
-
-def _records_part(header: Header) -> Iterator[str]:
-    for record in header.records:
-        offsets, size, _ = header.layout(record)
-        yield f"### `{record.name}`\n"
-        if record.doc:
-            yield f"{_shown(record.doc)}\n"
-        rows = [
-            f"| {offset} | `{field.name}` | {_type_shown(field)} | {_shown(field.doc)} |"
-            for offset, field in zip(offsets, record.fields, strict=True)
-        ]
-        yield "| offset | field | type | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
-        yield f"{size} bytes.\n"
-
-
-def _enumerators_part(header: Header) -> Iterator[str]:
-    for enumeration in header.enumerations:
-        yield f"### `{enumeration.name}`\n"
-        if enumeration.doc:
-            yield f"{_shown(enumeration.doc)}\n"
-        rows = [f"| {number} | `{name}` | {_shown(doc)} |" for name, number, doc in enumeration.values]
-        yield "| value | name | |\n|---|---|---|\n" + "\n".join(rows) + "\n"
-
-
-def _lowering_part(header: Header) -> Iterator[str]:
-    rows = [
-        f"| {_lowering(function.name)} | `({', '.join(p.wasm_type for p in function.parameters)}) -> i32` "
-        f"| `{function.name}` |"
-        for function in header.all_functions
-    ]
-    yield "| WIT | core type | import |\n|---|---|---|\n" + "\n".join(rows) + "\n"
-
-
-def page() -> str:
-    """The page as it should be."""
-    header = parse(HEADER.read_text(encoding="utf-8"))
-    parts = {
-        "module": [f"`{header.module}`"],
-        "rules": [f"- {_shown(rule)}\n" for rule in header.rules],
-        "functions": _functions_part(header),
-        "records": _records_part(header),
-        "enumerators": _enumerators_part(header),
-        "lowering": _lowering_part(header),
-    }
-    text = TEMPLATE.read_text(encoding="utf-8")
-    for name, lines in parts.items():
-        between = "" if name == "rules" else "\n"
-        text = text.replace(f"@{name}@", between.join(lines).rstrip("\n"))
-    return text
-
-
-def main() -> int:
-    """Write the page, or check it."""
-    if sys.argv[1:] == ["--check"]:
-        if PAGE.read_text(encoding="utf-8") == page():
-            return 0
-        print(f"{PAGE.relative_to(ROOT)} is not up to date: run python tools/abi_docs.py", file=sys.stderr)
-        return 1
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

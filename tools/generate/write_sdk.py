@@ -1,0 +1,82 @@
+"""The table in the guest SDKs: fields and members of JSON objects, group by group ("" is the outermost)."""
+
+from __future__ import annotations
+
+from read_options import Option, Table
+
+_CPP = {"number": "double", "integer": "std::uint32_t", "count": "std::uint64_t", "boolean": "bool"}
+_RUST = {"number": "f64", "integer": "u32", "count": "u64", "boolean": "bool"}
+_ASSEMBLYSCRIPT = {"number": "f64", "integer": "u32", "count": "u64", "boolean": "bool"}
+
+
+def _sdk_default(option: Option) -> str:
+    if option.type == "boolean":
+        return str(option.sdk).lower()
+    return f"{option.sdk:.1f}" if option.type == "number" else f"{option.sdk:g}"
+
+
+def cpp_fields(table: Table, group: str) -> list[str]:
+    """Members of a struct."""
+    lines = []
+    for option in table.of_group(group):
+        kind = _CPP[option.type]
+        lines += [f"  /// {line}" for line in _wrapped(option, 102)]
+        if option.sdk is None:
+            lines.append(f"  std::optional<{kind}> {option.key} = {{}};")
+        else:
+            lines.append(f"  {kind} {option.key} = {_sdk_default(option)};")
+    return lines
+
+
+def cpp_adds(table: Table, group: str) -> list[str]:
+    """What puts them into a JsonObject called `object`."""
+    return [f'    object.add("{option.key}", {option.key});' for option in table.of_group(group)]
+
+
+def rust_fields(table: Table, group: str) -> list[str]:
+    """Members of a struct."""
+    lines = []
+    for option in table.of_group(group):
+        kind = _RUST[option.type]
+        lines += [f"    /// {line}" for line in _wrapped(option, 102, stop=True)]
+        lines.append(f"    pub {option.key}: {kind if option.sdk is not None else f'Option<{kind}>'},")
+    return lines
+
+
+def rust_defaults(table: Table, group: str) -> list[str]:
+    """Values of members that have one."""
+    return [f"            {option.key}: {_sdk_default(option)}," for option in table.of_group(group)]
+
+
+def rust_adds(table: Table, group: str) -> list[str]:
+    """What puts the members of `self` into an `object`."""
+    return [
+        f'        let object = object.add("{option.key}", '
+        + (f"self.{option.key});" if option.sdk is None else f"Some(self.{option.key}));")
+        for option in table.of_group(group)
+    ]
+
+
+def assemblyscript_methods(table: Table, group: str) -> list[str]:
+    """A method for each."""
+    lines = []
+    for option in table.of_group(group):
+        words = option.key.split("_")
+        name = words[0] + "".join(word.capitalize() for word in words[1:])
+        lines += [
+            f"  /** {option.sentence}. */",
+            f"  {name}(value: {_ASSEMBLYSCRIPT[option.type]}): this {{",
+            f'    this.put("{option.key}", value.toString());',
+            "    return this;",
+            "  }",
+        ]
+    return lines
+
+
+def _wrapped(option: Option, width: int, *, stop: bool = False) -> list[str]:
+    lines = [""]
+    for word in (option.sentence + ("." if stop else "")).split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
