@@ -25,7 +25,9 @@ std::vector<at::Tensor> buffers_for(const std::vector<NamedTensor>& columns, std
 }  // namespace
 
 std::int64_t batches_of(const TrainerOptions& options, std::int64_t samples) {
-  const std::int64_t all = (samples + options.batch_size - 1) / options.batch_size;
+  const std::int64_t whole = samples / options.batch_size;
+  const bool all_whole = samples % options.batch_size == 0;
+  const std::int64_t all = all_whole || (options.drop_last && whole > 0) ? whole : whole + 1;
   return std::min(all, options.batches_per_epoch.value_or(all));
 }
 

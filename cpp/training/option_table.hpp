@@ -75,6 +75,9 @@ void visit_options(Visit visit) {
   visit(OptionInfo{.name = "batches_per_epoch", .group = "", .key = "batches_per_epoch", .flag = "", .help = "Batches an epoch", .default_text = "all", .range = "at least 1", .minimum = 1, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.batches_per_epoch; },
         [](auto& overrides) -> auto& { return overrides.batches_per_epoch; });
+  visit(OptionInfo{.name = "drop_last", .group = "", .key = "drop_last", .flag = "", .help = "Leave out the last batch of an epoch when it is smaller than the others", .default_text = "false", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.drop_last; },
+        [](auto& overrides) -> auto& { return overrides.drop_last; });
   visit(OptionInfo{.name = "shuffle", .group = "", .key = "shuffle", .flag = "", .help = "A new order each epoch, drawn from the seed", .default_text = "true", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.shuffle; },
         [](auto& overrides) -> auto& { return overrides.shuffle; });

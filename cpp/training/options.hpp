@@ -148,6 +148,8 @@ struct TrainerOptions {
   std::optional<std::int64_t> predict_batch_size;
   /// Batches an epoch; absent: all
   std::optional<std::int64_t> batches_per_epoch;
+  /// Leave out the last batch of an epoch when it is smaller than the others
+  bool drop_last = false;
   /// A new order each epoch, drawn from the seed
   bool shuffle = true;
   /// Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those completed

@@ -30,6 +30,7 @@ struct Overrides {
   std::optional<std::int64_t> batch_size;
   std::optional<std::int64_t> predict_batch_size;
   std::optional<std::int64_t> batches_per_epoch;
+  std::optional<bool> drop_last;
   std::optional<bool> shuffle;
   std::optional<bool> restore_on_error;
   std::optional<std::uint64_t> seed;

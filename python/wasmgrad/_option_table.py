@@ -154,6 +154,13 @@ OPTIONS = (
         "Batches an epoch."
     ),
     Option(
+        "drop_last",
+        ("--drop-last/--no-drop-last",),
+        bool,
+        "",
+        "Leave out the last batch of an epoch when it is smaller than the others."
+    ),
+    Option(
         "shuffle",
         ("--shuffle/--no-shuffle",),
         bool,

@@ -65,6 +65,8 @@ class TrainingOptions(TypedDict, total=False):
     """Rows of a prediction that are computed at a time; a model that looks across rows needs them all [all rows]."""
     batches_per_epoch: int | None
     """Batches an epoch [all]."""
+    drop_last: bool | None
+    """Leave out the last batch of an epoch when it is smaller than the others [false]."""
     shuffle: bool | None
     """A new order each epoch, drawn from the seed [true]."""
     restore_on_error: bool | None

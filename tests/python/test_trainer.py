@@ -245,3 +245,33 @@ def test_other_threads_run_while_it_trains() -> None:
 def test_saved_model_is_loaded_by_torch(tmp_path: Path) -> None:
     linear().save(tmp_path / "model.pt")
     assert torch.jit.load(tmp_path / "model.pt")(torch.zeros(1, 8)).shape == (1, 1)
+
+
+def test_a_smaller_last_batch_is_left_out_when_asked_for(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 3))
+    x = np.random.default_rng(0).normal(size=(33, 6)).astype(np.float32)
+    y = np.arange(33) % 3
+    torch.jit.script(model).save(tmp_path / "model.pt")
+    trainer = wasmgrad.Trainer(
+        tmp_path / "model.pt",
+        optimizer="sgd",
+        learning_rate=0.1,
+        epochs=2,
+        batch_size=8,
+        drop_last=True,
+        shuffle=False,
+        threads=1,
+    )
+    trainer.fit(wasmgrad.Dataset(x, y))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        for begin in range(0, 32, 8):
+            rows = slice(begin, begin + 8)
+            loss = torch.nn.functional.cross_entropy(model(torch.tensor(x[rows])), torch.tensor(y[rows]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    assert trainer.steps == 8
+    expected = torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy()
+    np.testing.assert_allclose(trainer.get_parameters(), expected, atol=1e-6)

@@ -216,6 +216,11 @@ export class TrainerOptions extends JsonObject {
     this.put("batches_per_epoch", value.toString());
     return this;
   }
+  /** Leave out the last batch of an epoch when it is smaller than the others. */
+  dropLast(value: bool): this {
+    this.put("drop_last", value.toString());
+    return this;
+  }
   /** A new order each epoch, drawn from the seed. */
   shuffle(value: bool): this {
     this.put("shuffle", value.toString());

@@ -135,6 +135,8 @@ struct TrainerOptions {
   std::optional<std::uint32_t> predict_batch_size = {};
   /// Batches an epoch
   std::optional<std::uint32_t> batches_per_epoch = {};
+  /// Leave out the last batch of an epoch when it is smaller than the others
+  std::optional<bool> drop_last = {};
   /// A new order each epoch, drawn from the seed
   std::optional<bool> shuffle = {};
   /// Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those completed
@@ -172,6 +174,7 @@ struct TrainerOptions {
     object.add("batch_size", batch_size);
     object.add("predict_batch_size", predict_batch_size);
     object.add("batches_per_epoch", batches_per_epoch);
+    object.add("drop_last", drop_last);
     object.add("shuffle", shuffle);
     object.add("restore_on_error", restore_on_error);
     object.add("seed", seed);

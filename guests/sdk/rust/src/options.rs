@@ -178,6 +178,8 @@ pub struct TrainerOptions {
     pub predict_batch_size: Option<u32>,
     /// Batches an epoch.
     pub batches_per_epoch: Option<u32>,
+    /// Leave out the last batch of an epoch when it is smaller than the others.
+    pub drop_last: Option<bool>,
     /// A new order each epoch, drawn from the seed.
     pub shuffle: Option<bool>,
     /// Epochs that fail undo their steps, which takes a copy of the state, instead of keeping those
@@ -233,6 +235,7 @@ impl TrainerOptions {
         let object = object.add("batch_size", self.batch_size);
         let object = object.add("predict_batch_size", self.predict_batch_size);
         let object = object.add("batches_per_epoch", self.batches_per_epoch);
+        let object = object.add("drop_last", self.drop_last);
         let object = object.add("shuffle", self.shuffle);
         let object = object.add("restore_on_error", self.restore_on_error);
         let object = object.add("seed", self.seed);
