@@ -105,7 +105,7 @@ Expected<Model::Storage> load(std::span<const std::byte> bytes, const vet::Archi
     Model::Storage loaded;
     loaded.module = torch::jit::load(std::make_shared<SpanReader>(bytes), device, /*load_debug_files=*/false);
     loaded.held = held_in(loaded.module);
-    loaded.warnings = restore_mode(loaded.module);
+    if (device == at::kCPU) loaded.warnings = restore_mode(loaded.module);  // which compares constants
     WASMGRAD_ASSIGN(loaded.names, names_of(loaded.module, archive));
     if (!loaded.names.arguments.empty()) {
       torch::jit::Function& forward = loaded.module.get_method("forward").function();

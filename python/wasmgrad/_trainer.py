@@ -287,6 +287,8 @@ def _rows(data: Dataset, what: str) -> _core.Dataset:
 
 def _real(values: Any) -> NDArray[Any]:
     """As an array of a type that the host takes; whole numbers and truth values have wider ones there."""
+    import numpy as np
+
     array = np.asarray(values)
     if array.dtype.kind == "b":
         return array.astype(np.uint8)

@@ -148,6 +148,7 @@ static void hyper_parameters_that_mean_nothing_are_refused(void) {
 
 void run_option_cases(void) {
   RUN(every_option_is_taken);
+  RUN(options_out_of_range_are_refused);
   RUN(options_that_mean_nothing_are_refused);
   RUN(options_that_are_no_json_are_refused);
   RUN(names_that_the_model_does_not_have_are_refused_by_the_first_step);

@@ -9,7 +9,7 @@
 
 #include "wasmgrad/training_v1.h"
 
-enum { FEATURES = 8, ROWS = 4096, BATCH = 4, EPOCHS = 4, STEPS = EPOCHS * ROWS / BATCH };
+enum { FEATURES = 8, ROWS = 32768, BATCH = 4, EPOCHS = 4, STEPS = EPOCHS * ROWS / BATCH };
 
 static float inputs[ROWS][FEATURES], targets[ROWS];
 static int failure = 1;

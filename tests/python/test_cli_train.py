@@ -103,7 +103,7 @@ def test_every_view_saves_the_same_model(regress: Command, tmp_path: Path, view:
 def test_refused_option_fails_in_every_view(regress: Command, tmp_path: Path, view: list[str]) -> None:
     done = regress(*view, "--batch-size", "0")
     assert done.returncode == 3
-    assert "batch size is 0" in done.stdout + done.stderr
+    assert "batch_size is 0" in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -40,6 +40,7 @@ OPTIONS = [
         "batch_size": 4,
         "predict_batch_size": 3,
         "batches_per_epoch": 2,
+        "drop_last": True,
         "shuffle": True,
         "seed": 7,
         "restore_on_error": True,

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from wasmgrad._files import find_part
 
 WAYS = ("fit", "fits", "epochs", "steps")
-STEPS = 4096  # of all ways
+STEPS = 32768  # of all ways
 OPTIONS = ("--seed", "5", "--threads", "1")
 
 

@@ -34,7 +34,10 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.norm(self.conv(x))).mean([2, 3])
         return (
-            self.last(self.fc(x)) + self.mask[0] + self.narrow.float().sum() + self.table.sum().float() * 1e-3
+            self.last(self.fc(x))
+            + self.mask.narrow(0, 0, 1)
+            + self.narrow.float().sum()
+            + self.table.sum().float() * 1e-3
         )
 
 

@@ -139,7 +139,7 @@ def test_early_stopping_is_reported(regress: Train) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"batch_size": 0}, "batch size is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"epochs": -1}, "epochs is -1"),
         ({"learning_rate": float("nan")}, "learning_rate is nan; expected a finite number"),
         ({"optimizer": "newton"}, "adam, "),

@@ -89,8 +89,28 @@ def _recorded(
         return tuple(tensor for _, tensor in results)
 
     with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-        exported = torch.export.export(_Function(run), tuple(examples), strict=False)
+        try:
+            exported = torch.export.export(_Function(run), tuple(examples), strict=False)
+        except Exception as error:
+            if not _depends_on_data(error):
+                raise
+            try:
+                known = _known(run, examples)
+            except Exception:
+                raise error from None
+            exported = torch.export.export(known, tuple(examples), strict=False)
     return exported.run_decompositions({**_exact.DECOMPOSITIONS, **_attention.DECOMPOSITIONS}), names
+
+
+def _known(run: Callable[..., tuple[torch.Tensor, ...]], examples: Sequence[torch.Tensor]) -> torch.nn.Module:
+    """What it asks of torch, recorded with real tensors: numbers that follow from shapes and constants alone are known.
+
+    A trace computes sizes with tensors, of which placeholders do not know the values. What depends on an input's
+    values is refused here, too.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    return make_fx(run, tracing_mode="real")(*examples)
 
 
 def _outputs(program: Program, inputs: Arrays) -> list[NDArray[Any]]:
@@ -172,14 +192,27 @@ def _quiet() -> Iterator[None]:
 _DATA_DEPENDENT = ("data-dependent", "DataDependent", "DynamicOutputShape", "_local_scalar_dense")
 
 
-def _reason(error: BaseException) -> str:
-    """A sentence about what torch's exporter could not do, naming the operator where it does."""
+def _chain(error: BaseException) -> list[BaseException]:
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__
-    text = "\n".join(f"{type(each).__name__}: {each}" for each in chain)
+    return chain
+
+
+def _text(chain: Sequence[BaseException]) -> str:
+    return "\n".join(f"{type(each).__name__}: {each}" for each in chain)
+
+
+def _depends_on_data(error: BaseException) -> bool:
+    return any(word in _text(_chain(error)) for word in _DATA_DEPENDENT)
+
+
+def _reason(error: BaseException) -> str:
+    """A sentence about what torch's exporter could not do, naming the operator where it does."""
+    chain = _chain(error)
+    text = _text(chain)
     if any(word in text for word in _DATA_DEPENDENT):
         return (
             "a branch, a loop, an assertion or a size depends on the values of a tensor, which a compiled model "

@@ -60,7 +60,7 @@ function showFloats(name: string, values: Float32Array): void {
 }
 
 function showOptions(model: Model): void {
-  const optimizer = new Optimizer("adamw").learningRate(0.01).weightDecay(0.1).betas(0.8, 0.9).epsilon(1e-6);
+  const optimizer = new Optimizer("adamw").learningRate(0.01).weightDecay(0.1).beta1(0.8).beta2(0.9).epsilon(1e-6);
   const all = new TrainerOptions()
     .optimizer(optimizer)
     .lossOf("class", new Loss("cross_entropy"))
@@ -70,6 +70,7 @@ function showOptions(model: Model): void {
     .batchSize(4)
     .predictBatchSize(3)
     .batchesPerEpoch(2)
+    .dropLast(true)
     .shuffle(true)
     .seed(7)
     .restoreOnError(true)
@@ -84,7 +85,7 @@ function showOptions(model: Model): void {
   const steps = new TrainerOptions()
     .optimizer(new Optimizer("sgd").momentum(0.9).nesterov(true))
     .loss("cross_entropy")
-    .schedule(new Schedule("step").steps(2, 0.5));
+    .schedule(new Schedule("step").stepEpochs(2).gamma(0.5));
   const smoothed = new TrainerOptions().optimizer(new Optimizer("rmsprop").momentum(0.5).alpha(0.9));
   const sets = [all, steps, smoothed];
   for (let i = 0; i < sets.length; ++i) {

@@ -83,6 +83,7 @@ void show_options(const Model& model) {
   all.batch_size = 4;
   all.predict_batch_size = 3;
   all.batches_per_epoch = 2;
+  all.drop_last = true;
   all.shuffle = true;
   all.seed = 7;
   all.restore_on_error = true;

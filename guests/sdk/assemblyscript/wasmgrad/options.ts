@@ -36,9 +36,6 @@ export class Optimizer extends JsonObject {
     this.put("name", quoted(name));
   }
 
-  betas(first: f64, second: f64): this {
-    return this.beta1(first).beta2(second);
-  }
   // [generated: methods optimizer]
   /** Step size, which a schedule scales. */
   learningRate(value: f64): this {
@@ -103,10 +100,6 @@ export class Schedule extends JsonObject {
     this.put("name", quoted(name));
   }
 
-  /** Of "step": epochs between two decays, and the factor of each. */
-  steps(epochs: u32, gamma: f64): this {
-    return this.stepEpochs(epochs).gamma(gamma);
-  }
   // [generated: methods schedule]
   /** Epochs of linear warm-up from 0, before any schedule. */
   warmupEpochs(value: u32): this {

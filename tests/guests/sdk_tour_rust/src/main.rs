@@ -73,6 +73,7 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         batch_size: Some(4),
         predict_batch_size: Some(3),
         batches_per_epoch: Some(2),
+        drop_last: Some(true),
         shuffle: Some(true),
         seed: Some(7),
         restore_on_error: Some(true),
@@ -200,7 +201,16 @@ fn show_failures(trainer: &mut Trainer) {
     println!("speed {} {}", speed.errno as u32, last_error());
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() {
+    if let Err(error) = tour() {
+        match error.downcast::<wasmgrad::Error>() {
+            Ok(failure) => failure.exit(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+fn tour() -> Result<(), Box<dyn Error>> {
     let model = Model::load(&fs::read("/data/model.pt")?, Encoding::TorchScript)?;
     show_options(&model)?;
 
