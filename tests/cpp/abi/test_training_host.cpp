@@ -203,9 +203,9 @@ TEST_CASE("what does not fit is refused before training, in one sentence") {
       {"loss", [](G& g) { g.arguments[8].i32 = 6; }, Errc::kInvalidArgument, "train: unknown loss 6"},
       {"epochs", [](G& g) { g.arguments[5].i32 = static_cast<std::uint32_t>(-1); }, Errc::kInvalidArgument,
        "-1"},
-      {"batch size", [](G& g) { g.arguments[6].i64 = 0; }, Errc::kInvalidArgument, "batch size is 0"},
+      {"batch size", [](G& g) { g.arguments[6].i64 = 0; }, Errc::kInvalidArgument, "batch_size is 0"},
       {"learning rate", [](G& g) { g.arguments[4].f64 = std::numeric_limits<double>::quiet_NaN(); },
-       Errc::kInvalidArgument, "learning rate is nan"},
+       Errc::kInvalidArgument, "learning_rate is nan"},
       {"tensor", [](G& g) { g.arguments[0].i32 = GuestImage::kBytes; }, Errc::kInvalidArgument,
        "train: the array of tensor addresses of 16 bytes at 0x10000 runs past the end of guest memory (65536 "
        "bytes)"},
