@@ -13,6 +13,12 @@ namespace wasmgrad::training {
 
 namespace {
 
+const at::Tensor& tensor_of(const NamedTensor& entry) { return entry.tensor; }
+template <class Entry>
+const at::Tensor& tensor_of(const Entry& entry) {
+  return entry.value;
+}
+
 /// Collects tensors under their names, a shared one under its first name only.
 class Collector {
  public:
@@ -21,9 +27,10 @@ class Collector {
   template <class List, class Wanted>
   void add(const List& list, Wanted&& wanted) {
     for (const auto& entry : list) {
-      if (wanted(entry.value) && seen_.insert(entry.value.unsafeGetTensorImpl()).second) {
+      const at::Tensor& tensor = tensor_of(entry);
+      if (wanted(tensor) && seen_.insert(tensor.unsafeGetTensorImpl()).second) {
         const auto own = names_.tensors.find(entry.name);
-        found_.push_back({own == names_.tensors.end() ? entry.name : own->second, entry.value});
+        found_.push_back({own == names_.tensors.end() ? entry.name : own->second, tensor});
       }
     }
   }
@@ -54,8 +61,13 @@ std::vector<NamedTensor> Model::Storage::tensors() const {
 std::vector<NamedTensor> Model::Storage::floating_buffers() const {
   std::unordered_set<const void*> parameters;
   for (const auto& entry : module.named_parameters()) parameters.insert(entry.value.unsafeGetTensorImpl());
+  // A module's own before those of its children, as torch has it: the same order for every format.
+  std::vector<NamedTensor> buffers;
+  for (const auto& part : module.named_modules())
+    for (const auto& buffer : part.value.named_buffers(/*recurse=*/false))
+      buffers.push_back({(part.name.empty() ? "" : part.name + ".") + buffer.name, buffer.value});
   Collector collector(names);
-  collector.add(module.named_buffers(), [&parameters](const at::Tensor& tensor) {
+  collector.add(buffers, [&parameters](const at::Tensor& tensor) {
     return tensor.defined() && tensor.is_floating_point() &&
            !parameters.contains(tensor.unsafeGetTensorImpl());
   });

@@ -25,7 +25,7 @@ class Net(nn.Module):
         self.conv = nn.Conv2d(3, 6, 3)
         self.norm = nn.BatchNorm2d(6)
         self.fc = nn.Linear(6, 4)
-        self.last = nn.BatchNorm1d(4, momentum=None)
+        self.last = nn.BatchNorm1d(4, momentum=0.3)
         self.register_buffer("table", torch.rand(2, 3, dtype=torch.float64))
         self.register_buffer("narrow", torch.rand(3).half())
         self.register_buffer("mask", torch.tensor([0.0, -torch.inf]))

@@ -183,9 +183,14 @@ Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::ui
   const std::int64_t steps_before = used.steps();
   const Stopwatch watch;
   const auto done = resource->change().train_epoch(data);
-  if (!done && done.error().code == Errc::kInterrupted) return interrupted(*resource);
+  const bool stopped = !done && done.error().code == Errc::kInterrupted;
   if (!done && used.steps() > steps_before) {
-    record_.add(resource->run, used.last_run());
+    training::FitReport kept = used.last_run();
+    kept.interrupted = stopped;
+    record_.add(resource->run, kept);
+  }
+  if (stopped) return interrupted(*resource);
+  if (!done && used.steps() > steps_before) {
     result.write(in_layout(used.last_run().unfinished, used.learning_rate(), watch.seconds(), used));
   }
   if (!done) return done.error();
