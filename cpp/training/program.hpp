@@ -67,8 +67,8 @@ class Program {
   /// defaults. Shares the module's parameters and buffers as they are now: they may be written in place, not
   /// replaced. Never changes the module's graph. Errors: kInvalidArgument when an input is not an argument
   /// that takes a tensor, is given twice, or an argument without a default is missing, and when `forward`
-  /// does not return a Tensor, a tuple or list of Tensors, or a Dict[str, Tensor]; kUnsupportedOperation when it
-  /// cannot be prepared. Parts that are `held` are in evaluation mode in both forms. A loss that the model
+  /// does not return a Tensor, a tuple or list of Tensors, or a Dict[str, Tensor]; kUnsupportedOperation when
+  /// it cannot be prepared. Parts that are `held` are in evaluation mode in both forms. A loss that the model
   /// computes itself is left out, with what only it needs, when `without_loss`, and when an argument without
   /// a default is missing: that is no error if only the loss needs it.
   static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,

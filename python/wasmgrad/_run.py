@@ -131,7 +131,9 @@ class Collector:
             case "epoch":
                 self.trained = True
                 self.epochs.append(EpochMetrics.from_event(event))
-            case "progress" | "steps" | "model_saved":  # the last alone: all was done when the run was resumed
+            case (
+                "progress" | "steps" | "model_saved"
+            ):  # the last alone: all was done when the run was resumed
                 self.trained = True
             case "checkpoint":
                 self.checkpoint = Path(event["path"])

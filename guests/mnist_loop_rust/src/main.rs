@@ -102,10 +102,12 @@ fn fail(exit_code: i32, sentence: &dyn Display) -> ! {
 
 fn main() {
     match Settings::from_command_line() {
-        Ok(settings) => run(&settings).unwrap_or_else(|error| match error.downcast_ref::<wasmgrad::Error>() {
-            Some(refused) => refused.exit(), // with code 130 when the owner asked to stop
-            None => fail(1, &error),
-        }),
+        Ok(settings) => {
+            run(&settings).unwrap_or_else(|error| match error.downcast_ref::<wasmgrad::Error>() {
+                Some(refused) => refused.exit(), // with code 130 when the owner asked to stop
+                None => fail(1, &error),
+            })
+        }
         Err(arguments::Stop::Help) => print!("{}", arguments::USAGE),
         Err(arguments::Stop::Usage(sentence)) => fail(2, &sentence),
     }

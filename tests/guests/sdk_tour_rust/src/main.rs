@@ -82,7 +82,11 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         clip_norm: Some(1.5),
         clip_value: Some(0.5),
         top_k: Some(2),
-        early_stopping: Some(EarlyStopping { min_delta: 0.01, restore_best: false, ..EarlyStopping::default() }),
+        early_stopping: Some(EarlyStopping {
+            min_delta: 0.01,
+            restore_best: false,
+            ..EarlyStopping::default()
+        }),
         inputs: vec![Input { input: "x".into(), scale: Some(0.5), offset: Some(1.0) }],
         freeze: vec!["regressor.*".into()],
     };
