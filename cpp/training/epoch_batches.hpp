@@ -16,8 +16,8 @@ struct Batch {
   std::vector<at::Tensor> inputs, targets;
 };
 
-/// Batches of an epoch over so many samples; the last one may be smaller than the others, unless it is dropped.
-/// An epoch has at least one.
+/// Batches of an epoch over so many samples; the last one may be smaller than the others, unless it is
+/// dropped. An epoch has at least one.
 std::int64_t batches_of(const TrainerOptions& options, std::int64_t samples);
 
 /// Rows begin..begin+count of a column to run a model on. Its in-place operators may write to rows that need
