@@ -18,7 +18,8 @@ std::string in_our_words(std::string_view text) {
   if (text.starts_with(kOneValue)) {
     return "batch norm cannot train on a single value a channel, and its input has shape " +
            std::string(text.substr(kOneValue.size())) +
-           "; a batch needs more rows (with another batch_size the last batch of an epoch has more than one)";
+           "; a batch needs more rows (the option drop_last leaves out a smaller last batch, another "
+           "batch_size makes it larger)";
   }
   if (text.starts_with(kOneElement)) {
     return "instance norm cannot train on a single value a channel, and its input has shape " +
