@@ -50,10 +50,13 @@ auto read_named(const Table& table, const std::string& key, const Json& value, c
   return found->first;
 }
 
-// The other way round.
+// The other way round; every value is in its table.
 template <class Table, class Value>
 const char* name_in(const Table& table, Value wanted) {
-  return std::ranges::find(table, wanted, &std::pair<Value, const char*>::first)->second;
+  const char* name = table[0].second;
+  for (const auto& [value, text] : table)
+    if (value == wanted) name = text;
+  return name;
 }
 
 std::vector<std::string> read_texts(const std::string& key, const Json& value) {
