@@ -35,6 +35,19 @@ std::vector<std::string> model_warnings(const nb::bytes& archive) {
   return value_of(training::Model::load(bytes, "model", training::kOwnModelBytes)).warnings();
 }
 
+nb::bytes torchscript_for_inference(const nb::bytes& archive) {
+  const std::span bytes(static_cast<const std::byte*>(archive.data()), archive.size());
+  std::vector<std::byte> written;
+  {
+    const nb::gil_scoped_release unlocked;
+    const training::Model model =
+        value_of(training::Model::load(bytes, "model", training::kOwnModelBytes,
+                                       training::ModelEncoding::kTorchExport, training::ModelUse::kInference));
+    written = value_of(model.save());
+  }
+  return {written.data(), written.size()};
+}
+
 }  // namespace
 
 void bind_vet(nb::module_& module) {
@@ -43,6 +56,10 @@ void bind_vet(nb::module_& module) {
       "Raises unless loading the TorchScript archive is harmless: what is not on the allow-list is named.");
   module.def("model_warnings", &model_warnings, "archive"_a,
              "What of a model training cannot follow, a sentence each. Raises when it cannot be trained.");
+  module.def("torchscript_for_inference", &torchscript_for_inference, "archive"_a,
+             "A torch.export program in evaluation mode as a TorchScript archive that is safe to load. Its "
+             "forward returns a tuple of all tensors, whatever the program packs them in. Raises when the "
+             "program is damaged, or holds what is not on the allow-list.");
 }
 
 }  // namespace wasmgrad::bindings

@@ -75,7 +75,7 @@ std::vector<NamedTensor> Model::Storage::floating_buffers() const {
 }
 
 Expected<Model> Model::load(std::span<const std::byte> archive, const std::string& name,
-                            std::uint64_t max_bytes, ModelEncoding encoding) {
+                            std::uint64_t max_bytes, ModelEncoding encoding, ModelUse use) {
   const std::string where = "model '" + name + "'";
   return guarded(where, [&]() -> Expected<Model> {
     // What is wrong is told in the file's own words.
@@ -90,7 +90,7 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
                    where + (exported ? " is a torch.export program, expected TorchScript"
                                      : " is not a torch.export program, which was expected")};
     }
-    auto loaded = exported ? exported::load_exported(*parsed, max_bytes)
+    auto loaded = exported ? exported::load_exported(*parsed, max_bytes, use)
                            : load_torchscript(archive, *parsed, max_bytes);
     if (!loaded) return refused(loaded.error());
 

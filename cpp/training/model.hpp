@@ -19,6 +19,14 @@ enum class ModelEncoding : std::uint8_t {
   kTorchExport,  ///< torch.export.save
 };
 
+/// What a model is loaded for.
+enum class ModelUse : std::uint8_t {
+  kTraining,
+  /// Evaluation mode alone. A torch.export program may have any shapes, and returns all its tensors in a tuple,
+  /// whatever it packs them in.
+  kInference,
+};
+
 /// For a caller's own models: a guard against damage only.
 constexpr std::uint64_t kOwnModelBytes = std::uint64_t{8} << 30;
 
@@ -30,7 +38,8 @@ class Model {
   /// named), kInvalidArgument when it has no `forward`, kTooLarge beyond `max_bytes` of parameters and
   /// buffers.
   static Expected<Model> load(std::span<const std::byte> archive, const std::string& name,
-                              std::uint64_t max_bytes, ModelEncoding encoding = ModelEncoding::kAutodetect);
+                              std::uint64_t max_bytes, ModelEncoding encoding = ModelEncoding::kAutodetect,
+                              ModelUse use = ModelUse::kTraining);
 
   /// The model in evaluation mode as a `torch.jit.save` archive that PyTorch, and load(), read back,
   /// whichever encoding it came in: it was read back before it is returned. Names that TorchScript cannot

@@ -116,3 +116,8 @@ def model_warnings(archive: bytes) -> list[str]:
     """
     What of a model training cannot follow, a sentence each. Raises when it cannot be trained.
     """
+
+def torchscript_for_inference(archive: bytes) -> bytes:
+    """
+    A torch.export program in evaluation mode as a TorchScript archive that is safe to load. Its forward returns a tuple of all tensors, whatever the program packs them in. Raises when the program is damaged, or holds what is not on the allow-list.
+    """

@@ -188,12 +188,12 @@ def _of_torchscript(path: Path) -> Summary:
 def _of_exported(path: Path) -> Summary:
     from ._exported_file import read_exported
 
-    program = read_exported(path)
+    program = read_exported(path.read_bytes(), path)
     return Summary(
         str(path),
         "torch.export",
-        program.inputs,
-        program.outputs,
+        [str(tensor) for tensor in program.inputs],
+        [str(tensor) for tensor in program.outputs],
         program.operators,
         program.parameters,
         None,

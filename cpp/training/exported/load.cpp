@@ -71,8 +71,9 @@ void check_batch(const Json& graph, const std::string& name) {
 
 class Loader {
  public:
-  Loader(const vet::Archive& archive, std::uint64_t max_bytes)
-      : tensors_(archive, kMaxJsonBytes, max_bytes),
+  Loader(const vet::Archive& archive, std::uint64_t max_bytes, ModelUse use)
+      : use_(use),
+        tensors_(archive, kMaxJsonBytes, max_bytes),
         program_(parse_json(read_text(archive, check_records(archive), kMaxJsonBytes), "the program")),
         module_(member(program_, "graph_module")),
         graph_json_(member(module_, "graph")),
@@ -136,7 +137,7 @@ class Loader {
         }
         const std::string& name = text_member(argument, "name");
         if (name.empty()) refuse_malformed("an argument has no name");
-        check_batch(graph_json_, name);
+        if (use_ == ModelUse::kTraining) check_batch(graph_json_, name);
         inputs_.push_back(name);
       } else if (kind != "tensor_constant" &&
                  kind != "constant_input") {  // the latter's value is in the graph
@@ -206,13 +207,16 @@ class Loader {
                       "an output of the kind " + in_quotes(kind) + " is not supported");
       }
       const auto [tag, argument] = to_union(member(content, "arg"));
+      if (tag == "as_none" && use_ == ModelUse::kInference) continue;
       if (tag != "as_tensor") {
         throw Refusal(Errc::kUnsupportedOperation,
                       "an output is of the kind " + in_quotes(tag) + ", expected tensors only");
       }
       outputs.push_back(builder.tensor(text_member(argument, "name")));
     }
-    graph_->registerOutput(pack_outputs(*graph_, outputs, out_spec()));
+    graph_->registerOutput(use_ == ModelUse::kInference
+                               ? graph_->insertNode(graph_->createTuple(outputs))->output()
+                               : pack_outputs(*graph_, outputs, out_spec()));
   }
 
   /// The user's inputs as the model calls them; the graph writes them in small letters.
@@ -265,6 +269,7 @@ class Loader {
     }
   }
 
+  ModelUse use_;
   TensorRecords tensors_;
   Json program_;
   const Json& module_;
@@ -281,9 +286,9 @@ class Loader {
 
 bool is_exported(const vet::Archive& archive) noexcept { return archive.find("archive_format") != nullptr; }
 
-Expected<Model::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes) {
+Expected<Model::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes, ModelUse use) {
   try {
-    return Loader(archive, max_bytes).run();
+    return Loader(archive, max_bytes, use).run();
   } catch (const Refusal& refusal) {
     return refusal.error();
   }

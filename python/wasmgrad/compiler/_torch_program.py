@@ -1,6 +1,7 @@
 """Models of torch as functions of tensors: files, once they are vetted, and objects of the caller's.
 
-TorchScript is a program, part of which runs while it loads, so a file is vetted first.
+TorchScript is a program, part of which runs while it loads, so a file is vetted first. A file of `torch.export` is
+read by the reader that training has, which makes TorchScript of it; torch's own reader would unpickle parts.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,9 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from .. import _core
 from .._errors import Error, InvalidArgument, InvalidEncoding, RuntimeFailure, Unsupported
+from .._exported_file import read_exported
 
 __all__ = ["Argument", "Program", "of_object", "read_file"]
 
@@ -37,12 +41,16 @@ class Program:
     call: Callable[..., Any]
     arguments: list[Argument]
     format: str
+    keys: list[str | None] | None = None
+    """Of the tensors that `call` returns in a tuple, where it does not return the model's own structure."""
 
     def outputs(self, *tensors: torch.Tensor) -> list[tuple[str | None, torch.Tensor]]:
         """All tensors that the model returns, in order, however they are nested; with its keys where it has some.
 
         Errors: `Unsupported` for a result that is neither a tensor nor nothing.
         """
+        if self.keys is not None:
+            return list(zip(self.keys, self.call(*tensors), strict=True))
         leaves = pytree.tree_leaves_with_path(self.call(*tensors))
         for _, leaf in leaves:
             if leaf is not None and not isinstance(leaf, torch.Tensor):
@@ -60,7 +68,7 @@ def _name(path: Sequence[Any]) -> str | None:
 
 
 def read_file(path: Path) -> Program:
-    """Vets and loads a TorchScript file (.pt), or loads what `torch.export.save` wrote (.pt2).
+    """Vets and loads a TorchScript file (.pt), or what `torch.export.save` wrote (.pt2).
 
     Errors: `SecurityError`, `InvalidEncoding`, `TooLarge`, `Unsupported`, `RuntimeFailure` when it cannot be read.
     """
@@ -69,9 +77,11 @@ def read_file(path: Path) -> Program:
     except OSError as error:
         raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
     if path.suffix == ".pt2":
-        return _exported(path)
-    module = _torchscript(path, archive)
-    return Program(module, [Argument(name) for name in _parameters(module)], "torchscript")
+        return _exported(path, archive)
+    with _told_of(path):
+        _core.vet_torchscript(archive)
+    module, names = _loaded(path, archive)
+    return Program(module, [Argument(name) for name in names], "torchscript")
 
 
 def of_object(model: Any) -> Program:
@@ -84,8 +94,8 @@ def of_object(model: Any) -> Program:
     if isinstance(model, torch.jit.ScriptModule):
         buffer = io.BytesIO()
         torch.jit.save(model, buffer)
-        module = _loaded("the module", buffer.getvalue())  # a copy, whose mode is ours
-        return Program(module, [Argument(name) for name in _parameters(module)], "torchscript")
+        module, names = _loaded("the module", buffer.getvalue())  # a copy, whose mode is ours
+        return Program(module, [Argument(name) for name in names], "torchscript")
     if isinstance(model, torch.nn.Module):
 
         def call(*tensors: torch.Tensor) -> Any:
@@ -98,34 +108,59 @@ def of_object(model: Any) -> Program:
     )
 
 
-def _torchscript(path: Path, archive: bytes) -> torch.jit.ScriptModule:
-    from .. import _core
-
+@contextlib.contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Errors name the file."""
     try:
-        _core.vet_torchscript(archive)
+        yield
     except Error as error:
         raise type(error)(f"{path}: {error.message}") from error
-    return _loaded(path, archive)
 
 
-def _exported(path: Path) -> Program:
+def _exported(path: Path, archive: bytes) -> Program:
+    with _told_of(path):
+        module, names = _loaded(path, _core.torchscript_for_inference(archive))
+    program = read_exported(archive, path)
+    arguments: list[Argument] = []
+    for name, tensor in zip(names, program.inputs, strict=True):
+        dtype = getattr(torch, tensor.dtype, None)
+        if dtype is None:
+            raise Unsupported(f"{path}: the input {name!r} has an element type that models here do not take")
+        arguments.append(Argument(name, dtype, tensor.shape))
+    return Program(module, arguments, "torch.export", program.keys)
+
+
+def _loaded(path: Path | str, archive: bytes) -> tuple[torch.jit.ScriptModule, list[str]]:
+    """The module, and the names of its arguments."""
+    records = {_NAMES_RECORD: ""}  # to be filled
     try:
-        program = torch.export.load(path)
-    except Exception as error:
-        lines = str(error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
-        raise InvalidEncoding(f"{path}: not a program that torch.export saved: {reason}") from error
-    return _of_program(program)
-
-
-def _loaded(path: Path | str, archive: bytes) -> torch.jit.ScriptModule:
-    try:
-        loaded = torch.jit.load(io.BytesIO(archive), map_location="cpu")  # type: ignore[no-untyped-call]
+        loaded = torch.jit.load(io.BytesIO(archive), map_location="cpu", _extra_files=records)  # type: ignore[no-untyped-call]
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise InvalidEncoding(f"{path}: torch cannot load it: {reason}") from error
     assert isinstance(loaded, torch.jit.ScriptModule)
-    return loaded.eval()
+    carried = _parameters(loaded)
+    own = _own_names(path, records[_NAMES_RECORD])
+    names = [own.get(name, name) for name in carried]
+    if len(set(names)) != len(names):
+        raise InvalidEncoding(f"{path}: its record of names gives two arguments the same one")
+    return loaded.eval(), names
+
+
+_NAMES_RECORD = "wasmgrad_names.json"
+
+
+def _own_names(path: Path | str, record: str | bytes) -> dict[str, str]:
+    """The arguments' own names by those that TorchScript carries, where a saved model has such a record."""
+    if not record:
+        return {}
+    try:
+        names = json.loads(record)["arguments"]
+        if all(isinstance(name, str) for pair in names.items() for name in pair):
+            return dict(names)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise InvalidEncoding(f"{path}: its record of names is damaged")
 
 
 def _of_program(program: torch.export.ExportedProgram) -> Program:
