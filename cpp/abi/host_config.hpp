@@ -11,8 +11,8 @@
 
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/stop.hpp"
-#include "wasmgrad/training/observer.hpp"
-#include "wasmgrad/training/overrides.hpp"
+#include "wasmgrad/training/loop/observer.hpp"
+#include "wasmgrad/training/options/overrides.hpp"
 
 namespace wasmgrad::abi {
 

@@ -8,9 +8,9 @@
 #include "wasmgrad/abi/guest_context.hpp"
 #include "wasmgrad/abi/layout.hpp"
 #include "wasmgrad/abi/v1/session.hpp"
-#include "wasmgrad/training/dataset.hpp"
-#include "wasmgrad/training/model.hpp"
-#include "wasmgrad/training/trainer.hpp"
+#include "wasmgrad/training/data/dataset.hpp"
+#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/loop/trainer.hpp"
 
 namespace wasmgrad::abi {
 

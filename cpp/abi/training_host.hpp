@@ -13,7 +13,7 @@
 #include "wasmgrad/abi/host_config.hpp"
 #include "wasmgrad/base/host_function.hpp"
 #include "wasmgrad/base/status.hpp"
-#include "wasmgrad/training/observer.hpp"
+#include "wasmgrad/training/loop/observer.hpp"
 
 namespace wasmgrad::abi {
 

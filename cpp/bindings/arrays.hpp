@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "wasmgrad/base/tensor_view.hpp"
-#include "wasmgrad/training/trainer.hpp"
+#include "wasmgrad/training/loop/trainer.hpp"
 
 namespace wasmgrad::bindings {
 

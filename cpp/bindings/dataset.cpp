@@ -1,5 +1,5 @@
 // wasmgrad._core.Dataset: rows copied from arrays.
-#include "wasmgrad/training/dataset.hpp"
+#include "wasmgrad/training/data/dataset.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/pair.h>

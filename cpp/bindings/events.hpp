@@ -6,7 +6,7 @@
 #include <exception>
 
 #include "wasmgrad/base/stop.hpp"
-#include "wasmgrad/training/observer.hpp"
+#include "wasmgrad/training/loop/observer.hpp"
 
 namespace wasmgrad::bindings {
 

@@ -1,5 +1,5 @@
 // wasmgrad._core.Trainer: the training host on arrays, with the interpreter lock released while it computes.
-#include "wasmgrad/training/trainer.hpp"
+#include "wasmgrad/training/loop/trainer.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>

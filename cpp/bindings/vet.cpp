@@ -1,6 +1,6 @@
 // What is to be known of a model's file before it is used: whether it may be loaded at all, for Python code
 // that hands it to torch, and what training would warn of.
-#include "wasmgrad/training/vet/vet.hpp"
+#include "wasmgrad/training/torch/vet/vet.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
@@ -11,7 +11,7 @@
 
 #include "wasmgrad/bindings/errors.hpp"
 #include "wasmgrad/bindings/module.hpp"
-#include "wasmgrad/training/model.hpp"
+#include "wasmgrad/training/model/model.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;

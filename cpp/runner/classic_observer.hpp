@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "wasmgrad/training/observer.hpp"
+#include "wasmgrad/training/loop/observer.hpp"
 
 namespace wasmgrad::runner {
 

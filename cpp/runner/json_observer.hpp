@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "wasmgrad/base/status.hpp"
-#include "wasmgrad/training/observer.hpp"
+#include "wasmgrad/training/loop/observer.hpp"
 
 namespace wasmgrad::runner {
 

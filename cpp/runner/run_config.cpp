@@ -7,8 +7,8 @@
 
 #include "wasmgrad/base/strict_json.hpp"
 #include "wasmgrad/base/utf8.hpp"
-#include "wasmgrad/training/json_fields.hpp"
-#include "wasmgrad/training/option_table.hpp"
+#include "wasmgrad/training/options/json_fields.hpp"
+#include "wasmgrad/training/options/option_table.hpp"
 
 namespace wasmgrad::runner {
 

@@ -12,7 +12,7 @@
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/sandbox/engine_kind.hpp"
-#include "wasmgrad/training/overrides.hpp"
+#include "wasmgrad/training/options/overrides.hpp"
 
 namespace wasmgrad::runner {
 

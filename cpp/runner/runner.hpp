@@ -8,7 +8,7 @@
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/stop.hpp"
 #include "wasmgrad/runner/run_config.hpp"
-#include "wasmgrad/training/observer.hpp"
+#include "wasmgrad/training/loop/observer.hpp"
 
 namespace wasmgrad::runner {
 

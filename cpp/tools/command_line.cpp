@@ -11,7 +11,7 @@
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/tools/cache_dir.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
-#include "wasmgrad/training/option_table.hpp"
+#include "wasmgrad/training/options/option_table.hpp"
 
 namespace wasmgrad::tools {
 

@@ -17,7 +17,7 @@
 #include "wasmgrad/runner/json_observer.hpp"
 #include "wasmgrad/runner/runner.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
-#include "wasmgrad/training/tune_process.hpp"
+#include "wasmgrad/training/torch/tune_process.hpp"
 
 namespace {
 

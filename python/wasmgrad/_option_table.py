@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """One row of cpp/training/options.toml."""
+    """One row of cpp/training/options/options.toml."""
 
     name: str
     flags: tuple[str, ...]

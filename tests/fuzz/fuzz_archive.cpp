@@ -10,11 +10,11 @@
 
 #include "fuzz.hpp"
 #include "make_archive.hpp"
-#include "wasmgrad/training/vet/inflate.hpp"
-#include "wasmgrad/training/vet/pickle.hpp"
-#include "wasmgrad/training/vet/source.hpp"
-#include "wasmgrad/training/vet/source_ranges.hpp"
-#include "wasmgrad/training/vet/vet.hpp"
+#include "wasmgrad/training/torch/vet/inflate.hpp"
+#include "wasmgrad/training/torch/vet/pickle.hpp"
+#include "wasmgrad/training/torch/vet/source.hpp"
+#include "wasmgrad/training/torch/vet/source_ranges.hpp"
+#include "wasmgrad/training/torch/vet/vet.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::training;

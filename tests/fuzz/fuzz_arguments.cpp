@@ -4,7 +4,7 @@
 #include "wasmgrad/abi/compat.hpp"
 #include "wasmgrad/abi/tensor_records.hpp"
 #include "wasmgrad/abi/v1/trainer_options.hpp"
-#include "wasmgrad/training/options.hpp"
+#include "wasmgrad/training/options/options.hpp"
 
 using namespace wasmgrad;
 

@@ -2,7 +2,7 @@
 // saved.
 #include "fuzz.hpp"
 #include "make_archive.hpp"
-#include "wasmgrad/training/model.hpp"
+#include "wasmgrad/training/model/model.hpp"
 
 using namespace wasmgrad;
 

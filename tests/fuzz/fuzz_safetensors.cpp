@@ -1,6 +1,6 @@
 // safetensors files: what is read once and written again is read to the same.
 #include "fuzz.hpp"
-#include "wasmgrad/training/safetensors.hpp"
+#include "wasmgrad/training/state/safetensors.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::training;

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "fuzz.hpp"
-#include "wasmgrad/training/vet/crc32.hpp"
+#include "wasmgrad/training/torch/vet/crc32.hpp"
 
 namespace wasmgrad::fuzz {
 

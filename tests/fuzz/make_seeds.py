@@ -17,7 +17,7 @@ import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests/attacks"), str(ROOT / "tests/cpp/training")]
+sys.path[:0] = [str(ROOT / "tests/attacks"), str(ROOT / "tests/cpp/training/torch")]
 
 import hostile_archives as archives  # noqa: E402 - found by the line above
 import hostile_models  # noqa: E402

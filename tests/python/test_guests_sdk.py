@@ -11,7 +11,7 @@ import wasmgrad
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = (ROOT / "guests/sdk/include/wasmgrad/training.h").read_text()
 LAYOUT = (ROOT / "cpp/abi/layout.hpp").read_text()
-OPTIONS = (ROOT / "cpp/training/options.hpp").read_text()
+OPTIONS = (ROOT / "cpp/training/options/options.hpp").read_text()
 
 
 def guest_enum(name: str) -> list[int]:

@@ -34,7 +34,7 @@ def whole_files(table: Table, header: Header) -> dict[str, str]:
     """Path -> text."""
     return {
         "docs/training-abi.md": write_page.page(header, table),
-        "cpp/training/option_table.hpp": write_cpp.header(table),
+        "cpp/training/options/option_table.hpp": write_cpp.header(table),
         "python/wasmgrad/_option_table.py": write_python.module(table),
         "tests/conformance/option_cases.h": write_text.conformance(table),
     }
@@ -44,7 +44,7 @@ def regions(table: Table, header: Header) -> dict[str, dict[str, Region]]:
     """Path -> name of the region -> its lines."""
     groups = ["", *table.groups]
     return {
-        "cpp/training/options.hpp": {
+        "cpp/training/options/options.hpp": {
             "enumerations": lambda: write_cpp.enumerations(table),
             "settings": lambda: write_cpp.settings(table),
             **{
@@ -52,7 +52,7 @@ def regions(table: Table, header: Header) -> dict[str, dict[str, Region]]:
                 for g in ("", "optimizer", "schedule")
             },
         },
-        "cpp/training/overrides.hpp": {"fields": lambda: write_cpp.overrides(table)},
+        "cpp/training/options/overrides.hpp": {"fields": lambda: write_cpp.overrides(table)},
         "python/wasmgrad/_options.py": {
             "literals": lambda: write_python.literals(table),
             "members": lambda: write_python.members(table),

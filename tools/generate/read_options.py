@@ -1,4 +1,4 @@
-"""Reads cpp/training/options.toml into records. It must not know what is written from them."""
+"""Reads cpp/training/options/options.toml into records. It must not know what is written from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = ROOT / "cpp/training/options.toml"
+TABLE = ROOT / "cpp/training/options/options.toml"
 
 SCALARS = ("number", "integer", "count", "boolean")
 

@@ -46,7 +46,7 @@ def module(table: Table) -> str:
             "",
             "",
             "class Option(NamedTuple):",
-            '    """One row of cpp/training/options.toml."""',
+            '    """One row of cpp/training/options/options.toml."""',
             "",
             "    name: str",
             "    flags: tuple[str, ...]",

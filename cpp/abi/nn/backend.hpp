@@ -15,7 +15,7 @@
 #include "wasmgrad/abi/nn/witx.hpp"
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/tensor_view.hpp"
-#include "wasmgrad/training/output.hpp"
+#include "wasmgrad/training/model/output.hpp"
 
 namespace wasmgrad::abi::nn {
 

@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
-#include "wasmgrad/training/model.hpp"
-#include "wasmgrad/training/predictor.hpp"
+#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/model/predictor.hpp"
 
 namespace wasmgrad::abi::nn {
 

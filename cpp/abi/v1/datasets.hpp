@@ -8,7 +8,7 @@
 #include "wasmgrad/abi/guest_context.hpp"
 #include "wasmgrad/abi/handle_table.hpp"
 #include "wasmgrad/base/guest_memory.hpp"
-#include "wasmgrad/training/dataset.hpp"
+#include "wasmgrad/training/data/dataset.hpp"
 
 namespace wasmgrad::abi::v1 {
 

@@ -13,7 +13,7 @@
 #include "wasmgrad/abi/v1/held_bytes.hpp"
 #include "wasmgrad/abi/v1/layout.hpp"
 #include "wasmgrad/base/guest_memory.hpp"
-#include "wasmgrad/training/model.hpp"
+#include "wasmgrad/training/model/model.hpp"
 
 namespace wasmgrad::abi::v1 {
 

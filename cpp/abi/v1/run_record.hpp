@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "wasmgrad/abi/guest_context.hpp"
-#include "wasmgrad/training/trainer.hpp"
+#include "wasmgrad/training/loop/trainer.hpp"
 
 namespace wasmgrad::abi::v1 {
 

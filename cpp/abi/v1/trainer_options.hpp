@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "wasmgrad/base/status.hpp"
-#include "wasmgrad/training/options.hpp"
+#include "wasmgrad/training/options/options.hpp"
 
 namespace wasmgrad::abi::v1 {
 

@@ -7,7 +7,7 @@
 #include "wasmgrad/abi/guest_results.hpp"
 #include "wasmgrad/abi/tensor_records.hpp"
 #include "wasmgrad/abi/v1/trainers.hpp"
-#include "wasmgrad/training/option_table.hpp"
+#include "wasmgrad/training/options/option_table.hpp"
 
 namespace wasmgrad::abi::v1 {
 

@@ -15,7 +15,7 @@
 #include "wasmgrad/abi/v1/run_record.hpp"
 #include "wasmgrad/base/guest_memory.hpp"
 #include "wasmgrad/base/stop.hpp"
-#include "wasmgrad/training/trainer.hpp"
+#include "wasmgrad/training/loop/trainer.hpp"
 
 namespace wasmgrad::abi::v1 {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "wasmgrad/abi/layout.hpp"
-#include "wasmgrad/training/options.hpp"
+#include "wasmgrad/training/options/options.hpp"
 
 using namespace wasmgrad;
 

@@ -8,7 +8,7 @@
 #include "../support.hpp"
 #include "guest_image.hpp"
 #include "wasmgrad/abi/training_host.hpp"
-#include "wasmgrad/training/model.hpp"
+#include "wasmgrad/training/model/model.hpp"
 
 namespace fs = std::filesystem;
 

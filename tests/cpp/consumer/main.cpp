@@ -7,8 +7,8 @@
 #include "wasmgrad/graph/executor.hpp"
 #include "wasmgrad/runner/run_config.hpp"
 #include "wasmgrad/sandbox/sandbox.hpp"
-#include "wasmgrad/training/dataset.hpp"
-#include "wasmgrad/training/options.hpp"
+#include "wasmgrad/training/data/dataset.hpp"
+#include "wasmgrad/training/options/options.hpp"
 
 namespace {
 

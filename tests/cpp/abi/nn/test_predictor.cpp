@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "models.hpp"
-#include "wasmgrad/training/predictor.hpp"
+#include "wasmgrad/training/model/predictor.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::training;

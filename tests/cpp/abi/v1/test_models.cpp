@@ -7,8 +7,8 @@
 
 #include "../../support.hpp"
 #include "guest.hpp"
-#include "wasmgrad/training/model.hpp"
-#include "wasmgrad/training/safetensors.hpp"
+#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/state/safetensors.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::test;

@@ -9,7 +9,7 @@
 
 #include "../../support.hpp"
 #include "guest.hpp"
-#include "wasmgrad/training/model.hpp"
+#include "wasmgrad/training/model/model.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::test;

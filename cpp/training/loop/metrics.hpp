@@ -1,0 +1,30 @@
+// Sums behind the metrics of one pass over data. Torch header, private to training/.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "wasmgrad/training/loop/observer.hpp"
+
+namespace wasmgrad::training {
+
+struct MetricSum {
+  double loss = 0;  ///< of all samples together
+  std::int64_t samples = 0;
+  std::int64_t correct = 0;
+  std::int64_t in_top_k = 0;
+  std::int64_t classes = 0;  ///< width of the model's output; 0 for regression
+
+  void add(const MetricSum& other);
+  /// A batch's mean loss.
+  void add_loss(double mean, std::int64_t batch_samples);
+  /// Ranks each target among its row of `output` (f32 [N, C]) in one pass; of equal values the lower class
+  /// ranks first.
+  void add_ranks(const at::Tensor& output, const at::Tensor& targets, std::int64_t top_k);
+
+  /// Top-k accuracy is present when there are more than `top_k` classes.
+  [[nodiscard]] Metrics mean(std::int64_t top_k) const;
+};
+
+}  // namespace wasmgrad::training

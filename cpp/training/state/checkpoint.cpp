@@ -1,0 +1,280 @@
+#include "wasmgrad/training/state/checkpoint.hpp"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "wasmgrad/training/torch/dtype_map.hpp"
+#include "wasmgrad/training/state/safetensors.hpp"
+
+namespace wasmgrad::training {
+
+namespace {
+
+using Metadata = std::map<std::string, std::string>;
+
+constexpr std::string_view kFormatKey = "wasmgrad_checkpoint";
+constexpr std::string_view kFormatVersion = "2";
+constexpr std::string_view kChecksumKey = "checksum";
+constexpr std::string_view kSettingPrefix = "set.";
+constexpr std::string_view kBestShownKey = "best_shown";
+constexpr std::string_view kBestEpochKey = "best_epoch";
+
+/// Exact text of a double, and back.
+std::string exact(double value) {
+  char text[40];
+  std::snprintf(text, sizeof(text), "%a", value);
+  return text;
+}
+
+std::optional<double> parse_exact(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (text.empty() || end != text.c_str() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::int64_t> parse_count(const std::string& text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return value;
+}
+
+/// FNV-1a over 64-bit words, of the tensors in the file's order: finds damage, not malice.
+class Checksum {
+ public:
+  void add(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const std::size_t count = std::min<std::size_t>(sizeof(std::uint64_t), bytes.size());
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes.data(), count);
+      hash_ = (hash_ ^ word) * 0x100000001B3;
+      hash_ ^= hash_ >> 32;
+      bytes = bytes.subspan(count);
+    }
+  }
+  [[nodiscard]] std::string text() const { return std::to_string(hash_); }
+
+ private:
+  std::uint64_t hash_ = 0xCBF29CE484222325;
+};
+
+/// Options on which the meaning of the counters or the tensors depends.
+std::string described_loss(const TrainerOptions& options) {
+  if (options.model_loss) return "model";
+  if (options.losses.empty()) return std::string(name_of(options.loss));
+  std::string text;
+  for (const OutputLoss& loss : options.losses) {
+    text += (text.empty() ? "" : ", ") + loss.output + ": " + std::string(name_of(loss.kind)) + " * " +
+            exact(loss.weight);
+  }
+  return text;
+}
+
+std::string described_freeze(const TrainerOptions& options) {
+  std::string text;
+  for (const std::string& pattern : options.freeze) text += (text.empty() ? "" : ", ") + pattern;
+  return text.empty() ? "nothing" : text;
+}
+
+Metadata shared_options(const TrainerOptions& options, int threads) {
+  return {
+      {"optimizer", std::string(name_of(options.optimizer.kind))},
+      {"loss", described_loss(options)},
+      {"freeze", described_freeze(options)},
+      {"seed", std::to_string(options.seed)},
+      {"threads", std::to_string(threads)},
+      {"batch_size", std::to_string(options.batch_size)},
+      {"accumulate", std::to_string(options.accumulate)},
+      {"batches_per_epoch", options.batches_per_epoch ? std::to_string(*options.batches_per_epoch) : "all"},
+      {"shuffle", options.shuffle ? "on" : "off"}};
+}
+
+/// Calls `visit(name, field)` for each counter, so that writing and reading cannot disagree.
+template <class Counters, class Visitor>
+void for_each_counter(Counters& counters, Visitor&& visit) {
+  visit("step", counters.step);
+  visit("passes", counters.passes);
+  visit("epoch", counters.epoch);
+  visit("batch", counters.batch);
+  visit("train_samples", counters.train_samples);
+  visit("epoch_samples", counters.sum.samples);
+  visit("epoch_correct", counters.sum.correct);
+  visit("epoch_in_top_k", counters.sum.in_top_k);
+  visit("epoch_classes", counters.sum.classes);
+  visit("epoch_loss", counters.sum.loss);
+  visit("best_loss", counters.best_loss);
+  visit("stale_epochs", counters.stale_epochs);
+  visit(kBestEpochKey.data(), counters.best_epoch);
+}
+
+std::string to_text(std::int64_t value) { return std::to_string(value); }
+std::string to_text(double value) { return exact(value); }
+std::optional<std::int64_t> from_text(const std::string& text, std::int64_t /*type*/) {
+  return parse_count(text);
+}
+std::optional<double> from_text(const std::string& text, double /*type*/) { return parse_exact(text); }
+
+/// The tensor as the file keeps it: contiguous, and truth values as bytes.
+at::Tensor stored_form(const at::Tensor& tensor) {
+  const at::Tensor dense = tensor.detach().contiguous();
+  return dense.scalar_type() == at::kBool ? dense.view(at::kByte) : dense;
+}
+
+Expected<TensorView> view_of(const std::string& name, const at::Tensor& stored) {
+  const auto dtype = to_dtype(stored.scalar_type());
+  if (!dtype) {
+    return Error{Errc::kUnsupportedOperation, "checkpoint: tensor '" + name + "' is of type " +
+                                                  std::string(stored.dtype().name()) +
+                                                  ", which a checkpoint cannot hold"};
+  }
+  const auto* data = static_cast<const std::byte*>(stored.const_data_ptr());
+  return TensorView::create(name, *dtype, stored.sizes().vec(), {data, stored.nbytes()});
+}
+
+Error differs(const std::string& what, const std::string& theirs, const std::string& ours) {
+  return {Errc::kInvalidArgument,
+          "checkpoint: " + what + " is " + theirs + " there and " + ours + " in this run"};
+}
+
+Expected<Counters> read_counters(const Metadata& metadata) {
+  Counters counters;
+  Status status;
+  for_each_counter(counters, [&](const char* key, auto& field) {
+    const auto found = metadata.find(key);
+    const auto value = found == metadata.end() ? std::nullopt : from_text(found->second, field);
+    if (value) {
+      field = *value;
+    } else if (found == metadata.end() && key == kBestEpochKey) {
+      // A file of before there was this counter.
+    } else if (status.ok()) {
+      status = Error{Errc::kInvalidEncoding,
+                     "checkpoint: the counter '" + std::string(key) + "' is missing or damaged"};
+    }
+  });
+  if (!status) return status.error();
+  return counters;
+}
+
+Expected<Settings> read_settings(const Metadata& metadata) {
+  Settings settings;
+  for (const std::string_view key : kSettings) {
+    const auto found = metadata.find(std::string(kSettingPrefix) + std::string(key));
+    if (found == metadata.end()) continue;
+    const auto value = parse_exact(found->second);
+    if (!value)
+      return Error{Errc::kInvalidEncoding, "checkpoint: the setting '" + std::string(key) + "' is damaged"};
+    settings.emplace(key, *value);
+  }
+  return settings;
+}
+
+Status check_metadata(const Metadata& metadata, const Metadata& wanted) {
+  const auto format = metadata.find(std::string(kFormatKey));
+  if (format == metadata.end() || format->second != kFormatVersion) {
+    return Error{
+        Errc::kInvalidEncoding,
+        "checkpoint: the file is safetensors, but not a checkpoint of format " + std::string(kFormatVersion)};
+  }
+  for (const auto& [key, ours] : wanted) {
+    const auto theirs = metadata.find(key);
+    if (theirs == metadata.end())
+      return Error{Errc::kInvalidEncoding, "checkpoint: '" + key + "' is missing"};
+    if (theirs->second != ours) return differs(key, theirs->second, ours);
+  }
+  return {};
+}
+
+}  // namespace
+
+Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options, int threads,
+                                                  const Settings& settings, const Counters& counters,
+                                                  bool best_shown, const std::vector<NamedTensor>& tensors) {
+  Metadata metadata = shared_options(options, threads);
+  metadata[std::string(kFormatKey)] = kFormatVersion;
+  if (best_shown) metadata[std::string(kBestShownKey)] = "yes";
+  for (const auto& [key, value] : settings) metadata[std::string(kSettingPrefix) + key] = exact(value);
+  for_each_counter(counters, [&](const char* key, const auto& field) { metadata[key] = to_text(field); });
+
+  std::vector<at::Tensor> kept;
+  std::vector<TensorView> views;
+  Checksum checksum;
+  for (const NamedTensor& entry : tensors) {
+    kept.push_back(stored_form(entry.tensor));
+    WASMGRAD_ASSIGN(TensorView view, view_of(entry.name, kept.back()));
+    checksum.add(view.data());
+    views.push_back(std::move(view));
+  }
+  metadata[std::string(kChecksumKey)] = checksum.text();
+  return write_safetensors(views, metadata);
+}
+
+Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
+                                     int threads) {
+  auto parsed = read_safetensors(file);
+  if (!parsed) return parsed.error().within("checkpoint");
+  WASMGRAD_CHECK(check_metadata(parsed->metadata, shared_options(options, threads)));
+  Checkpoint checkpoint;
+  WASMGRAD_ASSIGN(checkpoint.counters, read_counters(parsed->metadata));
+  WASMGRAD_ASSIGN(checkpoint.settings, read_settings(parsed->metadata));
+  checkpoint.best_shown = parsed->metadata.contains(std::string(kBestShownKey));
+  checkpoint.file = std::move(parsed).value();
+  return checkpoint;
+}
+
+bool Checkpoint::has(std::string_view prefix) const {
+  return std::ranges::any_of(file.tensors,
+                             [&](const TensorView& view) { return view.name().starts_with(prefix); });
+}
+
+Status load_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors) {
+  std::map<std::string_view, const TensorView*> found;
+  for (const TensorView& view : checkpoint.file.tensors) found.emplace(view.name(), &view);
+  Checksum checksum;
+  for (const NamedTensor& entry : tensors) {
+    const at::Tensor ours = stored_form(entry.tensor);
+    const auto view = found.find(entry.name);
+    if (view == found.end()) {
+      return Error{Errc::kInvalidArgument,
+                   "checkpoint: tensor '" + entry.name + "' of this run is missing there"};
+    }
+    if (view->second->shape() != ours.sizes().vec()) {
+      return differs("the shape of '" + entry.name + "'", format_shape(view->second->shape()),
+                     format_shape(ours.sizes()));
+    }
+    if (to_scalar_type(view->second->dtype()) != ours.scalar_type()) {
+      return differs("the type of '" + entry.name + "'", std::string(dtype_name(view->second->dtype())),
+                     std::string(ours.dtype().name()));
+    }
+    checksum.add(view->second->data());
+  }
+  if (found.size() != tensors.size()) {
+    return differs("the number of tensors", std::to_string(found.size()), std::to_string(tensors.size()));
+  }
+  const auto stored = checkpoint.file.metadata.find(std::string(kChecksumKey));
+  if (stored == checkpoint.file.metadata.end() || checksum.text() != stored->second) {
+    return Error{Errc::kInvalidEncoding,
+                 "checkpoint: the tensors do not match their checksum; the file is damaged"};
+  }
+
+  const c10::NoGradGuard no_grad;
+  for (const NamedTensor& entry : tensors) {
+    const TensorView& view = *found.at(entry.name);
+    at::Tensor target = entry.tensor.detach();
+    at::Tensor dense = target.is_contiguous() ? target : target.contiguous();
+    if (!view.data().empty()) std::memcpy(dense.mutable_data_ptr(), view.data().data(), view.data().size());
+    if (!target.is_contiguous()) target.copy_(dense);
+  }
+  return {};
+}
+
+}  // namespace wasmgrad::training

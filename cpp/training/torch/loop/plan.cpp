@@ -1,0 +1,150 @@
+// How a learner meets data whose columns it has not seen before: the program for it, and the losses over what
+// its first batch gave.
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "wasmgrad/training/torch/data/class_labels.hpp"
+#include "wasmgrad/training/torch/loop/frozen.hpp"
+#include "wasmgrad/training/torch/loop/learner.hpp"
+#include "wasmgrad/training/torch/loop/loss.hpp"
+#include "wasmgrad/training/torch/torch_error.hpp"
+
+namespace wasmgrad::training {
+
+namespace {
+
+/// Plans and programs that are kept. Data that changes its shape all the time is bound anew each time.
+constexpr std::size_t kMostPlans = 64;
+
+bool is_type_of(const ColumnType& type, const NamedTensor& column) {
+  return column.tensor.sizes().slice(1) == at::IntArrayRef(type.row_shape) &&
+         column.tensor.scalar_type() == type.type && column.name == type.name;
+}
+
+bool are_types_of(const std::vector<ColumnType>& types, const std::vector<NamedTensor>& columns) {
+  return std::equal(types.begin(), types.end(), columns.begin(), columns.end(), is_type_of);
+}
+
+std::vector<ColumnType> types_of(const std::vector<NamedTensor>& columns) {
+  std::vector<ColumnType> types;
+  for (const NamedTensor& column : columns)
+    types.push_back({column.name, column.tensor.scalar_type(), column.tensor.sizes().slice(1).vec()});
+  return types;
+}
+
+bool is_same(const ProgramInput& a, const ProgramInput& b) {
+  return a.name == b.name && a.transform.kind == b.transform.kind && a.transform.scale == b.transform.scale &&
+         a.transform.offset == b.transform.offset;
+}
+
+Error beyond_classes(const NamedTensor& target, const at::Tensor& rows, std::int64_t classes, bool of_many) {
+  const Error error = label_beyond(target.tensor, rows, classes);
+  return of_many ? error.within(quoted(target.name, "targets")) : error;
+}
+
+/// Whether all class targets are among the model's classes, as far as those are known.
+Status check_labels(const Plan& plan, const Dataset::Storage& data) {
+  for (std::size_t i = 0; i < plan.losses.size(); ++i) {
+    if (plan.classes[i] == 0) continue;
+    const std::size_t target = plan.losses[i].target;
+    WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(target));
+    if (highest >= plan.classes[i])
+      return beyond_classes(data.targets[target], data.index, plan.classes[i], data.targets.size() > 1);
+  }
+  return {};
+}
+
+}  // namespace
+
+Error refused_inputs(std::span<const at::Tensor> inputs) {
+  std::string text = inputs.size() == 1 ? "inputs of shape " : "inputs of shapes ";
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    text += (i == 0 ? "" : ", ") + format_shape(inputs[i].sizes());
+  return current_refusal("the model does not take " + text);
+}
+
+Expected<Program*> Learner::program(const std::vector<NamedTensor>& inputs,
+                                    const std::vector<NamedTensor>& targets, bool without_loss) {
+  WASMGRAD_ASSIGN(auto bound, bind_arguments(arguments_, options_, inputs, targets));
+  const auto known = std::ranges::find_if(programs_, [&](const Lowered& lowered) {
+    return lowered.without_loss == without_loss && std::ranges::equal(lowered.inputs, bound, is_same);
+  });
+  if (known != programs_.end()) {
+    programs_.splice(programs_.end(), programs_, known);
+  } else {
+    const FrozenScope frozen(frozen_);
+    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound, held_, without_loss));
+    programs_.push_back({std::move(bound), without_loss, std::move(lowered)});
+    if (programs_.size() > kMostPlans) programs_.pop_front();
+  }
+  return &programs_.back().program;
+}
+
+/// The losses over `outputs`, which the model gave for `batch`.
+Status Learner::bind(Plan& plan, const std::vector<NamedTensor>& outputs, const Batch& batch) const {
+  if (options_.model_loss) {
+    WASMGRAD_CHECK(own_loss(outputs));
+    plan.bound = true;
+    return {};
+  }
+  std::vector<NamedTensor> targets;
+  for (std::size_t i = 0; i < plan.targets.size(); ++i)
+    targets.push_back({plan.targets[i].name, batch.targets[i]});
+  WASMGRAD_ASSIGN(auto losses, bind_losses(options_, outputs, targets));
+  std::vector<std::int64_t> classes;
+  for (const BoundLoss& loss : losses) {
+    const bool classified = is_classification(loss.kind);
+    const NamedTensor& target = targets[loss.target];
+    WASMGRAD_ASSIGN(const at::Tensor output, output_named(outputs, loss.output));
+    const std::int64_t width = classified && output.dim() == 2 ? output.size(1) : 0;
+    if (classified) {
+      WASMGRAD_ASSIGN(const std::int64_t highest, highest_label(target.tensor, {}, target.name));
+      WASMGRAD_CHECK(check_output(loss.kind, output, class_indices(target.tensor)));
+      if (highest >= width) return beyond_classes(target, {}, width, targets.size() > 1);
+    } else {
+      WASMGRAD_CHECK(check_output(loss.kind, output, target.tensor));
+    }
+    classes.push_back(width);
+  }
+  plan.losses = std::move(losses);
+  plan.classes = std::move(classes);
+  plan.bound = true;
+  return {};
+}
+
+Expected<Plan*> Learner::plan(const Dataset::Storage& data) {
+  const auto known = std::ranges::find_if(plans_, [&](const Plan& plan) {
+    return are_types_of(plan.inputs, data.inputs) && are_types_of(plan.targets, data.targets);
+  });
+  if (known != plans_.end()) {
+    plans_.splice(plans_.end(), plans_, known);
+  } else {
+    WASMGRAD_ASSIGN(Program * program, this->program(data.inputs, data.targets));
+    plans_.push_back({types_of(data.inputs), types_of(data.targets), *program, false, {}, {}});
+    if (plans_.size() > kMostPlans) plans_.pop_front();
+  }
+  WASMGRAD_CHECK(check_labels(plans_.back(), data));
+  return &plans_.back();
+}
+
+Status Learner::rehearse(Plan& plan, const Dataset::Storage& data, bool training) {
+  if (plan.bound) return {};
+  const Batch batch =
+      EpochBatches::in_order(data, std::min<std::int64_t>(options_.batch_size, data.size)).batch(0);
+  const std::vector<at::Tensor> inputs = program_inputs(options_, batch);
+  const c10::NoGradGuard no_grad;
+  const Attempt undone(*this, plan);
+  std::vector<NamedTensor> outputs;
+  try {
+    outputs =
+        training ? plan.program.forward_train(inputs, {options_.seed, 0}) : plan.program.forward_eval(inputs);
+  } catch (const std::exception&) {
+    return refused_inputs(batch.inputs);
+  }
+  WASMGRAD_CHECK(bind(plan, outputs, batch));
+  return check_labels(plan, data);
+}
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,137 @@
+// What a Trainer holds. Torch header, private to training/.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "wasmgrad/training/torch/loop/best_weights.hpp"
+#include "wasmgrad/training/state/checkpoint.hpp"
+#include "wasmgrad/training/torch/loop/learner.hpp"
+#include "wasmgrad/training/loop/trainer.hpp"
+
+namespace wasmgrad::training {
+
+using Clock = std::chrono::steady_clock;
+
+/// Least time between two reports of progress to the owner.
+constexpr auto kProgressInterval = std::chrono::milliseconds(100);
+
+inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// What leaves the host, dense; `entry` may be freed. Errors: kUnsupportedOperation when its type has no
+/// DType.
+Expected<Output> output_of(NamedTensor entry);
+
+struct Trainer::State {
+  /// What a call began with, to go back to. A copy of all that training changes.
+  class RunStart {
+   public:
+    RunStart(const State& state, const Plan& plan);
+    void restore(State& state);
+
+   private:
+    StateGuard tensors_;
+    BestWeights best_;
+    Counters counters_;
+    double last_rate_;
+    bool epoch_failed_;
+  };
+
+  /// While this lives, the model has the weights that the training goes on from. Afterwards it has those of
+  /// the best epoch again, if it had them before, unless keep() was called: something was trained.
+  class TrainingWeights {
+   public:
+    explicit TrainingWeights(State& state) : state_(state), showed_(state.best.shown()) {
+      if (showed_) state_.best.hide(state_.learner.model_tensors());
+    }
+    TrainingWeights(const TrainingWeights&) = delete;
+    TrainingWeights& operator=(const TrainingWeights&) = delete;
+    ~TrainingWeights() {
+      if (showed_ && !kept_) state_.best.show(state_.learner.model_tensors());
+    }
+    void keep() noexcept { kept_ = true; }
+    /// Takes keep() back.
+    void give_back() noexcept { kept_ = false; }
+
+   private:
+    State& state_;
+    bool showed_;
+    bool kept_ = false;
+  };
+
+  State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
+        const StopToken* run_stop);
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { report_steps(); }
+
+  [[nodiscard]] bool stop_requested() const { return stop != nullptr && stop->requested(); }
+  [[nodiscard]] bool out_of_patience() const {
+    return options.early_stopping_patience > 0 && counters.stale_epochs >= options.early_stopping_patience;
+  }
+  [[nodiscard]] bool stops_early(std::int64_t until_epoch) const {
+    return out_of_patience() && counters.epoch < until_epoch;
+  }
+  [[nodiscard]] bool keeps_best() const {
+    return options.early_stopping_patience > 0 && options.early_stopping_restore_best;
+  }
+  [[nodiscard]] double scheduled_rate(std::int64_t steps_per_epoch) const;
+  /// The rate of a step that the caller drives. Errors: kInvalidArgument when nobody said how long an epoch
+  /// is.
+  [[nodiscard]] Expected<double> rate_of_single_step() const;
+  [[nodiscard]] Status check_nothing_pending() const;
+
+  // Over datasets: trainer.cpp.
+  /// The plan for this data, whose first batch has shown that it fits the model.
+  Expected<Plan*> plan(const Dataset& data, const std::string& what, bool training = false);
+  Expected<Plan*> plan_epochs(const Dataset& train);
+  Status train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate);
+  Expected<bool> train_batches(const Dataset& train, Plan& plan, EpochReport& report);
+  void begin_epoch();
+  void count_epoch();
+  /// Compares the epoch under way with the best one.
+  void judge_epoch(const EpochReport& report);
+  void complete(FitReport& report);
+  Status finish_epoch(const std::optional<Dataset>& validation, const std::optional<Dataset>& test,
+                      EpochReport& report);
+  Status run(const Dataset& train, const std::optional<Dataset>& validation,
+             const std::optional<Dataset>& test, const std::function<Status(std::int64_t)>& on_state,
+             std::int64_t until_epoch);
+
+  /// Calls `work`, which trains over datasets. When it fails, tells the owner, and goes back to the state
+  /// before it with TrainerOptions::restore_on_error; the error then says what became of the steps.
+  Status keep_steps(const Plan& plan, const std::function<Status()>& work);
+
+  // Over single batches: trainer_step.cpp.
+  /// One backward pass, and an optimizer step after it where there is a rate.
+  Expected<Metrics> train_batch(std::span<const TensorView> inputs, std::span<const TensorView> targets,
+                                std::optional<double> rate);
+  Status apply(double rate);
+  /// Tells the owner of the steps since the last report.
+  void report_steps();
+
+  Observer silent;
+  Learner learner;
+  const TrainerOptions created_options;
+  TrainerOptions options;  ///< with `settings`
+  Settings settings;
+  int threads;
+  Observer* observer;
+  const StopToken* stop;
+  Counters counters;
+  /// The epoch under way was left by an error, not by the owner: other data may begin it anew.
+  bool epoch_failed = false;
+  FitReport last_run;
+  BestWeights best;
+  double last_rate = std::numeric_limits<double>::quiet_NaN();
+  MetricSum steps;  ///< not yet reported
+  Clock::time_point last_report = Clock::now();
+};
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,120 @@
+// TorchScript's alias analysis says what a node may write to. It takes all inputs of a graph for one another,
+// so on a copy of the graph each captured tensor gets a node of its own instead.
+#include "wasmgrad/training/torch/lowering/written_state.hpp"
+
+#include <ATen/ops/empty.h>
+#include <torch/csrc/jit/ir/alias_analysis.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "wasmgrad/training/torch/lowering/graph_edit.hpp"
+
+namespace wasmgrad::training::lowering {
+namespace {
+
+/// In evaluation these give their input itself, which their schemas do not say.
+constexpr const char* kMayGiveInput[] = {"aten::dropout", "aten::feature_dropout", "aten::alpha_dropout",
+                                         "aten::feature_alpha_dropout"};
+
+/// Normalisations write to their running statistics without a word in their schemas.
+bool is_running_statistic(const c10::Argument& argument) { return argument.name().starts_with("running_"); }
+
+/// Whether a normalisation reads its statistics only.
+bool is_fixed(const Node* node, const c10::FunctionSchema& schema) {
+  for (const char* flag : {"training", "train", "use_input_stats"}) {
+    const auto index = schema.argumentIndexWithName(flag);
+    if (!index) continue;
+    const auto value = constant_input(node, static_cast<std::size_t>(*index));
+    return value && value->isBool() && !value->toBool();
+  }
+  return false;
+}
+
+/// The values that the nodes write to; `all` when a node may write to anything.
+void collect_writes(Block* block, std::vector<Value*>& written, bool& all) {
+  for (Node* node : block->nodes()) {
+    for (Block* inner : node->blocks()) collect_writes(inner, written, all);
+    const c10::FunctionSchema* schema = node->maybeSchema();
+    if (schema == nullptr) {
+      all = all || node->kind() == c10::prim::CallMethod || node->kind() == c10::prim::CallFunction ||
+            node->kind() == c10::prim::fork;
+      continue;
+    }
+    for (std::size_t i = 0; i < schema->arguments().size() && i < node->inputs().size(); ++i) {
+      const c10::Argument& argument = schema->arguments()[i];
+      const bool writes = argument.alias_info() != nullptr && argument.alias_info()->isWrite();
+      if (writes || (is_running_statistic(argument) && !is_fixed(node, *schema)))
+        written.push_back(node->input(i));
+    }
+  }
+}
+
+/// Stands for a captured tensor: nothing else has its memory.
+Value* insert_own_memory(Graph& graph) {
+  Node* node = graph.create(c10::prim::Constant, 1);
+  node->t_(c10::attr::value, at::empty({0}));
+  node->output()->setType(c10::TensorType::get());
+  graph.prependNode(node);
+  return node->output();
+}
+
+std::vector<at::Tensor> written_tensors(const Specialized& specialized) {
+  const std::shared_ptr<Graph> graph = specialized.graph->copy();
+  for (const char* kind : kMayGiveInput)
+    for (Node* node : nodes_of_kind(*graph, kind)) node->output()->replaceAllUsesWith(node->input(0));
+
+  const std::size_t first = graph->inputs().size() - specialized.captured.size();
+  std::vector<std::pair<Value*, at::Tensor>> captured;
+  for (std::size_t i = 0; i < specialized.captured.size(); ++i) {
+    if (!specialized.captured[i].isTensor()) continue;
+    captured.emplace_back(insert_own_memory(*graph), specialized.captured[i].toTensor());
+    graph->inputs()[first + i]->replaceAllUsesWith(captured.back().first);
+  }
+  std::vector<Value*> written;
+  bool all = false;
+  collect_writes(graph->block(), written, all);
+
+  const torch::jit::AliasDb aliases(graph);
+  std::vector<at::Tensor> tensors;
+  for (const auto& [value, tensor] : captured) {
+    if (all || std::ranges::any_of(written, [&](Value* target) { return aliases.mayAlias(value, target); }))
+      tensors.push_back(tensor);
+  }
+  return tensors;
+}
+
+/// What specialize() turned into an input or a constant, unless the program assigns to it.
+bool is_bound(const c10::IValue& value) {
+  return value.isModule() || (value.isTensor() && value.toTensor().defined()) || value.isNone() ||
+         value.isBool() || value.isInt() || value.isDouble() || value.isString();
+}
+
+std::vector<Attribute> written_attributes(Graph& graph, const torch::jit::Module& module) {
+  std::vector<Node*> writes;
+  collect_nodes(graph.block(), c10::prim::SetAttr, writes);
+  std::set<std::string> assigned;
+  for (const Node* write : writes) assigned.insert(write->s(c10::attr::name));
+  std::vector<Attribute> attributes;
+  for (const torch::jit::Module& part : module.modules()) {
+    const auto object = part._ivalue();
+    for (std::size_t slot = 0; slot < object->slots().size(); ++slot) {
+      const bool by_name = assigned.contains(object->type()->getAttributeName(slot));
+      if (by_name || !is_bound(object->getSlot(slot))) attributes.push_back({object, slot});
+    }
+  }
+  return attributes;
+}
+
+}  // namespace
+
+WrittenState written_state(const Specialized& specialized, const torch::jit::Module& module) {
+  WrittenState state{written_tensors(specialized), {}};
+  const bool reads_module =
+      std::ranges::any_of(specialized.captured, [](const c10::IValue& value) { return value.isObject(); });
+  if (reads_module) state.attributes = written_attributes(*specialized.graph, module);
+  return state;
+}
+
+}  // namespace wasmgrad::training::lowering

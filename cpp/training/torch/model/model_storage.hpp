@@ -1,0 +1,44 @@
+// What a Model holds. Torch header, private to training/.
+#pragma once
+
+#include <torch/csrc/jit/api/module.h>
+
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/model/model_names.hpp"
+
+namespace wasmgrad::training {
+
+/// A tensor by its dotted name, the model's own.
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+};
+
+/// Parts of a module that stay in evaluation mode while the others train. They live as long as the module.
+struct HeldParts {
+  using Objects = std::unordered_set<const c10::ivalue::Object*>;
+  Objects flags;       ///< read their flag as evaluation mode
+  Objects statistics;  ///< their running statistics are used and never changed, whatever the flag
+};
+
+struct Model::Storage {
+  torch::jit::Module module;
+  std::string name;
+  ModelNames names;  ///< of tensors, by those in `module`; and how a saved archive calls forward's arguments
+  HeldParts held;    ///< as the file has it
+  std::vector<std::string> warnings;  ///< what of the file training cannot follow, a sentence each
+
+  /// Parameters that require gradients, each once, in the module's order.
+  [[nodiscard]] std::vector<NamedTensor> trainable() const;
+  /// All parameters, then all buffers, each once.
+  [[nodiscard]] std::vector<NamedTensor> tensors() const;
+  /// Buffers of floating point, each once, in the model's order.
+  [[nodiscard]] std::vector<NamedTensor> floating_buffers() const;
+};
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,222 @@
+// Runs TorchScript's interpreter without the profiling executor: that one rewrites a graph after its first
+// runs, and the same inputs would not give the same bits every time.
+#include "wasmgrad/training/model/predictor.hpp"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/core/ivalue.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "wasmgrad/training/torch/compute_scope.hpp"
+#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/dtype_map.hpp"
+#include "wasmgrad/training/torch/lowering/specialize.hpp"
+#include "wasmgrad/training/torch/lowering/written_state.hpp"
+#include "wasmgrad/training/torch/model/model_storage.hpp"
+#include "wasmgrad/training/torch/model/program.hpp"
+#include "wasmgrad/training/torch/loop/state_guard.hpp"
+#include "wasmgrad/training/torch/torch_error.hpp"
+
+namespace wasmgrad::training {
+
+namespace {
+
+using GivenInputs = std::vector<std::optional<at::Tensor>>;
+
+Error unsupported(std::string message) { return {Errc::kUnsupportedOperation, std::move(message)}; }
+
+bool takes_tensor(const c10::TypePtr& type) { return c10::TensorType::get()->isSubtypeOf(*type); }
+
+Status collect(const c10::IValue& value, std::string name, std::vector<NamedTensor>& outputs) {
+  if (!value.isTensor()) {
+    return unsupported("output '" + name + "' is a " + value.tagKind() + "; expected a Tensor");
+  }
+  outputs.push_back({std::move(name), value.toTensor()});
+  return {};
+}
+
+Expected<std::vector<NamedTensor>> outputs_of(const c10::IValue& returned) {
+  std::vector<NamedTensor> outputs;
+  if (returned.isTuple()) {
+    const auto& elements = returned.toTupleRef().elements();
+    const auto& schema = returned.type()->expectRef<c10::TupleType>().schema();
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+      WASMGRAD_CHECK(
+          collect(elements[i], schema ? schema->arguments()[i].name() : std::to_string(i), outputs));
+    }
+  } else if (returned.isList()) {
+    std::size_t i = 0;
+    for (const c10::IValue& element : returned.toListRef())
+      WASMGRAD_CHECK(collect(element, std::to_string(i++), outputs));
+  } else if (returned.isGenericDict()) {
+    for (const auto& entry : returned.toGenericDict()) {
+      if (!entry.key().isString()) return unsupported("the model returns a dictionary without text keys");
+      WASMGRAD_CHECK(collect(entry.value(), entry.key().toStringRef(), outputs));
+    }
+  } else {
+    WASMGRAD_CHECK(collect(returned, "0", outputs));
+  }
+  return outputs;
+}
+
+Expected<Output> output_of(const NamedTensor& output, std::uint64_t& budget) {
+  const at::Tensor tensor = output.tensor.defined() && output.tensor.scalar_type() == at::kBool
+                                ? output.tensor.view(at::kByte)
+                                : output.tensor;
+  const auto dtype = tensor.defined() ? to_dtype(tensor.scalar_type()) : std::nullopt;
+  if (!dtype || tensor.layout() != at::kStrided || !tensor.device().is_cpu()) {
+    return unsupported("output '" + output.name + "' is " +
+                       (tensor.defined() ? "of type " + std::string(tensor.dtype().name()) : "undefined") +
+                       "; expected a dense tensor of f16, f32, f64, u8, i32, i64, bf16 or truth values");
+  }
+  // An expanded tensor has many more elements than bytes: judged before it is made dense.
+  const auto elements = static_cast<std::uint64_t>(tensor.numel());
+  if (elements > budget / dtype_size(*dtype)) {
+    return Error{Errc::kTooLarge, "output '" + output.name + "' has shape " +
+                                      format_shape(tensor.sizes().vec()) + " of " +
+                                      std::string(dtype_name(*dtype)) + "; " + std::to_string(budget) +
+                                      " bytes are left for outputs"};
+  }
+  const at::Tensor dense = tensor.contiguous();
+  Output result{output.name, *dtype, dense.sizes().vec(), {}};
+  result.bytes.resize(elements * dtype_size(*dtype));
+  if (!result.bytes.empty()) std::memcpy(result.bytes.data(), dense.const_data_ptr(), result.bytes.size());
+  budget -= result.bytes.size();
+  return result;
+}
+
+Expected<std::vector<NamedTensor>> returned_by_forward(const torch::jit::Module& module,
+                                                       const std::vector<PredictorInput>& inputs,
+                                                       const GivenInputs& given) {
+  torch::jit::Kwargs arguments;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (given[i]) arguments.emplace(inputs[i].name, *given[i]);
+  const at::NoGradGuard no_grad;
+  const torch::jit::GraphOptimizerEnabledGuard plain(false);
+  return outputs_of(module.get_method("forward")({}, arguments));
+}
+
+}  // namespace
+
+/// Kept from run to run: who leaves the target out once does so again.
+struct Predictor::Reduced {
+  std::vector<std::string> unneeded;  ///< arguments that only the loss needs
+  std::vector<std::string> inputs;    ///< of `program`
+  std::optional<Program> program;
+
+  Expected<std::vector<NamedTensor>> returned(const torch::jit::Module& module,
+                                              const std::vector<PredictorInput>& known,
+                                              const GivenInputs& given) {
+    std::vector<ProgramInput> wanted;
+    std::vector<std::string> names;
+    std::vector<at::Tensor> tensors;
+    bool whole = true;
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (given[i]) {
+        wanted.push_back({known[i].name, {1, 0, InputTransform::Kind::kUntouched}});
+        names.push_back(known[i].name);
+        tensors.push_back(*given[i]);
+      } else if (std::ranges::find(unneeded, known[i].name) != unneeded.end()) {
+        whole = false;
+      }
+    }
+    if (whole) return returned_by_forward(module, known, given);
+    if (!program || inputs != names) {
+      WASMGRAD_ASSIGN(program, Program::lower(module, wanted, {}, /*without_loss=*/true));
+      inputs = std::move(names);
+    }
+    return program->forward_eval(tensors);
+  }
+};
+
+Predictor::Predictor(Model model, std::vector<PredictorInput> inputs,
+                     std::shared_ptr<const lowering::WrittenState> written)
+    : model_(std::move(model)),
+      inputs_(std::move(inputs)),
+      written_(std::move(written)),
+      reduced_(std::make_shared<Reduced>()) {}
+
+Expected<Predictor> Predictor::create(Model model) {
+  const std::string where = "model '" + model.storage().name + "'";
+  return guarded(where, [&]() -> Expected<Predictor> {
+    std::vector<PredictorInput> inputs;
+    const auto& arguments = model.storage().module.get_method("forward").function().getSchema().arguments();
+    for (const c10::Argument& argument : std::span(arguments).subspan(1)) {  // the first is self
+      const bool has_default = argument.default_value().has_value();
+      if (takes_tensor(argument.type())) {
+        inputs.push_back({argument.name(), !has_default});
+      } else if (!has_default) {
+        return unsupported(where + ": forward needs the argument '" + argument.name() + "' of type " +
+                           argument.type()->str() + "; only tensors can be given");
+      }
+    }
+    std::vector<ProgramInput> bound;
+    for (const PredictorInput& input : inputs) bound.push_back({input.name, {}});
+    const torch::jit::Module& module = model.storage().module;
+    auto written = std::make_shared<const lowering::WrittenState>(
+        lowering::written_state(lowering::specialize(module, bound, /*training=*/false), module));
+    Predictor predictor(std::move(model), std::move(inputs), std::move(written));
+    const auto needed = [](const PredictorInput& input) { return input.required; };
+    if (std::ranges::count_if(predictor.inputs_, needed) > 1) {
+      predictor.reduced_->unneeded = loss_arguments(predictor.model_.storage().module);
+      for (PredictorInput& input : predictor.inputs_)
+        input.required &=
+            std::ranges::find(predictor.reduced_->unneeded, input.name) == predictor.reduced_->unneeded.end();
+    }
+    return predictor;
+  });
+}
+
+const std::vector<PredictorInput>& Predictor::inputs() const noexcept { return inputs_; }
+
+Expected<std::vector<Output>> Predictor::run(std::span<const TensorView> inputs,
+                                             std::uint64_t max_output_bytes) const {
+  const std::string where = "model '" + model_.storage().name + "'";
+  const auto predict = [&]() -> Expected<std::vector<Output>> {
+    const bool by_name =
+        std::ranges::any_of(inputs, [](const TensorView& input) { return !input.name().empty(); });
+    GivenInputs given(inputs_.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      std::size_t index = i;
+      if (by_name) {
+        const auto named = std::ranges::find(inputs_, inputs[i].name(), &PredictorInput::name);
+        index = static_cast<std::size_t>(named - inputs_.begin());
+      }
+      if (index >= inputs_.size()) {
+        return invalid(by_name ? "it has no input '" + inputs[i].name() + "'"
+                               : std::to_string(inputs.size()) + " inputs were given; it takes " +
+                                     std::to_string(inputs_.size()));
+      }
+      if (given[index]) return invalid("input '" + inputs_[index].name + "' was given twice");
+      given[index] = tensor_over(inputs[i]).clone();  // an operator of the model may write to it
+    }
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      if (inputs_[i].required && !given[i]) return invalid("input '" + inputs_[i].name + "' is missing");
+    const ComputeScope scope(usable_threads());
+    const StateGuard unchanged(*written_);
+    WASMGRAD_ASSIGN(const auto tensors, reduced_->returned(model_.storage().module, inputs_, given));
+    std::vector<Output> outputs;
+    for (const NamedTensor& tensor : tensors) {
+      WASMGRAD_ASSIGN(Output output, output_of(tensor, max_output_bytes));
+      outputs.push_back(std::move(output));
+    }
+    return outputs;
+  };
+  return guarded(where, [&]() -> Expected<std::vector<Output>> {
+    auto outputs = predict();
+    if (!outputs) return outputs.error().within(where);
+    return outputs;
+  });
+}
+
+std::uint64_t Predictor::model_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const NamedTensor& entry : model_.storage().tensors()) bytes += entry.tensor.nbytes();
+  return bytes;
+}
+
+}  // namespace wasmgrad::training
