@@ -1,8 +1,11 @@
 // What all interfaces of one guest share: its owner's configuration, the gate, the quotas.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -17,6 +20,18 @@ namespace wasmgrad::abi {
 struct GuestContext {
   explicit GuestContext(HostConfig host_config)
       : config(std::move(host_config)), budget(config.max_tensor_bytes), handles(config.max_handles) {}
+
+  /// A model that may take what is left of the budget; it is not charged yet. Errors: those of
+  /// training::Backend::load(); kUnsupportedOperation without a back end.
+  [[nodiscard]] Expected<std::shared_ptr<training::Model>> load_model(
+      std::span<const std::byte> archive, const std::string& name,
+      training::ModelEncoding encoding = training::ModelEncoding::kAutodetect) const {
+    if (config.backend == nullptr) {
+      return Error{Errc::kUnsupportedOperation,
+                   "this host was built without a training back end: it has no models and no trainers"};
+    }
+    return config.backend->load(archive, name, budget.available(), encoding);
+  }
 
   /// `error` is about a file of the owner's: he learns of it at the end of the run, the first one of several,
   /// while the guest gets `for_guest`, without a path of the host.

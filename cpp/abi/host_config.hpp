@@ -11,12 +11,15 @@
 
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/stop.hpp"
+#include "wasmgrad/training/backend.hpp"
 #include "wasmgrad/training/loop/observer.hpp"
 #include "wasmgrad/training/options/overrides.hpp"
 
 namespace wasmgrad::abi {
 
 struct HostConfig {
+  /// What trains and predicts; may be null, and models are refused then. Outlives the host.
+  const training::Backend* backend = nullptr;
   Grants grants{{}};
   /// Models a guest may use by name; a path of the compatibility imports is looked up here before the
   /// preopens.

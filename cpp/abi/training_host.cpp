@@ -56,21 +56,19 @@ class TrainCall {
     WASMGRAD_CHECK(copy_tensors(tensors, options.loss));
     if (config_.observer != nullptr) config_.observer->on_classes(arguments_.labels);
     const Budget& budget = host_.context_->budget;
-    WASMGRAD_ASSIGN(training::Model model,
-                    training::Model::load(source.archive, source.name, budget.available()));
-    WASMGRAD_ASSIGN(Budget::Charge model_charge, budget.charge(model.bytes(), "the model"));
+    WASMGRAD_ASSIGN(const auto model, host_.context_->load_model(source.archive, source.name));
+    WASMGRAD_ASSIGN(Budget::Charge model_charge, budget.charge(model->bytes(), "the model"));
     charge_.add(std::move(model_charge));
-    WASMGRAD_ASSIGN(training::Trainer trainer,
-                    training::Trainer::create(std::move(model), options, config_.observer, config_.stop));
-    WASMGRAD_ASSIGN(Budget::Charge state_charge, budget.charge(trainer.state_bytes(), "the trainer's state"));
+    WASMGRAD_ASSIGN(const auto trainer, model->trainer(options, config_.observer, config_.stop));
+    WASMGRAD_ASSIGN(Budget::Charge state_charge, budget.charge(trainer->state_bytes(), "the trainer's state"));
     charge_.add(std::move(state_charge));
     if (config_.resume) {
       WASMGRAD_ASSIGN(const auto checkpoint, read_file(*config_.resume, config_.max_model_file_bytes * 4));
-      if (const Status status = trainer.restore(checkpoint); !status) {
+      if (const Status status = trainer->restore(checkpoint); !status) {
         return status.error().within("checkpoint '" + config_.resume->string() + "'");
       }
     }
-    return fit(trainer, source);
+    return fit(*trainer, source);
   }
 
  private:
@@ -255,7 +253,7 @@ Status TrainingHost::finish() {
   const auto finish = [&]() -> Status {
     const auto run = session_->finish();
     if (run == nullptr) return {};
-    WASMGRAD_ASSIGN(std::vector<std::byte> archive, run->model.save());
+    WASMGRAD_ASSIGN(std::vector<std::byte> archive, run->model->save());
     outcome_ = TrainingOutcome{std::move(run->report), std::move(archive)};
     const auto& output = context_->config.output;
     if (context_->stopped_at) return save_interrupted(context_->config, outcome_->model);

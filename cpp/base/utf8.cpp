@@ -46,4 +46,8 @@ std::string in_quotes(std::string_view name) {
   return "'" + printable(std::string(name.substr(0, kShown))) + (name.size() > kShown ? "..." : "") + "'";
 }
 
+std::string quoted(std::string_view name, std::string_view fallback) {
+  return name.empty() ? std::string(fallback) : "'" + std::string(name) + "'";
+}
+
 }  // namespace wasmgrad

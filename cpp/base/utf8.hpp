@@ -16,4 +16,7 @@ std::string printable(std::string text);
 /// 'name', printable, and cut when it is long.
 std::string in_quotes(std::string_view name);
 
+/// A name in quotes for errors, as it is, or `fallback` when it has none.
+std::string quoted(std::string_view name, std::string_view fallback);
+
 }  // namespace wasmgrad

@@ -1,5 +1,5 @@
 // wasmgrad._core.Trainer: the training host on arrays, with the interpreter lock released while it computes.
-#include "wasmgrad/training/loop/trainer.hpp"
+#include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
@@ -190,11 +190,11 @@ class PyTrainer {
   }
 
  private:
-  training::Trainer create(const nb::bytes& archive, const std::string& name,
+  training::TorchTrainer create(const nb::bytes& archive, const std::string& name,
                            const training::TrainerOptions& options) {
     const nb::gil_scoped_release unlocked;
-    auto model = value_of(training::Model::load(bytes_of(archive), name, training::kOwnModelBytes));
-    return value_of(training::Trainer::create(std::move(model), options, &observer_, &stop_));
+    auto model = value_of(training::TorchModel::load(bytes_of(archive), name, training::kOwnModelBytes));
+    return value_of(training::TorchTrainer::create(std::move(model), options, &observer_, &stop_));
   }
 
   /// f32 values of so many bytes as one array, written by `write(bytes)`.
@@ -211,7 +211,7 @@ class PyTrainer {
 
   StopToken stop_;
   PythonObserver observer_;
-  training::Trainer trainer_;
+  training::TorchTrainer trainer_;
   bool busy_ = false;  // guarded by the interpreter lock
 };
 

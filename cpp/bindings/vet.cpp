@@ -11,7 +11,7 @@
 
 #include "wasmgrad/bindings/errors.hpp"
 #include "wasmgrad/bindings/module.hpp"
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -32,7 +32,7 @@ void vet_torchscript(const nb::bytes& archive) {
 std::vector<std::string> model_warnings(const nb::bytes& archive) {
   const std::span bytes(static_cast<const std::byte*>(archive.data()), archive.size());
   const nb::gil_scoped_release unlocked;
-  return value_of(training::Model::load(bytes, "model", training::kOwnModelBytes)).warnings();
+  return value_of(training::TorchModel::load(bytes, "model", training::kOwnModelBytes)).warnings();
 }
 
 nb::bytes torchscript_for_inference(const nb::bytes& archive) {
@@ -40,8 +40,8 @@ nb::bytes torchscript_for_inference(const nb::bytes& archive) {
   std::vector<std::byte> written;
   {
     const nb::gil_scoped_release unlocked;
-    const training::Model model =
-        value_of(training::Model::load(bytes, "model", training::kOwnModelBytes,
+    const training::TorchModel model =
+        value_of(training::TorchModel::load(bytes, "model", training::kOwnModelBytes,
                                        training::ModelEncoding::kTorchExport, training::ModelUse::kInference));
     written = value_of(model.save());
   }

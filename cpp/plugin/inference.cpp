@@ -8,10 +8,11 @@
 #include <vector>
 
 #include "wasmgrad/abi/nn/inference_host.hpp"
-#include "wasmgrad/abi/nn/torch_backend.hpp"
+#include "wasmgrad/abi/nn/model_backend.hpp"
 #include "wasmgrad/plugin/cli_grants.hpp"
 #include "wasmgrad/runner/graph_backend.hpp"
 #include "wasmgrad/sandbox/host_module.hpp"
+#include "wasmgrad/training/torch/backend.hpp"
 
 namespace {
 
@@ -32,7 +33,7 @@ abi::nn::InferenceHost& inference_host() {
       context,
       [] {
         std::vector<std::unique_ptr<abi::nn::Backend>> backends;
-        backends.push_back(std::make_unique<abi::nn::TorchBackend>());
+        backends.push_back(std::make_unique<abi::nn::ModelBackend>(training::torch_backend()));
         backends.push_back(std::make_unique<runner::GraphBackend>(std::filesystem::path()));
         return backends;
       }(),

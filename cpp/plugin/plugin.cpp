@@ -19,6 +19,7 @@
 #include "wasmgrad/plugin/cli_grants.hpp"
 #include "wasmgrad/runner/classic_observer.hpp"
 #include "wasmgrad/sandbox/host_module.hpp"
+#include "wasmgrad/training/torch/backend.hpp"
 
 namespace {
 
@@ -41,6 +42,7 @@ abi::TrainingHost& training_host() {
   static runner::ClassicObserver observer(1);
   static abi::TrainingHost host([] {
     abi::HostConfig config;
+    config.backend = &training::torch_backend();
     config.grants = Grants(plugin::parse_cli_grants(plugin::own_arguments()));
     config.models = plugin::parse_cli_models(plugin::own_arguments());
     if (const char* model = std::getenv("WASMGRAD_DEFAULT_MODEL"); model != nullptr)

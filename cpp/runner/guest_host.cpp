@@ -7,8 +7,9 @@
 #include <utility>
 
 #include "wasmgrad/abi/nn/inference_host.hpp"
-#include "wasmgrad/abi/nn/torch_backend.hpp"
+#include "wasmgrad/abi/nn/model_backend.hpp"
 #include "wasmgrad/runner/graph_backend.hpp"
+#include "wasmgrad/training/torch/backend.hpp"
 
 namespace wasmgrad::runner {
 
@@ -16,6 +17,7 @@ namespace {
 
 abi::HostConfig host_config(const RunConfig& config, training::Observer* observer, const StopToken* stop) {
   abi::HostConfig host;
+  host.backend = &training::torch_backend();
   host.grants = Grants(config.dirs);
   host.models = config.models;
   host.default_model = config.default_model;
@@ -32,7 +34,7 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
 
 std::vector<std::unique_ptr<abi::nn::Backend>> inference_backends(const RunConfig& config) {
   std::vector<std::unique_ptr<abi::nn::Backend>> backends;
-  backends.push_back(std::make_unique<abi::nn::TorchBackend>());
+  backends.push_back(std::make_unique<abi::nn::ModelBackend>(training::torch_backend()));
   backends.push_back(std::make_unique<GraphBackend>(config.cache_dir));
   return backends;
 }

@@ -18,8 +18,9 @@
 #include "fuzz.hpp"
 #include "guest.hpp"
 #include "wasmgrad/abi/nn/inference_host.hpp"
-#include "wasmgrad/abi/nn/torch_backend.hpp"
+#include "wasmgrad/abi/nn/model_backend.hpp"
 #include "wasmgrad/abi/training_host.hpp"
+#include "wasmgrad/training/torch/backend.hpp"
 
 using namespace wasmgrad;
 using fuzz::Guest;
@@ -260,6 +261,7 @@ Setting& setting() {
 
 abi::HostConfig host_config() {
   abi::HostConfig config;
+  config.backend = &training::torch_backend();
   for (const char* name : {"linear", "regression", "pair", "convolution"}) {
     config.models[name] = setting().models / (std::string(name) + ".pt");
   }
@@ -284,7 +286,7 @@ extern "C" int LLVMFuzzerInitialize(int* /*count*/, char*** /*arguments*/) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   abi::TrainingHost host(host_config());
   std::vector<std::unique_ptr<abi::nn::Backend>> backends;
-  backends.push_back(std::make_unique<abi::nn::TorchBackend>());
+  backends.push_back(std::make_unique<abi::nn::ModelBackend>(training::torch_backend()));
   abi::nn::InferenceHost inference(host.context(), std::move(backends),
                                    [](std::string_view sentence) { fuzz::require_sentence(sentence); });
   std::vector<HostFunction> functions = host.functions();

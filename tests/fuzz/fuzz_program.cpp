@@ -2,7 +2,7 @@
 // saved.
 #include "fuzz.hpp"
 #include "make_archive.hpp"
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 using namespace wasmgrad;
 
@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string archive = fuzz::make_archive(fuzz::Reader(fuzz::as_input(data, size)));
   const fuzz::ExactBytes bytes(std::as_bytes(std::span(archive)));
   const auto model =
-      training::Model::load(bytes.bytes(), "fuzzed", kMaxBytes, training::ModelEncoding::kTorchExport);
+      training::TorchModel::load(bytes.bytes(), "fuzzed", kMaxBytes, training::ModelEncoding::kTorchExport);
   if (!model) {
     fuzz::require_sentence(model.error().message);
     return 0;

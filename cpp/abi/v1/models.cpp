@@ -48,9 +48,9 @@ Expected<Encoding> export_encoding(std::uint32_t encoding) {
 
 Expected<std::uint32_t> Models::add(std::span<const std::byte> archive, const std::string& name,
                                     Encoding encoding) {
-  WASMGRAD_ASSIGN(training::Model model, training::Model::load(archive, name, context_.budget.available(),
-                                                               model_encoding(encoding)));
-  WASMGRAD_ASSIGN(Budget::Charge charge, context_.budget.charge(model.bytes(), "the model"));
+  WASMGRAD_ASSIGN(std::shared_ptr<training::Model> model,
+                  context_.load_model(archive, name, model_encoding(encoding)));
+  WASMGRAD_ASSIGN(Budget::Charge charge, context_.budget.charge(model->bytes(), "the model"));
   return table_.insert(std::make_shared<ModelResource>(std::move(model), std::move(charge)));
 }
 
@@ -94,7 +94,7 @@ Status Models::export_bytes(const GuestMemory& memory, std::uint32_t model, std:
   if (resource->exported_encoding != format) resource->exported.drop();
   resource->exported_encoding = format;
   return resource->exported.answer(result, context_.budget, "the exported model", [&] {
-    return format == Encoding::kSafetensors ? resource->model.save_safetensors() : resource->model.save();
+    return format == Encoding::kSafetensors ? resource->model->save_safetensors() : resource->model->save();
   });
 }
 

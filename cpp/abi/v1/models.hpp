@@ -19,10 +19,10 @@ namespace wasmgrad::abi::v1 {
 
 /// A model as its handle, and the trainer that uses it, hold it.
 struct ModelResource {
-  ModelResource(training::Model loaded, Budget::Charge storages)
+  ModelResource(std::shared_ptr<training::Model> loaded, Budget::Charge storages)
       : model(std::move(loaded)), charge(std::move(storages)) {}
 
-  training::Model model;
+  std::shared_ptr<training::Model> model;
   Budget::Charge charge;
   bool has_trainer = false;
   HeldBytes exported;  ///< of `exported_encoding`; a trainer drops it when the weights move

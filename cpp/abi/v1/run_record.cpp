@@ -8,7 +8,8 @@
 
 namespace wasmgrad::abi::v1 {
 
-Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& trainer) {
+Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& trainer,
+                                                       std::shared_ptr<const training::Model> model) {
   const HostConfig& config = context_.config;
   for (const auto& target : {config.checkpoint, config.output}) {
     if (!target) continue;
@@ -29,7 +30,7 @@ Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& traine
     resumed_ = true;
   }
   auto run = std::make_shared<TrainerRun>(
-      TrainerRun{trainer.model(), {}, trainer.steps(), resumes, resumes ? trainer.epoch() : 0});
+      TrainerRun{std::move(model), {}, trainer.steps(), resumes, resumes ? trainer.epoch() : 0});
   // What was resumed is the run's result even when nothing is left to train.
   if (resumes) last_ = run;
   return run;

@@ -13,7 +13,7 @@ namespace wasmgrad::abi::v1 {
 
 /// What is kept of a trainer for the owner. It may outlive the trainer.
 struct TrainerRun {
-  training::Model model;
+  std::shared_ptr<const training::Model> model;
   training::FitReport report;       ///< of all its epochs
   std::int64_t saved_steps = 0;     ///< how many of its steps the owner's checkpoint has
   bool resumed = false;             ///< it began with the owner's checkpoint
@@ -27,7 +27,8 @@ class RunRecord {
 
   /// A trainer was made: checks that the owner's files can be written, and restores his checkpoint into the
   /// first one.
-  Expected<std::shared_ptr<TrainerRun>> begin(training::Trainer& trainer);
+  Expected<std::shared_ptr<TrainerRun>> begin(training::Trainer& trainer,
+                                              std::shared_ptr<const training::Model> model);
 
   /// How many of `wanted` epochs a trainer that has done `done` may do; none of them when it was resumed
   /// there. Errors: kInterrupted when the owner's number of epochs is reached.

@@ -58,11 +58,12 @@ class StepCount {
 
 }  // namespace
 
-TrainerResource::TrainerResource(std::shared_ptr<ModelResource> used_model, training::Trainer made_trainer,
-                                 Budget::Charge charge, std::shared_ptr<TrainerRun> trainer_run,
-                                 const StopToken* stop)
-    : trainer(std::move(made_trainer)),
+TrainerResource::TrainerResource(std::shared_ptr<ModelResource> used_model,
+                                 std::unique_ptr<training::Trainer> made, Budget::Charge charge,
+                                 std::shared_ptr<TrainerRun> trainer_run, const StopToken* stop)
+    : trainer(*made),
       run(std::move(trainer_run)),
+      owned_(std::move(made)),
       model_(std::move(used_model)),
       charge_(std::move(charge)),
       polling_(stop) {
@@ -105,11 +106,11 @@ Status Trainers::create(const GuestMemory& memory, std::uint32_t model, std::uin
   }
   WASMGRAD_CHECK(context_.handles.check(1));
   chosen = context_.config.overrides.apply(std::move(chosen));
-  WASMGRAD_ASSIGN(training::Trainer made,
-                  training::Trainer::create(used->model, std::move(chosen), context_.config.observer,
-                                            context_.config.stop));
-  WASMGRAD_ASSIGN(Budget::Charge charge, context_.budget.charge(made.state_bytes(), "the trainer's state"));
-  WASMGRAD_ASSIGN(auto run, record_.begin(made));
+  WASMGRAD_ASSIGN(
+      std::unique_ptr<training::Trainer> made,
+      used->model->trainer(std::move(chosen), context_.config.observer, context_.config.stop));
+  WASMGRAD_ASSIGN(Budget::Charge charge, context_.budget.charge(made->state_bytes(), "the trainer's state"));
+  WASMGRAD_ASSIGN(auto run, record_.begin(*made, used->model));
   WASMGRAD_ASSIGN(const std::uint32_t handle,
                   table_.insert(std::make_shared<TrainerResource>(used, std::move(made), std::move(charge),
                                                                   std::move(run), context_.config.stop)));

@@ -22,8 +22,8 @@ namespace wasmgrad::abi::v1 {
 /// A trainer, with what its guest has not read yet.
 class TrainerResource {
  public:
-  TrainerResource(std::shared_ptr<ModelResource> model, training::Trainer trainer, Budget::Charge charge,
-                  std::shared_ptr<TrainerRun> run, const StopToken* stop);
+  TrainerResource(std::shared_ptr<ModelResource> model, std::unique_ptr<training::Trainer> made,
+                  Budget::Charge charge, std::shared_ptr<TrainerRun> run, const StopToken* stop);
   TrainerResource(const TrainerResource&) = delete;
   TrainerResource& operator=(const TrainerResource&) = delete;
   ~TrainerResource();
@@ -31,13 +31,14 @@ class TrainerResource {
   /// Before the state changes: results that show the old one are dropped.
   training::Trainer& change();
 
-  training::Trainer trainer;
+  training::Trainer& trainer;
   std::shared_ptr<TrainerRun> run;
   HeldBytes checkpoint;
   std::vector<training::Output> outputs;  ///< of the last prediction
   Budget::Charge outputs_charge;
 
  private:
+  std::unique_ptr<training::Trainer> owned_;
   std::shared_ptr<ModelResource> model_;
   Budget::Charge charge_;
   StopToken::Polling polling_;  // the guest is told at its next call that trains

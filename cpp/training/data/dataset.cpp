@@ -1,18 +1,15 @@
 #include "wasmgrad/training/data/dataset.hpp"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
+#include <utility>
 
-#include "wasmgrad/training/torch/data/class_labels.hpp"
+#include "wasmgrad/base/memory_error.hpp"
+#include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/data/data_order.hpp"
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
-#include "wasmgrad/training/torch/dtype_map.hpp"
-#include "wasmgrad/training/torch/torch_error.hpp"
+#include "wasmgrad/training/data/dataset_rows.hpp"
 
 namespace wasmgrad::training {
 
@@ -43,25 +40,11 @@ Expected<double> sum_of(std::span<const double> fractions) {
 
 }  // namespace
 
-at::Tensor tensor_over(const TensorView& view) {
-  const auto type = to_scalar_type(view.dtype());
-  const auto* data = view.data().data();
-  if (reinterpret_cast<std::uintptr_t>(data) % dtype_size(view.dtype()) == 0 && !view.data().empty())
-    return at::from_blob(const_cast<std::byte*>(data), view.shape(), type);
-  at::Tensor tensor = at::empty(view.shape(), type);
-  if (!view.data().empty()) std::memcpy(tensor.mutable_data_ptr(), data, view.data().size());
-  return tensor;
-}
-
-std::string quoted(const std::string& name, std::string_view fallback) {
-  return name.empty() ? std::string(fallback) : "'" + name + "'";
-}
-
-Expected<std::int64_t> Dataset::Storage::highest_label(std::size_t target) const {
+Expected<std::int64_t> Dataset::Rows::highest_label(std::size_t target) const {
   const std::scoped_lock lock(mutex_);
   labels_.resize(targets.size());
   auto& known = labels_[target];
-  if (!known) known = training::highest_label(targets[target].tensor, index, targets[target].name);
+  if (!known) known = training::highest_label(targets[target].view, index);
   return *known;
 }
 
@@ -73,23 +56,23 @@ Expected<Dataset> Dataset::create(std::span<const TensorView> inputs, std::span<
 }
 
 Expected<std::vector<Dataset>> Dataset::split(std::span<const double> fractions, std::uint64_t seed) const {
-  return guarded("split", [&]() -> Expected<std::vector<Dataset>> {
+  return within_memory("split", [&]() -> Expected<std::vector<Dataset>> {
     WASMGRAD_ASSIGN(const double sum, sum_of(fractions));
-    at::Tensor order = at::empty({size()}, at::kLong);
-    shuffled_order({order.mutable_data_ptr<std::int64_t>(), static_cast<std::size_t>(size())}, seed,
-                   kSplitOrder);
-    if (storage_->index.defined()) order = storage_->index.index_select(0, order);
+    std::vector<std::int64_t> order(static_cast<std::size_t>(size()));
+    shuffled_order(order, seed, kSplitOrder);
+    if (rows_->index)
+      for (std::int64_t& row : order) row = (*rows_->index)[static_cast<std::size_t>(row)];
     std::vector<Dataset> parts;
     std::int64_t begin = 0;
     for (std::size_t i = 0; i < fractions.size(); ++i) {
       const std::int64_t left = size() - begin;
       const bool takes_rest = i + 1 == fractions.size() && sum >= 1 - kSumTolerance;
       const auto share = static_cast<std::int64_t>(std::floor(fractions[i] * static_cast<double>(size())));
-      auto part = std::make_shared<Storage>();
+      auto part = std::make_shared<Rows>();
       part->size = takes_rest ? left : std::min(share, left);
-      part->inputs = storage_->inputs;
-      part->targets = storage_->targets;
-      part->index = order.narrow(0, begin, part->size).clone();
+      part->inputs = rows_->inputs;
+      part->targets = rows_->targets;
+      part->index.emplace(order.begin() + begin, order.begin() + begin + part->size);
       begin += part->size;
       parts.push_back(Dataset(std::move(part)));
     }
@@ -98,20 +81,23 @@ Expected<std::vector<Dataset>> Dataset::split(std::span<const double> fractions,
 }
 
 Expected<std::int64_t> Dataset::highest_label(std::size_t target) const {
-  return guarded("dataset", [&] { return storage_->highest_label(target); });
+  return rows_->highest_label(target);
 }
 
-std::int64_t Dataset::size() const noexcept { return storage_->size; }
+std::int64_t Dataset::size() const noexcept { return rows_->size; }
+std::span<const Column> Dataset::inputs() const noexcept { return rows_->inputs; }
+std::span<const Column> Dataset::targets() const noexcept { return rows_->targets; }
+RowIndex Dataset::index() const noexcept { return rows_->index; }
 
 std::uint64_t Dataset::bytes() const noexcept {
   std::uint64_t bytes = 0;
-  for (const auto* columns : {&storage_->inputs, &storage_->targets})
-    for (const NamedTensor& column : *columns) bytes += column.tensor.nbytes();
+  for (const auto* columns : {&rows_->inputs, &rows_->targets})
+    for (const Column& column : *columns) bytes += column.view.data().size();
   return bytes;
 }
 
 std::uint64_t Dataset::index_bytes() const noexcept {
-  return storage_->index.defined() ? storage_->index.nbytes() : 0;
+  return rows_->index ? rows_->index->size() * sizeof(std::int64_t) : 0;
 }
 
 }  // namespace wasmgrad::training

@@ -1,12 +1,13 @@
 // Rows owned by the host: named columns of inputs and targets, in the element types they arrived in.
 //
 // What targets mean is judged by the trainer that uses them, and normalisation happens per batch, so that u8
-// images stay one byte a pixel. Public header without torch.
+// images stay one byte a pixel. Without torch: a back end looks at the rows where they are.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -14,6 +15,15 @@
 #include "wasmgrad/base/tensor_view.hpp"
 
 namespace wasmgrad::training {
+
+/// The rows of one name, [N, ...], contiguous.
+struct Column {
+  TensorView view;
+  std::shared_ptr<std::byte> memory;  ///< what `view` looks at
+};
+
+/// Rows of a column by their numbers; absent: all, one after the other.
+using RowIndex = std::optional<std::span<const std::int64_t>>;
 
 /// Immutable and cheap to copy (shared).
 class Dataset {
@@ -27,12 +37,17 @@ class Dataset {
   /// Deals the rows into new datasets, in an order drawn from `seed`. They share the rows' memory with this
   /// one. Part i has floor(fractions[i] * size()) rows, and the last takes what is left when the fractions'
   /// sum is 1 (within 1e-9). A part may be empty; no trainer takes it then. Errors: kInvalidArgument when
-  /// there is no fraction, one is outside 0..1, or their sum is above 1.
+  /// there is no fraction, one is outside 0..1, or their sum is above 1; kTooLarge when memory ran out.
   [[nodiscard]] Expected<std::vector<Dataset>> split(std::span<const double> fractions,
                                                      std::uint64_t seed) const;
 
   /// Rows.
   [[nodiscard]] std::int64_t size() const noexcept;
+  /// All rows that this part shares; which of them are its own says index().
+  [[nodiscard]] std::span<const Column> inputs() const noexcept;
+  [[nodiscard]] std::span<const Column> targets() const noexcept;
+  [[nodiscard]] RowIndex index() const noexcept;
+
   /// The highest class index of a column of targets, as a classification loss will judge it; found once.
   /// Errors: kInvalidArgument when the column is not [N] or [N, 1], or naming the first label that is
   /// negative or not a whole number.
@@ -42,13 +57,11 @@ class Dataset {
   /// Of the list that says which of the shared rows are this part's: 8 a row; 0 for what is not a part.
   [[nodiscard]] std::uint64_t index_bytes() const noexcept;
 
-  struct Storage;  // torch tensors; dataset_storage.hpp, for training/ only
-  [[nodiscard]] const Storage& storage() const noexcept { return *storage_; }
-
  private:
   friend class DatasetBuilder;
-  explicit Dataset(std::shared_ptr<const Storage> storage) : storage_(std::move(storage)) {}
-  std::shared_ptr<const Storage> storage_;
+  struct Rows;
+  explicit Dataset(std::shared_ptr<const Rows> rows) : rows_(std::move(rows)) {}
+  std::shared_ptr<const Rows> rows_;
 };
 
 /// Collects a dataset block by block.

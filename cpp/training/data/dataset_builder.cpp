@@ -1,6 +1,4 @@
 // Grows a dataset block by block, in memory that the dataset then takes over.
-#include <ATen/ops/from_blob.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -8,9 +6,9 @@
 #include <string>
 #include <utility>
 
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
-#include "wasmgrad/training/torch/dtype_map.hpp"
-#include "wasmgrad/training/torch/torch_error.hpp"
+#include "wasmgrad/base/memory_error.hpp"
+#include "wasmgrad/base/utf8.hpp"
+#include "wasmgrad/training/data/dataset_rows.hpp"
 
 namespace wasmgrad::training {
 
@@ -39,11 +37,12 @@ class Buffer {
     std::memcpy(data_ + size_, bytes.data(), bytes.size());
     size_ += bytes.size();
   }
-  /// The bytes, without what was reserved beyond them; to be freed by std::free.
-  std::byte* release() {
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// The bytes, without what was reserved beyond them.
+  std::shared_ptr<std::byte> release() {
     if (capacity_ > size_) resize_to(size_);
     size_ = capacity_ = 0;
-    return std::exchange(data_, nullptr);
+    return {std::exchange(data_, nullptr), &std::free};
   }
 
  private:
@@ -69,11 +68,14 @@ struct GrowingColumn {
            std::equal(row_shape.begin(), row_shape.end(), view.shape().begin() + 1, view.shape().end());
   }
 
-  /// The rows as a tensor that owns them.
-  at::Tensor take(std::int64_t rows) {
+  Expected<Column> take(std::int64_t rows) {
     std::vector<std::int64_t> shape{rows};
     shape.insert(shape.end(), row_shape.begin(), row_shape.end());
-    return at::from_blob(buffer.release(), shape, std::free, to_scalar_type(dtype));
+    const std::size_t bytes = buffer.size();
+    std::shared_ptr<std::byte> memory = buffer.release();
+    WASMGRAD_ASSIGN(TensorView view,
+                    TensorView::create(name, dtype, std::move(shape), {memory.get(), bytes}));
+    return Column{std::move(view), std::move(memory)};
   }
 };
 
@@ -160,7 +162,7 @@ DatasetBuilder::~DatasetBuilder() = default;
 Status DatasetBuilder::append(std::span<const TensorView> inputs, std::span<const TensorView> targets,
                               std::uint64_t max_bytes) {
   State& state = *state_;
-  return guarded("dataset", [&]() -> Status {
+  return within_memory("dataset", [&]() -> Status {
     if (inputs.empty()) return invalid("a dataset needs at least one input");
     Block block;
     block.add(inputs, "input", "inputs");
@@ -194,17 +196,16 @@ std::int64_t DatasetBuilder::size() const noexcept { return state_->rows; }
 std::uint64_t DatasetBuilder::bytes() const noexcept { return state_->bytes; }
 
 Expected<Dataset> DatasetBuilder::build() {
-  return guarded("dataset", [&]() -> Expected<Dataset> {
+  return within_memory("dataset", [&]() -> Expected<Dataset> {
     if (state_->rows == 0) return invalid("the dataset has no rows");
-    auto storage = std::make_shared<Dataset::Storage>();
+    auto rows = std::make_shared<Dataset::Rows>();
     for (std::size_t i = 0; i < state_->columns.size(); ++i) {
-      GrowingColumn& column = state_->columns[i];
-      (i < state_->inputs ? storage->inputs : storage->targets)
-          .push_back({column.name, column.take(state_->rows)});
+      WASMGRAD_ASSIGN(Column column, state_->columns[i].take(state_->rows));
+      (i < state_->inputs ? rows->inputs : rows->targets).push_back(std::move(column));
     }
-    storage->size = state_->rows;
+    rows->size = state_->rows;
     *state_ = {};
-    return Dataset(std::move(storage));
+    return Dataset(std::move(rows));
   });
 }
 

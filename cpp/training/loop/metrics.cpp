@@ -31,15 +31,15 @@ void MetricSum::add_loss(double mean, std::int64_t batch_samples) {
   samples += batch_samples;
 }
 
-void MetricSum::add_ranks(const at::Tensor& output, const at::Tensor& targets, std::int64_t top_k) {
-  const at::Tensor rows = output.contiguous();
-  classes = rows.size(1);
-  const float* row = rows.const_data_ptr<float>();
-  const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < rows.size(0); ++i, row += classes) {
-    const std::int64_t rank = rank_of(target[i], row, classes);
+void MetricSum::add_ranks(std::span<const float> output, std::span<const std::int64_t> targets,
+                          std::int64_t top_k) {
+  classes = static_cast<std::int64_t>(output.size() / targets.size());
+  const float* row = output.data();
+  for (const std::int64_t target : targets) {
+    const std::int64_t rank = rank_of(target, row, classes);
     correct += rank == 0 ? 1 : 0;
     in_top_k += rank < top_k ? 1 : 0;
+    row += classes;
   }
 }
 

@@ -1,9 +1,8 @@
-// Sums behind the metrics of one pass over data. Torch header, private to training/.
+// Sums behind the metrics of one pass over data.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
+#include <span>
 
 #include "wasmgrad/training/loop/observer.hpp"
 
@@ -19,9 +18,9 @@ struct MetricSum {
   void add(const MetricSum& other);
   /// A batch's mean loss.
   void add_loss(double mean, std::int64_t batch_samples);
-  /// Ranks each target among its row of `output` (f32 [N, C]) in one pass; of equal values the lower class
+  /// Ranks each of N targets among its row of `output` (N * C values, row after row) in one pass; of equal values the lower class
   /// ranks first.
-  void add_ranks(const at::Tensor& output, const at::Tensor& targets, std::int64_t top_k);
+  void add_ranks(std::span<const float> output, std::span<const std::int64_t> targets, std::int64_t top_k);
 
   /// Top-k accuracy is present when there are more than `top_k` classes.
   [[nodiscard]] Metrics mean(std::int64_t top_k) const;

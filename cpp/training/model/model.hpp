@@ -1,14 +1,14 @@
-// A vetted model: loaded from bytes that nobody needs to trust, saved back to bytes.
+// A vetted model, whatever runs it: loaded from bytes that nobody needs to trust, saved back to bytes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "wasmgrad/base/status.hpp"
+#include "wasmgrad/base/stop.hpp"
 
 namespace wasmgrad::training {
 
@@ -30,39 +30,48 @@ enum class ModelUse : std::uint8_t {
 /// For a caller's own models: a guard against damage only.
 constexpr std::uint64_t kOwnModelBytes = std::uint64_t{8} << 30;
 
+class Observer;
+class Predictor;
+class Trainer;
+struct TrainerOptions;
+
+/// Copies of what it stands for are shared: a trainer changes the model that it was made of.
 class Model {
  public:
-  /// Vets and loads a `torch.jit.save` archive (vet/vet.hpp), or checks and builds a `torch.export.save` one
-  /// (exported/load.hpp). `name` is used in errors only. Errors: kInvalidEncoding when it is not an archive
-  /// of that encoding or is damaged, kSecurity when the vetting refuses it (the operator or construct is
-  /// named), kInvalidArgument when it has no `forward`, kTooLarge beyond `max_bytes` of parameters and
-  /// buffers.
-  static Expected<Model> load(std::span<const std::byte> archive, const std::string& name,
-                              std::uint64_t max_bytes, ModelEncoding encoding = ModelEncoding::kAutodetect,
-                              ModelUse use = ModelUse::kTraining);
+  Model() = default;
+  virtual ~Model() = default;
 
-  /// The model in evaluation mode as a `torch.jit.save` archive that PyTorch, and load(), read back,
-  /// whichever encoding it came in: it was read back before it is returned. Names that TorchScript cannot
-  /// carry are others there; load() restores them. Errors: kUnsupportedOperation when it cannot be read back.
-  [[nodiscard]] Expected<std::vector<std::byte>> save() const;
+  /// In evaluation mode as a `torch.jit.save` archive that PyTorch, and Backend::load(), read back, whichever
+  /// encoding it came in: it was read back before it is returned. Names that TorchScript cannot carry are
+  /// others there; load() restores them. Errors: kUnsupportedOperation when it cannot be read back.
+  [[nodiscard]] virtual Expected<std::vector<std::byte>> save() const = 0;
 
   /// The parameters and buffers under their names, as a safetensors file.
-  [[nodiscard]] Expected<std::vector<std::byte>> save_safetensors() const;
+  [[nodiscard]] virtual Expected<std::vector<std::byte>> save_safetensors() const = 0;
 
   /// What of the file cannot follow a run's mode, a sentence each.
-  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
+  [[nodiscard]] virtual const std::vector<std::string>& warnings() const noexcept = 0;
 
   /// Of all parameters and buffers.
-  [[nodiscard]] std::uint64_t bytes() const;
+  [[nodiscard]] virtual std::uint64_t bytes() const = 0;
   /// Trainable scalars.
-  [[nodiscard]] std::int64_t parameter_count() const;
+  [[nodiscard]] virtual std::int64_t parameter_count() const = 0;
 
-  struct Storage;  // the torch module; model_storage.hpp, for training/ only
-  [[nodiscard]] Storage& storage() const noexcept { return *storage_; }
+  /// Errors: those of validate(); kInvalidArgument when the model has no trainable parameter, one is not f32,
+  /// a `freeze` pattern matches nothing, or all are frozen. What the model's file cannot do is told as
+  /// on_warning(). `observer` and `stop` may be null and must outlive the trainer. A model has at most one
+  /// trainer at a time.
+  [[nodiscard]] virtual Expected<std::unique_ptr<Trainer>> trainer(TrainerOptions options, Observer* observer,
+                                                                   const StopToken* stop) const = 0;
 
- private:
-  explicit Model(std::shared_ptr<Storage> storage) : storage_(std::move(storage)) {}
-  std::shared_ptr<Storage> storage_;
+  /// Errors: kUnsupportedOperation when `forward` needs an argument that is not a tensor.
+  [[nodiscard]] virtual Expected<std::unique_ptr<Predictor>> predictor() const = 0;
+
+ protected:
+  Model(const Model&) = default;
+  Model(Model&&) = default;
+  Model& operator=(const Model&) = default;
+  Model& operator=(Model&&) = default;
 };
 
 }  // namespace wasmgrad::training

@@ -1,26 +1,19 @@
 // Runs a vetted model forward: tensors in as they are, tensors out.
 //
-// Evaluation mode, no autograd, no scaling of inputs; buffers that the model writes to are put back. Public
-// header without torch.
+// Evaluation mode, no autograd, no scaling of inputs; buffers that the model writes to are put back.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/tensor_view.hpp"
-#include "wasmgrad/training/model/model.hpp"
 #include "wasmgrad/training/model/output.hpp"
 
 namespace wasmgrad::training {
-
-namespace lowering {
-struct WrittenState;
-}
 
 /// An argument of the model's `forward` that takes a tensor.
 struct PredictorInput {
@@ -31,11 +24,11 @@ struct PredictorInput {
 
 class Predictor {
  public:
-  /// Errors: kUnsupportedOperation when `forward` needs an argument that is not a tensor.
-  static Expected<Predictor> create(Model model);
+  Predictor() = default;
+  virtual ~Predictor() = default;
 
   /// In the order of `forward`'s arguments; those of other types keep their defaults.
-  [[nodiscard]] const std::vector<PredictorInput>& inputs() const noexcept;
+  [[nodiscard]] virtual const std::vector<PredictorInput>& inputs() const noexcept = 0;
 
   /// `inputs` go to the arguments of their names, or by position when none has a name. `forward` may return a
   /// Tensor, or a tuple, list or Dict[str, Tensor] of them. Without an input that only the entry `loss` of a
@@ -43,20 +36,15 @@ class Predictor {
   /// missing, or one is unknown or given twice; kUnsupportedOperation when the model returns something else;
   /// kTooLarge when the outputs have more than `max_output_bytes`; kRuntimeError when the model fails, as it
   /// does for shapes and types that it cannot use.
-  Expected<std::vector<Output>> run(std::span<const TensorView> inputs, std::uint64_t max_output_bytes) const;
+  [[nodiscard]] virtual Expected<std::vector<Output>> run(std::span<const TensorView> inputs,
+                                                          std::uint64_t max_output_bytes) const = 0;
 
   /// Of parameters and buffers.
-  [[nodiscard]] std::uint64_t model_bytes() const;
+  [[nodiscard]] virtual std::uint64_t model_bytes() const = 0;
 
- private:
-  struct Reduced;  // forward for fewer inputs, without the loss
-  Predictor(Model model, std::vector<PredictorInput> inputs,
-            std::shared_ptr<const lowering::WrittenState> written);
-
-  Model model_;
-  std::vector<PredictorInput> inputs_;
-  std::shared_ptr<const lowering::WrittenState> written_;
-  std::shared_ptr<Reduced> reduced_;
+ protected:
+  Predictor(Predictor&&) = default;
+  Predictor& operator=(Predictor&&) = default;
 };
 
 }  // namespace wasmgrad::training

@@ -1,7 +1,5 @@
 #include "wasmgrad/training/state/checkpoint.hpp"
 
-#include <c10/core/GradMode.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -12,7 +10,6 @@
 #include <string>
 #include <string_view>
 
-#include "wasmgrad/training/torch/dtype_map.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
 
 namespace wasmgrad::training {
@@ -124,23 +121,6 @@ std::optional<std::int64_t> from_text(const std::string& text, std::int64_t /*ty
 }
 std::optional<double> from_text(const std::string& text, double /*type*/) { return parse_exact(text); }
 
-/// The tensor as the file keeps it: contiguous, and truth values as bytes.
-at::Tensor stored_form(const at::Tensor& tensor) {
-  const at::Tensor dense = tensor.detach().contiguous();
-  return dense.scalar_type() == at::kBool ? dense.view(at::kByte) : dense;
-}
-
-Expected<TensorView> view_of(const std::string& name, const at::Tensor& stored) {
-  const auto dtype = to_dtype(stored.scalar_type());
-  if (!dtype) {
-    return Error{Errc::kUnsupportedOperation, "checkpoint: tensor '" + name + "' is of type " +
-                                                  std::string(stored.dtype().name()) +
-                                                  ", which a checkpoint cannot hold"};
-  }
-  const auto* data = static_cast<const std::byte*>(stored.const_data_ptr());
-  return TensorView::create(name, *dtype, stored.sizes().vec(), {data, stored.nbytes()});
-}
-
 Error differs(const std::string& what, const std::string& theirs, const std::string& ours) {
   return {Errc::kInvalidArgument,
           "checkpoint: " + what + " is " + theirs + " there and " + ours + " in this run"};
@@ -198,24 +178,17 @@ Status check_metadata(const Metadata& metadata, const Metadata& wanted) {
 
 Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options, int threads,
                                                   const Settings& settings, const Counters& counters,
-                                                  bool best_shown, const std::vector<NamedTensor>& tensors) {
+                                                  bool best_shown, std::span<const TensorView> tensors) {
   Metadata metadata = shared_options(options, threads);
   metadata[std::string(kFormatKey)] = kFormatVersion;
   if (best_shown) metadata[std::string(kBestShownKey)] = "yes";
   for (const auto& [key, value] : settings) metadata[std::string(kSettingPrefix) + key] = exact(value);
   for_each_counter(counters, [&](const char* key, const auto& field) { metadata[key] = to_text(field); });
 
-  std::vector<at::Tensor> kept;
-  std::vector<TensorView> views;
   Checksum checksum;
-  for (const NamedTensor& entry : tensors) {
-    kept.push_back(stored_form(entry.tensor));
-    WASMGRAD_ASSIGN(TensorView view, view_of(entry.name, kept.back()));
-    checksum.add(view.data());
-    views.push_back(std::move(view));
-  }
+  for (const TensorView& tensor : tensors) checksum.add(tensor.data());
   metadata[std::string(kChecksumKey)] = checksum.text();
-  return write_safetensors(views, metadata);
+  return write_safetensors(tensors, metadata);
 }
 
 Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
@@ -236,24 +209,23 @@ bool Checkpoint::has(std::string_view prefix) const {
                              [&](const TensorView& view) { return view.name().starts_with(prefix); });
 }
 
-Status load_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors) {
+Status check_tensors(const Checkpoint& checkpoint, std::span<const TensorView> tensors) {
   std::map<std::string_view, const TensorView*> found;
   for (const TensorView& view : checkpoint.file.tensors) found.emplace(view.name(), &view);
   Checksum checksum;
-  for (const NamedTensor& entry : tensors) {
-    const at::Tensor ours = stored_form(entry.tensor);
-    const auto view = found.find(entry.name);
+  for (const TensorView& ours : tensors) {
+    const auto view = found.find(ours.name());
     if (view == found.end()) {
       return Error{Errc::kInvalidArgument,
-                   "checkpoint: tensor '" + entry.name + "' of this run is missing there"};
+                   "checkpoint: tensor '" + ours.name() + "' of this run is missing there"};
     }
-    if (view->second->shape() != ours.sizes().vec()) {
-      return differs("the shape of '" + entry.name + "'", format_shape(view->second->shape()),
-                     format_shape(ours.sizes()));
+    if (view->second->shape() != ours.shape()) {
+      return differs("the shape of '" + ours.name() + "'", format_shape(view->second->shape()),
+                     format_shape(ours.shape()));
     }
-    if (to_scalar_type(view->second->dtype()) != ours.scalar_type()) {
-      return differs("the type of '" + entry.name + "'", std::string(dtype_name(view->second->dtype())),
-                     std::string(ours.dtype().name()));
+    if (view->second->dtype() != ours.dtype()) {
+      return differs("the type of '" + ours.name() + "'", std::string(dtype_name(view->second->dtype())),
+                     std::string(dtype_name(ours.dtype())));
     }
     checksum.add(view->second->data());
   }
@@ -264,15 +236,6 @@ Status load_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>
   if (stored == checkpoint.file.metadata.end() || checksum.text() != stored->second) {
     return Error{Errc::kInvalidEncoding,
                  "checkpoint: the tensors do not match their checksum; the file is damaged"};
-  }
-
-  const c10::NoGradGuard no_grad;
-  for (const NamedTensor& entry : tensors) {
-    const TensorView& view = *found.at(entry.name);
-    at::Tensor target = entry.tensor.detach();
-    at::Tensor dense = target.is_contiguous() ? target : target.contiguous();
-    if (!view.data().empty()) std::memcpy(dense.mutable_data_ptr(), view.data().data(), view.data().size());
-    if (!target.is_contiguous()) target.copy_(dense);
   }
   return {};
 }

@@ -1,7 +1,7 @@
 // What a checkpoint holds: every tensor of the run, its counters, and the options that a resumed run must
 // share.
 //
-// One safetensors file; the counters and options stand in its metadata. Torch header, private to training/.
+// One safetensors file; the counters and options stand in its metadata.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "wasmgrad/training/loop/metrics.hpp"
-#include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/options/options.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
 
@@ -38,10 +37,10 @@ struct Counters {
 /// Hyper-parameters that were set during the run, by their names in kSettings.
 using Settings = std::map<std::string, double, std::less<>>;
 
-/// Errors: kUnsupportedOperation when a tensor's type has no place in the format.
+/// The file of a run that stands there.
 Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options, int threads,
                                                   const Settings& settings, const Counters& counters,
-                                                  bool best_shown, const std::vector<NamedTensor>& tensors);
+                                                  bool best_shown, std::span<const TensorView> tensors);
 
 /// A file that was read; its tensors point into the file's bytes.
 struct Checkpoint {
@@ -59,8 +58,8 @@ struct Checkpoint {
 Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
                                      int threads);
 
-/// Checks all tensors, then copies into `tensors`; they are untouched on error. Errors: as
+/// Whether the checkpoint has just these tensors, by name, shape and type, undamaged. Errors: as
 /// read_checkpoint().
-Status load_tensors(const Checkpoint& checkpoint, const std::vector<NamedTensor>& tensors);
+Status check_tensors(const Checkpoint& checkpoint, std::span<const TensorView> tensors);
 
 }  // namespace wasmgrad::training

@@ -8,7 +8,8 @@
 #include "../support.hpp"
 #include "guest_image.hpp"
 #include "wasmgrad/abi/training_host.hpp"
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
+#include "wasmgrad/training/torch/backend.hpp"
 
 namespace fs = std::filesystem;
 
@@ -61,6 +62,7 @@ struct Guest {
   Recorder recorder;
   StopToken stop;
   abi::HostConfig config;
+  config.backend = &training::torch_backend();
   std::vector<Value> arguments;
 
   explicit Guest(std::string_view model_path = "model.pt") {
@@ -140,7 +142,7 @@ TEST_CASE("a training goes from tensors to a model beside the first one") {
   REQUIRE(guest.outcome);
   CHECK(guest.outcome->report.epochs.size() == 2);
   CHECK(guest.dir.read("in/trained_model.pt") == text_of(guest.outcome->model));
-  CHECK(training::Model::load(guest.outcome->model, "trained", 1 << 20));
+  CHECK(training::TorchModel::load(guest.outcome->model, "trained", 1 << 20));
 }
 
 TEST_CASE("the owner's overrides replace what the guest chose, right or wrong") {

@@ -10,6 +10,7 @@
 
 #include "wasmgrad/abi/training_host.hpp"
 #include "wasmgrad/base/host_function.hpp"
+#include "wasmgrad/training/torch/backend.hpp"
 
 using address = std::uint32_t;
 extern "C" {
@@ -86,6 +87,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   abi::HostConfig config;
+  config.backend = &training::torch_backend();
   for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
     if (entry.path().extension() == ".pt") config.models[entry.path().stem().string()] = entry.path();
   }

@@ -37,18 +37,18 @@ at::Tensor model_rows(const at::Tensor& column, std::int64_t begin, std::int64_t
   return may_be_written ? rows.clone() : rows;
 }
 
-EpochBatches::EpochBatches(const Dataset::Storage& data, std::int64_t batch_size, at::Tensor order)
+EpochBatches::EpochBatches(const DataTensors& data, std::int64_t batch_size, at::Tensor order)
     : data_(data), batch_size_(batch_size), order_(std::move(order)) {
   if (!order_.defined()) return;
   inputs_ = buffers_for(data.inputs, std::min(data.size, batch_size));
   targets_ = buffers_for(data.targets, std::min(data.size, batch_size));
 }
 
-EpochBatches EpochBatches::in_order(const Dataset::Storage& data, std::int64_t batch_size) {
+EpochBatches EpochBatches::in_order(const DataTensors& data, std::int64_t batch_size) {
   return {data, batch_size, data.index};
 }
 
-EpochBatches EpochBatches::of_epoch(const Dataset::Storage& data, const TrainerOptions& options,
+EpochBatches EpochBatches::of_epoch(const DataTensors& data, const TrainerOptions& options,
                                     std::int64_t epoch) {
   if (!options.shuffle) return in_order(data, options.batch_size);
   at::Tensor order = at::empty({data.size}, at::kLong);

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/options/options.hpp"
 
 namespace wasmgrad::training {
@@ -27,9 +27,9 @@ at::Tensor model_rows(const at::Tensor& column, std::int64_t begin, std::int64_t
 class EpochBatches {
  public:
   /// `data` must outlive this.
-  static EpochBatches in_order(const Dataset::Storage& data, std::int64_t batch_size);
+  static EpochBatches in_order(const DataTensors& data, std::int64_t batch_size);
   /// In the order of this 0-based epoch.
-  static EpochBatches of_epoch(const Dataset::Storage& data, const TrainerOptions& options,
+  static EpochBatches of_epoch(const DataTensors& data, const TrainerOptions& options,
                                std::int64_t epoch);
 
   /// The last one may be smaller than the others.
@@ -38,9 +38,9 @@ class EpochBatches {
   Batch batch(std::int64_t index);
 
  private:
-  EpochBatches(const Dataset::Storage& data, std::int64_t batch_size, at::Tensor order);
+  EpochBatches(const DataTensors& data, std::int64_t batch_size, at::Tensor order);
 
-  const Dataset::Storage& data_;
+  const DataTensors& data_;
   std::int64_t batch_size_;
   at::Tensor order_;  ///< rows of the columns; undefined: one after the other
   std::vector<at::Tensor> inputs_, targets_;

@@ -88,7 +88,7 @@ class Loader {
     }
   }
 
-  Model::Storage run() {
+  TorchModel::Storage run() {
     add_state();
     graph_->addInput()->setType(tree_.root().type());
     for (std::size_t i = 0; i < inputs_.size(); ++i) graph_->addInput()->setType(c10::TensorType::get());
@@ -102,7 +102,7 @@ class Loader {
     graph_->lint();
     const std::vector<std::string> arguments = arguments_of_forward();
     tree_.define_forward(graph_, arguments);
-    Model::Storage storage;
+    TorchModel::Storage storage;
     storage.module = tree_.root();
     storage.names = {tree_.carried_names(), carried_arguments(arguments)};
     if (auto warning = recorded_.warning()) storage.warnings.push_back(*std::move(warning));
@@ -286,7 +286,7 @@ class Loader {
 
 bool is_exported(const vet::Archive& archive) noexcept { return archive.find("archive_format") != nullptr; }
 
-Expected<Model::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes, ModelUse use) {
+Expected<TorchModel::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes, ModelUse use) {
   try {
     return Loader(archive, max_bytes, use).run();
   } catch (const Refusal& refusal) {

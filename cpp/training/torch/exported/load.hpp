@@ -27,6 +27,6 @@ bool is_exported(const vet::Archive& archive) noexcept;
 /// tensors outside their records), kSecurity (an operator that is not on the allow-list, by name; a needed
 /// tensor that is a pickle; native code), kUnsupportedOperation (higher-order operators, inputs or outputs
 /// that are not tensors), kInvalidArgument (a fixed batch size, which cannot be trained), kTooLarge. Throws what torch throws.
-Expected<Model::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes, ModelUse use);
+Expected<TorchModel::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes, ModelUse use);
 
 }  // namespace wasmgrad::training::exported

@@ -4,7 +4,8 @@
 #include <optional>
 #include <utility>
 
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::training {
 

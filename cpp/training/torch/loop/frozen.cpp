@@ -10,7 +10,7 @@ namespace wasmgrad::training {
 namespace {
 
 /// Holds the layers one of whose running statistics matches. Returns whether there is one.
-bool hold_statistics(const Model::Storage& model, const std::string& pattern, HeldParts& held) {
+bool hold_statistics(const TorchModel::Storage& model, const std::string& pattern, HeldParts& held) {
   bool matched = false;
   for (const auto& part : model.module.named_modules()) {
     for (const auto& buffer : part.value.named_buffers(/*recurse=*/false)) {
@@ -32,7 +32,7 @@ bool is_running_statistic(std::string_view attribute) {
   return attribute == "running_mean" || attribute == "running_var";
 }
 
-Expected<FrozenSplit> split_frozen(const Model::Storage& model, const std::vector<std::string>& patterns) {
+Expected<FrozenSplit> split_frozen(const TorchModel::Storage& model, const std::vector<std::string>& patterns) {
   std::vector<NamedTensor> parameters = model.trainable();
   std::vector<bool> frozen(parameters.size(), false);
   FrozenSplit split;

@@ -9,10 +9,11 @@
 #include <optional>
 #include <utility>
 
-#include "wasmgrad/training/torch/data/class_labels.hpp"
+#include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
 #include "wasmgrad/training/torch/loop/loss.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::training {
 
@@ -74,7 +75,9 @@ Expected<double> judge(const Plan& plan, const Batch& batch, const std::vector<N
       total += loss.weight * loss_value(loss.kind, values, target);
     }
     if (is_classification(loss.kind) && !ranked) {
-      sum.add_ranks(values, target, top_k);
+      const at::Tensor rows = values.contiguous();
+      sum.add_ranks({rows.const_data_ptr<float>(), static_cast<std::size_t>(rows.numel())},
+                    {target.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(target.numel())}, top_k);
       ranked = true;
     }
   }
@@ -83,7 +86,7 @@ Expected<double> judge(const Plan& plan, const Batch& batch, const std::vector<N
 
 }  // namespace
 
-Learner::Learner(Model model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
+Learner::Learner(TorchModel model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
                  std::vector<at::Tensor> frozen)
     : model_(std::move(model)),
       options_(options),
@@ -91,7 +94,7 @@ Learner::Learner(Model model, const TrainerOptions& options, std::vector<NamedTe
       frozen_(std::move(frozen)),
       pending_(optimizer_.parameters().size()) {}
 
-Expected<Learner> Learner::create(Model model, const TrainerOptions& options) {
+Expected<Learner> Learner::create(TorchModel model, const TrainerOptions& options) {
   const std::string who = "model '" + model.storage().name + "'";
   auto arguments = forward_arguments(model.storage().module);
   WASMGRAD_CHECK(check_scales(arguments, options));
@@ -214,7 +217,7 @@ void Learner::set_gradients(std::vector<at::Tensor> gradients) {
   pending_batches_ = 1;
 }
 
-Expected<Metrics> Learner::evaluate(Plan& plan, const Dataset::Storage& data, const StopToken* stop) {
+Expected<Metrics> Learner::evaluate(Plan& plan, const DataTensors& data, const StopToken* stop) {
   EpochBatches batches = EpochBatches::in_order(data, options_.batch_size);
   MetricSum sum;
   for (std::int64_t i = 0; i < batches.count(); ++i) {

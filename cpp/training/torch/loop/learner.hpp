@@ -14,7 +14,7 @@
 
 #include "wasmgrad/base/stop.hpp"
 #include "wasmgrad/training/torch/loop/binding.hpp"
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/data/epoch_batches.hpp"
 #include "wasmgrad/training/loop/metrics.hpp"
 #include "wasmgrad/training/torch/model/model_storage.hpp"
@@ -66,17 +66,17 @@ class Learner {
 
   /// Errors: kInvalidArgument when no parameter is trainable, a trainable one is not f32, a pattern of
   /// `freeze` matches nothing or all are frozen, or a scale is for no argument of forward.
-  static Expected<Learner> create(Model model, const TrainerOptions& options);
+  static Expected<Learner> create(TorchModel model, const TrainerOptions& options);
 
   /// The plan for data with these columns. It lives until dozens of others were asked for. Its first batch
   /// binds it. Errors: kInvalidArgument when the columns are not arguments of the model, or, where the plan
   /// is bound, a class target is not one of the model's classes.
-  Expected<Plan*> plan(const Dataset::Storage& data);
+  Expected<Plan*> plan(const DataTensors& data);
 
   /// Binds a plan that is not yet by a forward pass over the first batch, in training or evaluation mode,
   /// which leaves no trace. Errors: kInvalidArgument when the data does not fit the model, or a class target
   /// is not one of the model's classes.
-  Status rehearse(Plan& plan, const Dataset::Storage& data, bool training);
+  Status rehearse(Plan& plan, const DataTensors& data, bool training);
 
   /// Forward, loss, backward: adds the batch's gradients to the pending ones, and its metrics to `sum`.
   /// Errors: kInvalidArgument when the batch does not fit the model; kRuntimeError when the loss or a
@@ -95,7 +95,7 @@ class Learner {
   [[nodiscard]] const std::vector<at::Tensor>& gradient_sums() const noexcept { return pending_; }
 
   /// Errors: kInterrupted when `stop` was requested; those of check_output.
-  Expected<Metrics> evaluate(Plan& plan, const Dataset::Storage& data, const StopToken* stop);
+  Expected<Metrics> evaluate(Plan& plan, const DataTensors& data, const StopToken* stop);
 
   /// Outputs in evaluation mode, of one batch unless TrainerOptions::predict_batch_size cuts it. Errors:
   /// kInvalidArgument when the model does not take the inputs, or an output of a cut one is not [N, ...];
@@ -105,7 +105,7 @@ class Learner {
   /// Other hyper-parameters of the optimizer and other clips.
   void configure(const TrainerOptions& options);
 
-  [[nodiscard]] const Model& model() const noexcept { return model_; }
+  [[nodiscard]] const TorchModel& model() const noexcept { return model_; }
   /// Those that are trained, in the model's order.
   [[nodiscard]] const std::vector<at::Tensor>& parameters() const noexcept { return optimizer_.parameters(); }
   [[nodiscard]] const Optimizer& optimizer() const noexcept { return optimizer_; }
@@ -119,7 +119,7 @@ class Learner {
     bool without_loss;
     Program program;
   };
-  Learner(Model model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
+  Learner(TorchModel model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
           std::vector<at::Tensor> frozen);
   /// Cached too. Lives as plans do.
   Expected<Program*> program(const std::vector<NamedTensor>& inputs, const std::vector<NamedTensor>& targets,
@@ -131,7 +131,7 @@ class Learner {
                                                           const std::vector<NamedTensor>& inputs,
                                                           std::int64_t begin, std::int64_t count);
 
-  Model model_;
+  TorchModel model_;
   TrainerOptions options_;
   std::vector<ForwardArgument> arguments_;
   Optimizer optimizer_;

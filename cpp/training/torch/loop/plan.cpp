@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "wasmgrad/training/torch/data/class_labels.hpp"
+#include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
 #include "wasmgrad/training/torch/loop/learner.hpp"
 #include "wasmgrad/training/torch/loop/loss.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::training {
 
@@ -39,19 +40,19 @@ bool is_same(const ProgramInput& a, const ProgramInput& b) {
          a.transform.offset == b.transform.offset;
 }
 
-Error beyond_classes(const NamedTensor& target, const at::Tensor& rows, std::int64_t classes, bool of_many) {
-  const Error error = label_beyond(target.tensor, rows, classes);
+Error beyond_classes(const NamedTensor& target, const RowIndex& rows, std::int64_t classes, bool of_many) {
+  const Error error = label_beyond(view_of(target), rows, classes);
   return of_many ? error.within(quoted(target.name, "targets")) : error;
 }
 
 /// Whether all class targets are among the model's classes, as far as those are known.
-Status check_labels(const Plan& plan, const Dataset::Storage& data) {
+Status check_labels(const Plan& plan, const DataTensors& data) {
   for (std::size_t i = 0; i < plan.losses.size(); ++i) {
     if (plan.classes[i] == 0) continue;
     const std::size_t target = plan.losses[i].target;
     WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(target));
     if (highest >= plan.classes[i])
-      return beyond_classes(data.targets[target], data.index, plan.classes[i], data.targets.size() > 1);
+      return beyond_classes(data.targets[target], rows_of(data.index), plan.classes[i], data.targets.size() > 1);
   }
   return {};
 }
@@ -100,7 +101,7 @@ Status Learner::bind(Plan& plan, const std::vector<NamedTensor>& outputs, const 
     WASMGRAD_ASSIGN(const at::Tensor output, output_named(outputs, loss.output));
     const std::int64_t width = classified && output.dim() == 2 ? output.size(1) : 0;
     if (classified) {
-      WASMGRAD_ASSIGN(const std::int64_t highest, highest_label(target.tensor, {}, target.name));
+      WASMGRAD_ASSIGN(const std::int64_t highest, highest_label(view_of(target), {}));
       WASMGRAD_CHECK(check_output(loss.kind, output, class_indices(target.tensor)));
       if (highest >= width) return beyond_classes(target, {}, width, targets.size() > 1);
     } else {
@@ -114,7 +115,7 @@ Status Learner::bind(Plan& plan, const std::vector<NamedTensor>& outputs, const 
   return {};
 }
 
-Expected<Plan*> Learner::plan(const Dataset::Storage& data) {
+Expected<Plan*> Learner::plan(const DataTensors& data) {
   const auto known = std::ranges::find_if(plans_, [&](const Plan& plan) {
     return are_types_of(plan.inputs, data.inputs) && are_types_of(plan.targets, data.targets);
   });
@@ -129,7 +130,7 @@ Expected<Plan*> Learner::plan(const Dataset::Storage& data) {
   return &plans_.back();
 }
 
-Status Learner::rehearse(Plan& plan, const Dataset::Storage& data, bool training) {
+Status Learner::rehearse(Plan& plan, const DataTensors& data, bool training) {
   if (plan.bound) return {};
   const Batch batch =
       EpochBatches::in_order(data, std::min<std::int64_t>(options_.batch_size, data.size)).batch(0);

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "wasmgrad/training/torch/loop/checkpoint_tensors.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/loop/trainer_state.hpp"
 
@@ -49,7 +50,7 @@ Status check_finite(std::span<const std::byte> values, const char* what) {
 
 }  // namespace
 
-Status Trainer::set(std::string_view key, double value) {
+Status TorchTrainer::set(std::string_view key, double value) {
   State& state = *state_;
   return guarded("setting", [&]() -> Status {
     TrainerOptions options = state.options;
@@ -61,13 +62,13 @@ Status Trainer::set(std::string_view key, double value) {
   });
 }
 
-std::uint64_t Trainer::parameter_bytes() const noexcept {
+std::uint64_t TorchTrainer::parameter_bytes() const noexcept {
   std::uint64_t bytes = 0;
   for (const at::Tensor& parameter : state_->learner.parameters()) bytes += parameter.nbytes();
   return bytes;
 }
 
-Status Trainer::parameters(std::span<std::byte> to) const {
+Status TorchTrainer::parameters(std::span<std::byte> to) const {
   WASMGRAD_CHECK(check_size(to.size(), parameter_bytes(), "the parameters"));
   for (const at::Tensor& parameter : state_->learner.parameters()) {
     std::memcpy(to.data(), parameter.const_data_ptr(), parameter.nbytes());
@@ -76,7 +77,7 @@ Status Trainer::parameters(std::span<std::byte> to) const {
   return {};
 }
 
-Status Trainer::set_parameters(std::span<const std::byte> values) {
+Status TorchTrainer::set_parameters(std::span<const std::byte> values) {
   WASMGRAD_CHECK(check_size(values.size(), parameter_bytes(), "the parameters"));
   WASMGRAD_CHECK(check_finite(values, "the parameters"));
   state_->best.adopt(state_->learner.model_tensors());
@@ -87,7 +88,7 @@ Status Trainer::set_parameters(std::span<const std::byte> values) {
   return {};
 }
 
-Status Trainer::gradients(std::span<std::byte> to) const {
+Status TorchTrainer::gradients(std::span<std::byte> to) const {
   WASMGRAD_CHECK(check_size(to.size(), parameter_bytes(), "the gradients"));
   const Learner& learner = state_->learner;
   return guarded("gradients", [&]() -> Status {
@@ -109,7 +110,7 @@ Status Trainer::gradients(std::span<std::byte> to) const {
   });
 }
 
-Status Trainer::set_gradients(std::span<const std::byte> values) {
+Status TorchTrainer::set_gradients(std::span<const std::byte> values) {
   WASMGRAD_CHECK(check_size(values.size(), parameter_bytes(), "the gradients"));
   WASMGRAD_CHECK(check_finite(values, "the gradients"));
   return guarded("gradients", [&]() -> Status {
@@ -125,7 +126,7 @@ Status Trainer::set_gradients(std::span<const std::byte> values) {
   });
 }
 
-Expected<std::vector<std::byte>> Trainer::checkpoint() const {
+Expected<std::vector<std::byte>> TorchTrainer::checkpoint() const {
   const State& state = *state_;
   return guarded("checkpoint", [&]() -> Expected<std::vector<std::byte>> {
     if (const Status clear = state.check_nothing_pending(); !clear) return clear.error().within("checkpoint");
@@ -134,12 +135,14 @@ Expected<std::vector<std::byte>> Trainer::checkpoint() const {
     if (state.best.shown()) {
       for (std::size_t i = 0; i < best.size(); ++i) std::swap(model[i].tensor, best[i]);
     }
+    WASMGRAD_ASSIGN(const StoredTensors stored, StoredTensors::create(kept_tensors(
+                                                    std::move(model), best, state.learner.optimizer())));
     return write_checkpoint(state.options, state.threads, state.settings, state.counters, state.best.shown(),
-                            kept_tensors(std::move(model), best, state.learner.optimizer()));
+                            stored.views());
   });
 }
 
-Status Trainer::restore(std::span<const std::byte> checkpoint) {
+Status TorchTrainer::restore(std::span<const std::byte> checkpoint) {
   State& state = *state_;
   return guarded("checkpoint", [&]() -> Status {
     WASMGRAD_ASSIGN(Checkpoint read, read_checkpoint(checkpoint, state.created_options, state.threads));
@@ -169,7 +172,7 @@ Status Trainer::restore(std::span<const std::byte> checkpoint) {
   });
 }
 
-std::uint64_t Trainer::state_bytes() const noexcept {
+std::uint64_t TorchTrainer::state_bytes() const noexcept {
   const std::uint64_t optimizer = state_->learner.optimizer().state_bytes();
   const std::uint64_t model = state_->learner.model().bytes();
   const std::uint64_t kept = state_->options.restore_on_error ? model + optimizer : 0;

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/dtype_map.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/loop/trainer_state.hpp"
@@ -63,14 +63,14 @@ void write_buffer(const at::Tensor& buffer, const at::Tensor& now, std::span<con
 
 }  // namespace
 
-std::uint64_t Trainer::buffer_bytes() const {
+std::uint64_t TorchTrainer::buffer_bytes() const {
   std::uint64_t elements = 0;
   for (const NamedTensor& buffer : state_->learner.model().storage().floating_buffers())
     elements += static_cast<std::uint64_t>(buffer.tensor.numel());
   return elements * sizeof(float);
 }
 
-Status Trainer::buffers(std::span<std::byte> to) const {
+Status TorchTrainer::buffers(std::span<std::byte> to) const {
   return guarded("buffers", [&]() -> Status {
     WASMGRAD_CHECK(check_size(to.size(), buffer_bytes()));
     for (const NamedTensor& buffer : state_->learner.model().storage().floating_buffers()) {
@@ -82,7 +82,7 @@ Status Trainer::buffers(std::span<std::byte> to) const {
   });
 }
 
-Status Trainer::set_buffers(std::span<const std::byte> values) {
+Status TorchTrainer::set_buffers(std::span<const std::byte> values) {
   return guarded("buffers", [&]() -> Status {
     WASMGRAD_CHECK(check_size(values.size(), buffer_bytes()));
     const c10::NoGradGuard no_grad;
@@ -105,7 +105,7 @@ Status Trainer::set_buffers(std::span<const std::byte> values) {
   });
 }
 
-Expected<std::vector<Output>> Trainer::state() const {
+Expected<std::vector<Output>> TorchTrainer::state() const {
   return guarded("state", [&]() -> Expected<std::vector<Output>> {
     std::vector<Output> outputs;
     for (NamedTensor& entry : state_->learner.model().storage().tensors()) {
@@ -116,7 +116,7 @@ Expected<std::vector<Output>> Trainer::state() const {
   });
 }
 
-Status Trainer::set_state(std::span<const TensorView> tensors) {
+Status TorchTrainer::set_state(std::span<const TensorView> tensors) {
   return guarded("state", [&]() -> Status {
     const c10::NoGradGuard no_grad;
     std::map<std::string_view, at::Tensor> given;

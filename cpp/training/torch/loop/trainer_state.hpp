@@ -11,7 +11,7 @@
 #include "wasmgrad/training/torch/loop/best_weights.hpp"
 #include "wasmgrad/training/state/checkpoint.hpp"
 #include "wasmgrad/training/torch/loop/learner.hpp"
-#include "wasmgrad/training/loop/trainer.hpp"
+#include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 
 namespace wasmgrad::training {
 
@@ -28,7 +28,7 @@ inline double seconds_since(Clock::time_point start) {
 /// DType.
 Expected<Output> output_of(NamedTensor entry);
 
-struct Trainer::State {
+struct TorchTrainer::State {
   /// What a call began with, to go back to. A copy of all that training changes.
   class RunStart {
    public:

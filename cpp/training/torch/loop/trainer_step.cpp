@@ -3,11 +3,12 @@
 #include <utility>
 
 #include "wasmgrad/training/torch/compute_scope.hpp"
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/dtype_map.hpp"
 #include "wasmgrad/training/torch/data/epoch_batches.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/loop/trainer_state.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::training {
 
@@ -50,12 +51,12 @@ Expected<Output> output_of(NamedTensor entry) {
   return Output{std::move(entry.name), *dtype, tensor.sizes().vec(), {data, data + tensor.nbytes()}};
 }
 
-Expected<Metrics> Trainer::State::train_batch(std::span<const TensorView> inputs,
+Expected<Metrics> TorchTrainer::State::train_batch(std::span<const TensorView> inputs,
                                               std::span<const TensorView> targets,
                                               std::optional<double> rate) {
   const auto where = [&] { return "step " + std::to_string(counters.step + 1); };
   if (inputs.empty()) return Error{Errc::kInvalidArgument, where() + ": there are no inputs"};
-  Dataset::Storage data;
+  DataTensors data;
   std::int64_t samples = 0;
   WASMGRAD_ASSIGN(data.inputs, columns_over(inputs, "input", samples));
   WASMGRAD_ASSIGN(data.targets, columns_over(targets, "target", samples));
@@ -79,7 +80,7 @@ Expected<Metrics> Trainer::State::train_batch(std::span<const TensorView> inputs
   return sum.mean(options.top_k);
 }
 
-Status Trainer::State::apply(double rate) {
+Status TorchTrainer::State::apply(double rate) {
   TrainingWeights weights(*this);
   WASMGRAD_CHECK(learner.apply(rate));
   weights.keep();
@@ -88,14 +89,14 @@ Status Trainer::State::apply(double rate) {
   return {};
 }
 
-void Trainer::State::report_steps() {
+void TorchTrainer::State::report_steps() {
   last_report = Clock::now();
   if (steps.samples == 0) return;
   observer->on_steps({counters.step, steps.mean(options.top_k), last_rate});
   steps = {};
 }
 
-Expected<Metrics> Trainer::step(std::span<const TensorView> inputs, std::span<const TensorView> targets) {
+Expected<Metrics> TorchTrainer::step(std::span<const TensorView> inputs, std::span<const TensorView> targets) {
   State& state = *state_;
   return guarded("training step", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state.threads);
@@ -106,14 +107,14 @@ Expected<Metrics> Trainer::step(std::span<const TensorView> inputs, std::span<co
   });
 }
 
-Expected<Metrics> Trainer::backward(std::span<const TensorView> inputs, std::span<const TensorView> targets) {
+Expected<Metrics> TorchTrainer::backward(std::span<const TensorView> inputs, std::span<const TensorView> targets) {
   return guarded("training step", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state_->threads);
     return state_->train_batch(inputs, targets, std::nullopt);
   });
 }
 
-Status Trainer::apply() {
+Status TorchTrainer::apply() {
   State& state = *state_;
   return guarded("training step", [&]() -> Status {
     const ComputeScope scope(state.threads);
@@ -126,7 +127,7 @@ Status Trainer::apply() {
   });
 }
 
-Expected<std::vector<Output>> Trainer::predict(std::span<const TensorView> inputs) {
+Expected<std::vector<Output>> TorchTrainer::predict(std::span<const TensorView> inputs) {
   return guarded("prediction", [&]() -> Expected<std::vector<Output>> {
     const ComputeScope scope(state_->threads);
     if (inputs.empty()) return Error{Errc::kInvalidArgument, "there are no inputs"};

@@ -96,13 +96,13 @@ Expected<ModelNames> names_of(const torch::jit::Module& module, const vet::Archi
   return names;
 }
 
-Expected<Model::Storage> load(std::span<const std::byte> bytes, const vet::Archive& archive,
+Expected<TorchModel::Storage> load(std::span<const std::byte> bytes, const vet::Archive& archive,
                               std::uint64_t max_bytes, c10::Device device) {
   VetLimits limits;
   limits.max_storage_bytes = max_bytes;
   WASMGRAD_CHECK(vet_archive(archive, limits));
   try {
-    Model::Storage loaded;
+    TorchModel::Storage loaded;
     loaded.module = torch::jit::load(std::make_shared<SpanReader>(bytes), device, /*load_debug_files=*/false);
     loaded.held = held_in(loaded.module);
     if (device == at::kCPU) loaded.warnings = restore_mode(loaded.module);  // which compares constants
@@ -120,7 +120,7 @@ Expected<Model::Storage> load(std::span<const std::byte> bytes, const vet::Archi
 /// What is written while this lives: evaluation mode, and forward's arguments as TorchScript carries them.
 class WrittenForm {
  public:
-  explicit WrittenForm(const Model::Storage& storage)
+  explicit WrittenForm(const TorchModel::Storage& storage)
       : module_(storage.module),
         forward_(module_.get_method("forward").function()),
         schema_(forward_.getSchema()),
@@ -162,7 +162,7 @@ void clear_hiding_names(const torch::jit::Module& module) {
     for (const torch::jit::Method& method : part.get_methods()) clear_hiding_names(method.graph()->block());
 }
 
-std::vector<std::byte> written(const Model::Storage& storage) {
+std::vector<std::byte> written(const TorchModel::Storage& storage) {
   clear_hiding_names(storage.module);
   const WrittenForm form(storage);
   torch::jit::ExtraFilesMap extra;
@@ -193,7 +193,7 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes(const torc
 
 /// Whether a reader gets the model back, with every tensor under its name. Looks at the tensors' bytes one
 /// record at a time, without keeping them.
-Status check_reads_back(std::span<const std::byte> bytes, const Model::Storage& storage) {
+Status check_reads_back(std::span<const std::byte> bytes, const TorchModel::Storage& storage) {
   WASMGRAD_ASSIGN(const vet::Archive archive, vet::Archive::parse(bytes));
   auto read = load(bytes, archive, bytes.size(), at::kMeta);
   // torch compares a program's constants, if it has several, and cannot without their values.
@@ -205,12 +205,12 @@ Status check_reads_back(std::span<const std::byte> bytes, const Model::Storage& 
 
 }  // namespace
 
-Expected<Model::Storage> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
+Expected<TorchModel::Storage> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
                                           std::uint64_t max_bytes) {
   return load(bytes, archive, max_bytes, at::kCPU);
 }
 
-Expected<std::vector<std::byte>> Model::save() const {
+Expected<std::vector<std::byte>> TorchModel::save() const {
   const std::string where = "saving model '" + storage_->name + "'";
   return guarded(where, [&]() -> Expected<std::vector<std::byte>> {
     std::vector<std::byte> archive = written(*storage_);

@@ -1,4 +1,4 @@
-// What a Model holds. Torch header, private to training/.
+// What a model holds. Torch header, private to training/torch/.
 #pragma once
 
 #include <torch/csrc/jit/api/module.h>
@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 #include "wasmgrad/training/model/model_names.hpp"
 
 namespace wasmgrad::training {
@@ -26,7 +26,7 @@ struct HeldParts {
   Objects statistics;  ///< their running statistics are used and never changed, whatever the flag
 };
 
-struct Model::Storage {
+struct TorchModel::Storage {
   torch::jit::Module module;
   std::string name;
   ModelNames names;  ///< of tensors, by those in `module`; and how a saved archive calls forward's arguments

@@ -1,20 +1,20 @@
 // What a model's parameters and buffers are as bytes: their size, and the file of them alone.
 
 #include "wasmgrad/training/torch/dtype_map.hpp"
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 #include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {
 
-std::uint64_t Model::bytes() const {
+std::uint64_t TorchModel::bytes() const {
   std::uint64_t bytes = 0;
   for (const NamedTensor& entry : storage_->tensors()) bytes += entry.tensor.nbytes();
   return bytes;
 }
 
-Expected<std::vector<std::byte>> Model::save_safetensors() const {
+Expected<std::vector<std::byte>> TorchModel::save_safetensors() const {
   return guarded("saving model '" + storage_->name + "'", [&]() -> Expected<std::vector<std::byte>> {
     std::vector<at::Tensor> kept;
     std::vector<TensorView> views;

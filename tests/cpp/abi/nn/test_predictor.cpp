@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "models.hpp"
-#include "wasmgrad/training/model/predictor.hpp"
+#include "wasmgrad/training/torch/model/torch_predictor.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::training;
@@ -16,11 +16,11 @@ namespace {
 
 constexpr std::uint64_t kPlenty = 1 << 20;
 
-Predictor predictor(const std::string& name) {
+TorchPredictor predictor(const std::string& name) {
   const std::string archive = model_bytes(name);
-  auto model = Model::load(bytes_of(archive), name, kPlenty);
+  auto model = TorchModel::load(bytes_of(archive), name, kPlenty);
   REQUIRE_MESSAGE(model, (model ? "" : model.error().message));
-  auto made = Predictor::create(std::move(model).value());
+  auto made = TorchPredictor::create(std::move(model).value());
   REQUIRE_MESSAGE(made, (made ? "" : made.error().message));
   return std::move(made).value();
 }
@@ -60,7 +60,7 @@ TEST_CASE("a model runs in evaluation mode") {
 }
 
 TEST_CASE("every type reaches the model and comes back as it is") {
-  const Predictor same = predictor("same");
+  const TorchPredictor same = predictor("same");
   const std::vector<std::uint8_t> bytes{0, 1, 0, 60, 0, 64, 200, 255, 7, 0, 0, 0, 0, 0, 0, 128};
   for (const DType dtype : {DType::kF16, DType::kF32, DType::kF64, DType::kU8, DType::kI32, DType::kI64}) {
     CAPTURE(dtype_name(dtype));
@@ -72,7 +72,7 @@ TEST_CASE("every type reaches the model and comes back as it is") {
 }
 
 TEST_CASE("an empty tensor and a scalar are tensors") {
-  const Predictor same = predictor("same");
+  const TorchPredictor same = predictor("same");
   const std::vector<float> none, one{4};
   CHECK(run(same, {view(none, {0, 3}, DType::kF32)})[0].shape == std::vector<std::int64_t>{0, 3});
   const auto scalar = run(same, {view(one, {}, DType::kF32)});
@@ -81,7 +81,7 @@ TEST_CASE("an empty tensor and a scalar are tensors") {
 }
 
 TEST_CASE("inputs are matched by position or by name") {
-  const Predictor lookup = predictor("lookup");
+  const TorchPredictor lookup = predictor("lookup");
   const std::vector<float> features{1, 2, 3, 4};
   const std::vector<std::int64_t> indices{3, 1};
   const auto positional = run(lookup, {view(features, {2, 2}, DType::kF32), view(indices, {2}, DType::kI64)});
@@ -109,7 +109,7 @@ TEST_CASE("a list is its elements") {
 }
 
 TEST_CASE("an input with a default may be left out") {
-  const Predictor masked = predictor("masked");
+  const TorchPredictor masked = predictor("masked");
   REQUIRE(masked.inputs().size() == 2);
   CHECK(masked.inputs()[0].required);
   CHECK(masked.inputs()[1].name == "mask");
@@ -128,7 +128,7 @@ TEST_CASE("a model that writes to its input changes nothing of the caller's") {
 }
 
 TEST_CASE("equal inputs give equal bits, however often") {
-  const Predictor lookup = predictor("lookup");
+  const TorchPredictor lookup = predictor("lookup");
   const std::vector<float> features{0.1F, 0.2F, 0.3F, 0.4F};
   const std::vector<std::int64_t> indices{2, 0};
   const std::vector<TensorView> inputs{view(features, {2, 2}, DType::kF32), view(indices, {2}, DType::kI64)};
@@ -137,7 +137,7 @@ TEST_CASE("equal inputs give equal bits, however often") {
 }
 
 TEST_CASE("inputs that do not fit the model's arguments are named") {
-  const Predictor lookup = predictor("lookup");
+  const TorchPredictor lookup = predictor("lookup");
   const std::vector<float> features{1, 2};
   const TensorView unnamed = view(features, {1, 2}, DType::kF32);
   const TensorView first = view(features, {1, 2}, DType::kF32, "features");
@@ -171,7 +171,7 @@ TEST_CASE("an output beyond its budget is refused before it is made") {
 }
 
 TEST_CASE("the budget is for all outputs together") {
-  const Predictor several = predictor("several");
+  const TorchPredictor several = predictor("several");
   CHECK(several.run(std::vector{view(kX, {3}, DType::kF32)}, 24));
   CHECK(error_of(several.run(std::vector{view(kX, {3}, DType::kF32)}, 23)).code == Errc::kTooLarge);
 }
@@ -184,9 +184,9 @@ TEST_CASE("an output that is no tensor is refused") {
 
 TEST_CASE("a model that needs more than tensors is refused") {
   const std::string archive = model_bytes("counted");
-  auto model = Model::load(bytes_of(archive), "counted", kPlenty);
+  auto model = TorchModel::load(bytes_of(archive), "counted", kPlenty);
   REQUIRE(model);
-  const Error error = error_of(Predictor::create(std::move(model).value()));
+  const Error error = error_of(TorchPredictor::create(std::move(model).value()));
   CHECK(error.code == Errc::kUnsupportedOperation);
   CHECK(error.message ==
         "model 'counted': forward needs the argument 'times' of type int; only tensors can be given");
@@ -195,7 +195,7 @@ TEST_CASE("a model that needs more than tensors is refused") {
 TEST_CASE("a model's bytes are those of its parameters") { CHECK(predictor("affine").model_bytes() == 8); }
 
 TEST_CASE("an input that only the loss needs may be left out, and the loss then is") {
-  const Predictor own = predictor("ownloss");
+  const TorchPredictor own = predictor("ownloss");
   REQUIRE(own.inputs().size() == 3);
   CHECK(own.inputs()[0].required);
   CHECK_FALSE(own.inputs()[1].required);

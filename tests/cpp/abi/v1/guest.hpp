@@ -41,6 +41,9 @@ struct GuestTensor {
   }
 };
 
+/// What the tests of an executable train with, which it links: null for those that need nothing.
+const training::Backend* backend();
+
 class Guest {
  public:
   static constexpr std::uint32_t kBytes = 1 << 20;
@@ -55,6 +58,7 @@ class Guest {
   /// One thread, so that results are the same everywhere.
   static abi::HostConfig default_config() {
     abi::HostConfig config;
+    config.backend = backend();
     config.overrides.threads = 1;
     return config;
   }

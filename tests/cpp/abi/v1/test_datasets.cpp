@@ -74,7 +74,7 @@ TEST_CASE("a split deals every row once") {
   CHECK(size_of(guest, guest.read<std::uint32_t>(parts)) == 2);
 }
 
-TEST_CASE("a dataset that was split or given to a trainer cannot grow") {
+TEST_CASE("a dataset that was split cannot grow") {
   Guest guest;
   const std::uint32_t whole = guest.make_dataset(8);
   const std::uint32_t out = guest.reserve(136);
@@ -83,10 +83,6 @@ TEST_CASE("a dataset that was split or given to a trainer cannot grow") {
   CHECK(append(guest, whole, 1) == errno_of(Errc::kInvalidArgument));
   CHECK(append(guest, part, 1) == errno_of(Errc::kInvalidArgument));
   CHECK(guest.last_error().find("cannot grow any more") != std::string::npos);
-  const std::uint32_t used = guest.make_dataset(8);
-  const std::uint32_t trainer = guest.make_trainer(guest.load_model());
-  REQUIRE(guest.call("trainer_epoch", trainer, used, out) == 0);
-  CHECK(append(guest, used, 1) == errno_of(Errc::kInvalidArgument));
 }
 
 TEST_CASE("fractions that cannot be dealt leave the dataset growing") {
@@ -104,13 +100,11 @@ TEST_CASE("fractions that cannot be dealt leave the dataset growing") {
   CHECK(append(guest, dataset, 1) == 0);
 }
 
-TEST_CASE("an empty dataset can be neither split nor trained on") {
+TEST_CASE("an empty dataset cannot be split") {
   Guest guest;
   const std::uint32_t dataset = guest.make_dataset(0);
   const std::uint32_t out = guest.reserve(136);
   CHECK(split(guest, dataset, {0.5}, out) == errno_of(Errc::kInvalidArgument));
-  const std::uint32_t trainer = guest.make_trainer(guest.load_model());
-  CHECK(guest.call("trainer_fit", trainer, dataset, 0, 1, out) == errno_of(Errc::kInvalidArgument));
 }
 
 TEST_CASE("rows count against the owner's limit until the last dataset that shares them is closed") {

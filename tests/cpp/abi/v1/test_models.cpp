@@ -7,7 +7,7 @@
 
 #include "../../support.hpp"
 #include "guest.hpp"
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
 
 using namespace wasmgrad;
@@ -31,7 +31,7 @@ std::vector<std::byte> exported(Guest& guest, std::uint32_t model, std::uint32_t
 TEST_CASE("a model goes in and out as TorchScript") {
   Guest guest;
   const auto archive = exported(guest, guest.load_model(), 1);
-  CHECK(training::Model::load(archive, "exported", 1 << 20));
+  CHECK(training::TorchModel::load(archive, "exported", 1 << 20));
 }
 
 TEST_CASE("a model goes out as safetensors under its names") {

@@ -9,7 +9,7 @@
 
 #include "../../support.hpp"
 #include "guest.hpp"
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::test;
@@ -148,7 +148,7 @@ TEST_CASE("the model that trained last is the run's result") {
   const auto& outcome = loop.guest.host().outcome();
   REQUIRE(outcome);
   CHECK(outcome->report.epochs.size() == 2);
-  CHECK(training::Model::load(outcome->model, "trained", 1 << 20));
+  CHECK(training::TorchModel::load(outcome->model, "trained", 1 << 20));
   CHECK(owned.directory.read("mine.pt") == text_of(outcome->model));
   CHECK(owned.recorder.events.back() == "saved mine.pt");
 }

@@ -378,3 +378,21 @@ TEST_CASE("a loss that is not finite is the operation's failure") {
   CHECK(t.guest.call("trainer_step", t.trainer, inputs, 1, t.guest.classes(1), 1, t.out) ==
         errno_of(Errc::kRuntimeError));
 }
+
+TEST_CASE("an empty dataset cannot be trained on") {
+  Guest guest;
+  const std::uint32_t dataset = guest.make_dataset(0);
+  const std::uint32_t report = guest.reserve(136);
+  const std::uint32_t trainer = guest.make_trainer(guest.load_model());
+  CHECK(guest.call("trainer_fit", trainer, dataset, 0, 1, report) == errno_of(Errc::kInvalidArgument));
+}
+
+TEST_CASE("a dataset that was trained on cannot grow") {
+  Guest guest;
+  const std::uint32_t used = guest.make_dataset(8);
+  const std::uint32_t metrics = guest.reserve(136);
+  const std::uint32_t trainer = guest.make_trainer(guest.load_model());
+  REQUIRE(guest.call("trainer_epoch", trainer, used, metrics) == 0);
+  CHECK(guest.call("dataset_append", used, guest.linear_inputs(1), 1, guest.classes(1), 1) ==
+        errno_of(Errc::kInvalidArgument));
+}

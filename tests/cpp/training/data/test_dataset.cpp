@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "../torch/fixtures.hpp"
+#include "../rows.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::training;

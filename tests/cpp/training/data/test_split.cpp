@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "../torch/fixtures.hpp"
+#include "../rows.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::training;

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <string>
 
-#include "../torch/fixtures.hpp"
+#include "../rows.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
 
 using namespace wasmgrad;

@@ -1,4 +1,4 @@
-// Data and models that several training tests use. Small, deterministic, without torch.
+// Models that several training tests use. Small, deterministic.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "wasmgrad/training/loop/trainer.hpp"
+#include "../rows.hpp"
+#include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 
 namespace wasmgrad::training::testing {
 
@@ -17,39 +18,9 @@ namespace wasmgrad::training::testing {
 std::filesystem::path models_directory();
 std::vector<std::byte> model_archive(const std::string& name);
 /// A model written by models.py.
-Model load_model(const std::string& name);
+TorchModel load_model(const std::string& name);
 
-/// A tensor together with its bytes.
-class Tensor {
- public:
-  template <class T>
-  Tensor(DType dtype, std::vector<std::int64_t> shape, const std::vector<T>& values)
-      : dtype_(dtype), shape_(std::move(shape)) {
-    const auto bytes = std::as_bytes(std::span(values));
-    bytes_.assign(bytes.begin(), bytes.end());
-  }
-  [[nodiscard]] TensorView view(const std::string& name = "") const;
-
- private:
-  DType dtype_;
-  std::vector<std::int64_t> shape_;
-  std::vector<std::byte> bytes_;
-};
-
-/// f32 [rows, 4], the numbers of linear_data() in models.py.
-Tensor linear_inputs(std::int64_t rows);
-/// u8 [rows, 1, 6, 6].
-Tensor image_inputs(std::int64_t rows);
-/// i64 [rows], 0, 1, 2, 0, ...
-Tensor class_targets(std::int64_t rows);
-
-Dataset dataset(const Tensor& inputs, const Tensor& targets);
-Dataset linear_dataset(std::int64_t rows);
-Dataset image_dataset(std::int64_t rows);
-
-/// Adam with learning rate 0.01, batches of 4, one thread.
-TrainerOptions small_options();
-Trainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer = nullptr,
+TorchTrainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer = nullptr,
                 const StopToken* stop = nullptr);
 
 Expected<Metrics> step(Trainer& trainer, const Tensor& inputs, const Tensor& targets);

@@ -39,7 +39,7 @@ constexpr std::int64_t kLongEpochRows = 12000;
 
 Error restore_error(const TrainerOptions& options, std::span<const std::byte> checkpoint,
                     const std::string& model = "convolution") {
-  Trainer run = testing::trainer(model, options);
+  TorchTrainer run = testing::trainer(model, options);
   const auto before = state_of(run);
   const Status status = run.restore(checkpoint);
   REQUIRE_FALSE(status);
@@ -48,7 +48,7 @@ Error restore_error(const TrainerOptions& options, std::span<const std::byte> ch
 }
 
 std::vector<std::byte> checkpoint_of_a_run() {
-  Trainer run = testing::trainer("convolution", small_options());
+  TorchTrainer run = testing::trainer("convolution", small_options());
   REQUIRE(run.fit(image_dataset(14), {}, {}));
   return state_of(run);
 }
@@ -58,7 +58,7 @@ std::vector<std::byte> checkpoint_of_a_run() {
 TEST_CASE("a checkpoint restores the state bit for bit") {
   const auto checkpoint = checkpoint_of_a_run();
   REQUIRE(write_file_atomic(models_directory() / "checkpoint.safetensors", checkpoint));
-  Trainer run = testing::trainer("convolution", small_options());
+  TorchTrainer run = testing::trainer("convolution", small_options());
   REQUIRE(run.restore(checkpoint));
   CHECK(run.epoch() == 3);
   CHECK(state_of(run) == checkpoint);
@@ -70,14 +70,14 @@ TEST_CASE("a run stopped after an epoch and resumed is bit-identical to one that
     options.optimizer.kind = kind;
     options.optimizer.momentum = 0.9;
     options.schedule.kind = ScheduleKind::kCosine;
-    Trainer whole = testing::trainer("convolution", options);
+    TorchTrainer whole = testing::trainer("convolution", options);
     REQUIRE(whole.fit(image_dataset(14), image_dataset(5), {}));
 
     StopToken stop;
     StopAfterEpoch after(stop, 2);
-    Trainer first = testing::trainer("convolution", options, &after, &stop);
+    TorchTrainer first = testing::trainer("convolution", options, &after, &stop);
     REQUIRE(first.fit(image_dataset(14), image_dataset(5), {})->interrupted);
-    Trainer second = testing::trainer("convolution", options);
+    TorchTrainer second = testing::trainer("convolution", options);
     REQUIRE(second.restore(state_of(first)));
     const auto report = second.fit(image_dataset(14), image_dataset(5), {});
     REQUIRE(report);
@@ -91,16 +91,16 @@ TEST_CASE("a run stopped within an epoch and resumed is bit-identical to one tha
   const Dataset data = linear_dataset(kLongEpochRows);
   for (const char* model : {"linear", "noise"}) {
     INFO(model);
-    Trainer whole = testing::trainer(model, long_epoch());
+    TorchTrainer whole = testing::trainer(model, long_epoch());
     const auto expected = whole.fit(data, {}, {});
     REQUIRE(expected);
 
     StopToken stop;
     StopAtProgress at_progress(stop);
-    Trainer first = testing::trainer(model, long_epoch(), &at_progress, &stop);
+    TorchTrainer first = testing::trainer(model, long_epoch(), &at_progress, &stop);
     REQUIRE(first.fit(data, {}, {})->interrupted);
     REQUIRE(at_progress.batch < at_progress.batches);
-    Trainer second = testing::trainer(model, long_epoch());
+    TorchTrainer second = testing::trainer(model, long_epoch());
     REQUIRE(second.restore(state_of(first)));
     const auto resumed = second.fit(data, {}, {});
     REQUIRE(resumed);
@@ -113,9 +113,9 @@ TEST_CASE("a run stopped within an epoch and resumed is bit-identical to one tha
 TEST_CASE("an epoch under way does not go on over another data set") {
   StopToken stop;
   StopAtProgress at_progress(stop);
-  Trainer first = testing::trainer("linear", long_epoch(), &at_progress, &stop);
+  TorchTrainer first = testing::trainer("linear", long_epoch(), &at_progress, &stop);
   REQUIRE(first.fit(linear_dataset(kLongEpochRows), {}, {})->interrupted);
-  Trainer second = testing::trainer("linear", long_epoch());
+  TorchTrainer second = testing::trainer("linear", long_epoch());
   REQUIRE(second.restore(state_of(first)));
   const auto report = second.fit(linear_dataset(100), {}, {});
   REQUIRE_FALSE(report);

@@ -34,7 +34,7 @@ Expected<FitReport> fit_images(Trainer& run) { return run.fit(image_dataset(14),
 }  // namespace
 
 TEST_CASE("an epoch includes the last partial batch") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const auto report = run.fit(linear_dataset(10), {}, {});  // batches of 4, 4 and 2
   REQUIRE(report);
   REQUIRE(report->epochs.size() == 3);
@@ -45,16 +45,16 @@ TEST_CASE("an epoch includes the last partial batch") {
 TEST_CASE("batches_per_epoch bounds an epoch") {
   TrainerOptions options = small_options();
   options.batches_per_epoch = 2;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   CHECK(run.fit(linear_dataset(40), {}, {})->epochs[0].train.samples == 8);
   options.batches_per_epoch = 1000;
-  Trainer all = testing::trainer("linear", options);
+  TorchTrainer all = testing::trainer("linear", options);
   CHECK(all.fit(linear_dataset(10), {}, {})->epochs[0].train.samples == 10);
 }
 
 TEST_CASE("the owner sees the whole run") {
   Recorder recorder;
-  Trainer run = testing::trainer("linear", small_options(), &recorder);
+  TorchTrainer run = testing::trainer("linear", small_options(), &recorder);
   const auto report = run.fit(linear_dataset(10), linear_dataset(5), linear_dataset(6));
   REQUIRE(report);
   REQUIRE(recorder.begin);
@@ -79,7 +79,7 @@ TEST_CASE("the owner sees the whole run") {
 TEST_CASE("no epochs mean an evaluation only") {
   TrainerOptions options = small_options();
   options.epochs = 0;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   const auto before = state_of(run);
   const auto report = run.fit(linear_dataset(10), {}, linear_dataset(6));
   REQUIRE(report);
@@ -88,7 +88,7 @@ TEST_CASE("no epochs mean an evaluation only") {
 }
 
 TEST_CASE("evaluating does not touch the training state") {
-  Trainer run = testing::trainer("convolution", small_options());
+  TorchTrainer run = testing::trainer("convolution", small_options());
   REQUIRE(fit_images(run));
   const auto before = state_of(run);
   REQUIRE(run.evaluate(image_dataset(9)));
@@ -100,8 +100,8 @@ TEST_CASE("equal runs are bit-identical") {
   for (const int threads : {1, 2}) {
     TrainerOptions options = small_options();
     options.threads = threads;
-    Trainer first = testing::trainer("convolution", options);
-    Trainer second = testing::trainer("convolution", options);
+    TorchTrainer first = testing::trainer("convolution", options);
+    TorchTrainer second = testing::trainer("convolution", options);
     REQUIRE(fit_images(first));
     REQUIRE(fit_images(second));
     CHECK(state_of(first) == state_of(second));
@@ -110,9 +110,9 @@ TEST_CASE("equal runs are bit-identical") {
 
 TEST_CASE("another seed is another run") {
   TrainerOptions options = small_options();
-  Trainer first = testing::trainer("linear", options);
+  TorchTrainer first = testing::trainer("linear", options);
   options.seed = 12;
-  Trainer second = testing::trainer("linear", options);
+  TorchTrainer second = testing::trainer("linear", options);
   const double first_loss = first.fit(linear_dataset(10), {}, {})->epochs[0].train.loss;
   CHECK(first_loss != second.fit(linear_dataset(10), {}, {})->epochs[0].train.loss);
 }
@@ -121,17 +121,17 @@ TEST_CASE("without shuffling the data comes in its order, and is not changed") {
   TrainerOptions options = small_options();
   options.shuffle = false;
   options.epochs = 1;
-  Trainer fitted = testing::trainer("linear", options);
+  TorchTrainer fitted = testing::trainer("linear", options);
   const Dataset data = linear_dataset(4);
   REQUIRE(fitted.fit(data, {}, {}));
-  Trainer stepped = testing::trainer("linear", options);
+  TorchTrainer stepped = testing::trainer("linear", options);
   REQUIRE(step(stepped, linear_inputs(4), class_targets(4)));
   CHECK(predict(fitted, linear_inputs(4))->values == predict(stepped, linear_inputs(4))->values);
   CHECK(fitted.evaluate(data)->loss == fitted.evaluate(linear_dataset(4))->loss);
 }
 
 TEST_CASE("a label beyond the model's classes is named before training") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const auto before = state_of(run);
   const Dataset data =
       dataset(linear_inputs(4), Tensor(DType::kU8, {4}, std::vector<std::uint8_t>{0, 1, 3, 2}));
@@ -146,7 +146,7 @@ TEST_CASE("a loss that is not finite names epoch and batch") {
   values[9 * 4] = std::numeric_limits<float>::infinity();
   TrainerOptions options = small_options();
   options.shuffle = false;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   const Error error =
       error_of(run.fit(dataset(Tensor(DType::kF32, {10, 4}, values), class_targets(10)), {}, {}));
   CHECK(error.code == Errc::kRuntimeError);
@@ -158,7 +158,7 @@ TEST_CASE("early stopping ends a run that does not improve") {
   options.epochs = 50;
   options.early_stopping_patience = 3;
   options.optimizer.learning_rate = 0;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   const auto report = run.fit(linear_dataset(10), linear_dataset(5), {});
   REQUIRE(report);
   CHECK(report->stopped_early);
@@ -167,7 +167,7 @@ TEST_CASE("early stopping ends a run that does not improve") {
 
 TEST_CASE("the state is offered after every epoch") {
   std::vector<std::int64_t> epochs;
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   REQUIRE(run.fit(linear_dataset(10), {}, {}, [&](std::int64_t epoch) {
     epochs.push_back(epoch);
     return Status();
@@ -176,7 +176,7 @@ TEST_CASE("the state is offered after every epoch") {
 }
 
 TEST_CASE("an error from keeping the state ends the run") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const auto report = run.fit(linear_dataset(10), {}, {}, [](std::int64_t) {
     return Status(Error{Errc::kRuntimeError, "the disk is full"});
   });
@@ -187,7 +187,7 @@ TEST_CASE("an error from keeping the state ends the run") {
 TEST_CASE("a request to stop ends the run with its state offered once more") {
   StopToken stop;
   StopAfterEpoch after(stop, 2);
-  Trainer run = testing::trainer("linear", small_options(), &after, &stop);
+  TorchTrainer run = testing::trainer("linear", small_options(), &after, &stop);
   int offered = 0;
   const auto report = run.fit(linear_dataset(10), {}, {}, [&](std::int64_t) {
     ++offered;
@@ -202,7 +202,7 @@ TEST_CASE("a request to stop ends the run with its state offered once more") {
 TEST_CASE("a warm-up is seen in the reported learning rate") {
   TrainerOptions options = small_options();
   options.schedule.warmup_epochs = 2;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   const auto report = run.fit(linear_dataset(10), {}, {});
   REQUIRE(report);
   CHECK(report->epochs[0].learning_rate == doctest::Approx(0.005));

@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint64_t kPlenty = 1 << 20;
 
 Error load_error(std::span<const std::byte> archive, std::uint64_t max_bytes = kPlenty) {
-  const auto model = Model::load(archive, "m.pt", max_bytes);
+  const auto model = TorchModel::load(archive, "m.pt", max_bytes);
   REQUIRE_FALSE(model);
   return model.error();
 }
@@ -24,25 +24,25 @@ TEST_CASE("a model counts its trainable scalars") {
 }
 
 TEST_CASE("a saved model is read back and predicts the same") {
-  Trainer first = testing::trainer("convolution", small_options());
+  TorchTrainer first = testing::trainer("convolution", small_options());
   REQUIRE(first.fit(image_dataset(12), {}, {}));
   const auto archive = first.model().save();
   REQUIRE(archive);
-  auto reloaded = Model::load(*archive, "again", kPlenty);
+  auto reloaded = TorchModel::load(*archive, "again", kPlenty);
   REQUIRE(reloaded);
-  auto second = Trainer::create(*reloaded, small_options());
+  auto second = TorchTrainer::create(*reloaded, small_options());
   REQUIRE(second);
   const Tensor inputs = image_inputs(5);
   CHECK(predict(first, inputs)->values == predict(*second, inputs)->values);
 }
 
 TEST_CASE("saving in the middle of a run does not disturb it") {
-  Trainer saved = testing::trainer("convolution", small_options());
+  TorchTrainer saved = testing::trainer("convolution", small_options());
   REQUIRE(saved.fit(image_dataset(12), {}, {}, [&](std::int64_t) {
     const auto archive = saved.model().save();
     return archive ? Status() : Status(archive.error());
   }));
-  Trainer plain = testing::trainer("convolution", small_options());
+  TorchTrainer plain = testing::trainer("convolution", small_options());
   REQUIRE(plain.fit(image_dataset(12), {}, {}));
   CHECK(state_of(saved) == state_of(plain));
 }

@@ -33,8 +33,8 @@ TrainerOptions head_options() {
 }  // namespace
 
 TEST_CASE("inputs are matched by name, or by position when they have none") {
-  Trainer by_name = testing::trainer("two_inputs", small_options());
-  Trainer by_position = testing::trainer("two_inputs", small_options());
+  TorchTrainer by_name = testing::trainer("two_inputs", small_options());
+  TorchTrainer by_position = testing::trainer("two_inputs", small_options());
   const Views labels{kLabels.view()};
   for (int i = 0; i < 3; ++i) {
     REQUIRE(by_name.step(Views{kNarrow.view("narrow"), kWide.view("wide")}, labels));
@@ -46,12 +46,12 @@ TEST_CASE("inputs are matched by name, or by position when they have none") {
 TEST_CASE("names serve errors only when the caller matches by position") {
   TrainerOptions options = small_options();
   options.by_position = true;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   CHECK(run.step(Views{kWide.view("train images")}, Views{kLabels.view("train labels")}));
 }
 
 TEST_CASE("an input that is no argument is named") {
-  Trainer run = testing::trainer("two_inputs", small_options());
+  TorchTrainer run = testing::trainer("two_inputs", small_options());
   const Views labels{kLabels.view()};
   const Error name = error_of(run.step(Views{kWide.view("wide"), kNarrow.view("slim")}, labels));
   CHECK(name.code == Errc::kInvalidArgument);
@@ -63,14 +63,14 @@ TEST_CASE("an input that is no argument is named") {
 }
 
 TEST_CASE("tensors of one batch have as many samples") {
-  Trainer run = testing::trainer("two_inputs", small_options());
+  TorchTrainer run = testing::trainer("two_inputs", small_options());
   const Tensor few = linear_inputs(7);
   const Error error = error_of(run.step(Views{few.view(), kNarrow.view()}, Views{kLabels.view()}));
   CHECK(error.message == "input 1 has 8 samples; those before it have 7");
 }
 
 TEST_CASE("several inputs are trained over a dataset") {
-  Trainer run = testing::trainer("two_inputs", small_options());
+  TorchTrainer run = testing::trainer("two_inputs", small_options());
   const auto data = Dataset::create(Views{kWide.view("wide"), kNarrow.view("narrow")}, Views{kLabels.view()},
                                     std::uint64_t{1} << 20);
   REQUIRE(data);
@@ -82,20 +82,20 @@ TEST_CASE("several inputs are trained over a dataset") {
 TEST_CASE("a scale may be given for one input") {
   TrainerOptions options = small_options();
   options.inputs = {{"narrow", 0.0, 1.0}};
-  Trainer run = testing::trainer("two_inputs", options);
+  TorchTrainer run = testing::trainer("two_inputs", options);
   const Tensor ones(DType::kF32, {8, 2}, std::vector<float>(16, 1));
-  Trainer plain = testing::trainer("two_inputs", small_options());
+  TorchTrainer plain = testing::trainer("two_inputs", small_options());
   const auto scaled = run.predict(Views{kWide.view(), kNarrow.view()});
   const auto expected = plain.predict(Views{kWide.view(), ones.view()});
   REQUIRE(scaled);
   CHECK(scaled->at(0).bytes == expected->at(0).bytes);
   options.inputs = {{"slim", 0.0, 1.0}};
-  CHECK(error_of(Trainer::create(load_model("two_inputs"), options)).message.find("'slim'") !=
+  CHECK(error_of(TorchTrainer::create(load_model("two_inputs"), options)).message.find("'slim'") !=
         std::string::npos);
 }
 
 TEST_CASE("each output of a dict has its own loss and weight") {
-  Trainer run = testing::trainer("heads", head_options());
+  TorchTrainer run = testing::trainer("heads", head_options());
   const Views targets{kValues.view("value"), kLabels.view("label")};
   const auto both = run.step(Views{kWide.view()}, targets);
   REQUIRE(both);
@@ -103,9 +103,9 @@ TEST_CASE("each output of a dict has its own loss and weight") {
 
   TrainerOptions options = small_options();
   options.losses = {{"label", LossKind::kCrossEntropyLogits, 1}};
-  Trainer labels = testing::trainer("heads", options);
+  TorchTrainer labels = testing::trainer("heads", options);
   options.losses = {{"1", LossKind::kMSE, 1}};
-  Trainer values = testing::trainer("heads", options);
+  TorchTrainer values = testing::trainer("heads", options);
   const auto label_loss = labels.step(Views{kWide.view()}, Views{kLabels.view()});
   const auto value_loss = values.step(Views{kWide.view()}, Views{kValues.view()});
   REQUIRE(label_loss);
@@ -115,8 +115,8 @@ TEST_CASE("each output of a dict has its own loss and weight") {
 }
 
 TEST_CASE("targets without names belong to the outputs with a loss, in the outputs' order") {
-  Trainer by_name = testing::trainer("heads", head_options());
-  Trainer by_position = testing::trainer("heads", head_options());
+  TorchTrainer by_name = testing::trainer("heads", head_options());
+  TorchTrainer by_position = testing::trainer("heads", head_options());
   REQUIRE(by_name.step(Views{kWide.view()}, Views{kValues.view("value"), kLabels.view("label")}));
   REQUIRE(by_position.step(Views{kWide.view()}, Views{kLabels.view(), kValues.view()}));
   CHECK(parameters_of(by_name) == parameters_of(by_position));
@@ -125,7 +125,7 @@ TEST_CASE("targets without names belong to the outputs with a loss, in the outpu
 TEST_CASE("one loss is that of every output that has a target") {
   TrainerOptions options = small_options();
   options.loss = LossKind::kMSE;
-  Trainer run = testing::trainer("heads", options);
+  TorchTrainer run = testing::trainer("heads", options);
   CHECK(run.step(Views{kWide.view()}, Views{kValues.view("value")}));
   CHECK(testing::trainer("pair", small_options()).step(Views{kWide.view()}, Views{kLabels.view()}));
 }
@@ -133,7 +133,7 @@ TEST_CASE("one loss is that of every output that has a target") {
 TEST_CASE("losses and targets without counterpart are named") {
   const Views x{kWide.view()};
   TrainerOptions options = head_options();
-  Trainer run = testing::trainer("heads", options);
+  TorchTrainer run = testing::trainer("heads", options);
   CHECK(error_of(run.step(x, Views{kLabels.view("label")})).message ==
         "step 1: there is no target for output 'value', which has a loss");
   CHECK(
@@ -141,19 +141,19 @@ TEST_CASE("losses and targets without counterpart are named") {
       "step 1: target 'velocity' belongs to no output of its own; the model's outputs are 'label', 'value'");
   CHECK(error_of(run.step(x, {})).message == "step 1: there are no targets; a loss needs one");
   options.losses = {{"velocity", LossKind::kMSE, 1}};
-  Trainer unknown = testing::trainer("heads", options);
+  TorchTrainer unknown = testing::trainer("heads", options);
   CHECK(error_of(unknown.step(x, Views{kValues.view()})).message ==
         "step 1: the model has no output 'velocity' to have a loss; it has 'label', 'value'");
   options.losses = {{"value", LossKind::kMSE, 1}, {"1", LossKind::kMSE, 1}};
-  Trainer twice = testing::trainer("heads", options);
+  TorchTrainer twice = testing::trainer("heads", options);
   CHECK_FALSE(twice.step(x, Views{kValues.view()}));
 }
 
 TEST_CASE("a model that computes its own loss trains as with ours") {
   TrainerOptions options = small_options();
-  Trainer ours = testing::trainer("linear", options);
+  TorchTrainer ours = testing::trainer("linear", options);
   options.model_loss = true;
-  Trainer own = testing::trainer("own_loss", options);
+  TorchTrainer own = testing::trainer("own_loss", options);
   for (int i = 0; i < 3; ++i) {
     const auto expected = step(ours, kWide, kLabels);
     const auto metrics = own.step(Views{kWide.view()}, Views{kLabels.view("labels")});
@@ -171,7 +171,7 @@ TEST_CASE("a model that computes its own loss trains as with ours") {
 TEST_CASE("a model may return nothing but its loss") {
   TrainerOptions options = small_options();
   options.model_loss = true;
-  Trainer run = testing::trainer("scalar_loss", options);
+  TorchTrainer run = testing::trainer("scalar_loss", options);
   const double first = step(run, kWide, kValues)->loss;
   for (int i = 0; i < 5; ++i) REQUIRE(step(run, kWide, kValues));
   CHECK(step(run, kWide, kValues)->loss < first);
@@ -180,7 +180,7 @@ TEST_CASE("a model may return nothing but its loss") {
 TEST_CASE("a model that should compute its own loss, but does not, is refused") {
   TrainerOptions options = small_options();
   options.model_loss = true;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   const Error error = error_of(run.step(Views{kWide.view()}, {}));
   CHECK_MESSAGE(error.message.find("the model's own loss has shape [8, 3]") != std::string::npos,
                 error.message);
@@ -189,7 +189,7 @@ TEST_CASE("a model that should compute its own loss, but does not, is refused") 
 TEST_CASE("whole numbers reach an embedding when they are kept") {
   TrainerOptions options = small_options();
   options.keep_integers = true;
-  Trainer run = testing::trainer("words", options);
+  TorchTrainer run = testing::trainer("words", options);
   const std::vector<std::int32_t> words{0, 1, 2, 3, 4, 5, 6, 7};
   const Tensor narrow(DType::kI32, {4, 2}, words);
   const Tensor wide(DType::kI64, {4, 2}, std::vector<std::int64_t>(words.begin(), words.end()));
@@ -200,7 +200,7 @@ TEST_CASE("whole numbers reach an embedding when they are kept") {
 }
 
 TEST_CASE("a prediction gives each output its name and type") {
-  Trainer heads = testing::trainer("heads", head_options());
+  TorchTrainer heads = testing::trainer("heads", head_options());
   const auto named = heads.predict(Views{kWide.view()});
   REQUIRE(named);
   REQUIRE(named->size() == 2);
@@ -208,7 +208,7 @@ TEST_CASE("a prediction gives each output its name and type") {
   CHECK(named->at(1).name == "value");
   CHECK(named->at(1).shape == std::vector<std::int64_t>{8, 1});
 
-  Trainer types = testing::trainer("types", small_options());
+  TorchTrainer types = testing::trainer("types", small_options());
   const auto typed = types.predict(Views{kWide.view()});
   REQUIRE(typed);
   REQUIRE(typed->size() == 3);

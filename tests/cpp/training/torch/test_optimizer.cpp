@@ -18,7 +18,7 @@ constexpr int kSteps = 5;
 
 /// Weight, then bias, after the steps that models.py takes with torch.optim.
 std::vector<float> trained_parameters(const TrainerOptions& options) {
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   for (int i = 0; i < kSteps; ++i) REQUIRE(step(run, linear_inputs(kRows), class_targets(kRows)));
   const auto bytes = state_of(run);
   const auto file = read_safetensors(bytes);

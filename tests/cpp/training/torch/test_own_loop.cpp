@@ -74,9 +74,9 @@ struct StepRecorder final : Observer {
 TEST_CASE("a loop of steps over an epoch's batches is fit, bit for bit") {
   constexpr std::size_t kRows = 14;
   const TrainerOptions options = small_options();
-  Trainer fitted = testing::trainer("convolution", options);
+  TorchTrainer fitted = testing::trainer("convolution", options);
   REQUIRE(fitted.fit(image_dataset(kRows), {}, {}));
-  Trainer stepped = testing::trainer("convolution", options);
+  TorchTrainer stepped = testing::trainer("convolution", options);
   std::vector<std::int64_t> order(kRows);
   for (std::int64_t epoch = 0; epoch < options.epochs; ++epoch) {
     shuffled_order(order, options.seed, epoch);
@@ -91,8 +91,8 @@ TEST_CASE("a loop of steps over an epoch's batches is fit, bit for bit") {
 }
 
 TEST_CASE("epochs driven one by one are fit, bit for bit") {
-  Trainer fitted = testing::trainer("convolution", small_options());
-  Trainer driven = testing::trainer("convolution", small_options());
+  TorchTrainer fitted = testing::trainer("convolution", small_options());
+  TorchTrainer driven = testing::trainer("convolution", small_options());
   REQUIRE(fitted.fit(image_dataset(14), {}, {}));
   for (int i = 0; i < 3; ++i) {
     const auto report = driven.train_epoch(image_dataset(14));
@@ -105,7 +105,7 @@ TEST_CASE("epochs driven one by one are fit, bit for bit") {
 }
 
 TEST_CASE("fit trains so many epochs more") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   CHECK(run.fit(linear_dataset(10), {}, {}, {}, 2)->epochs.size() == 2);
   CHECK(run.fit(linear_dataset(10), {}, {}, {}, 5)->epochs.size() == 5);
   CHECK(run.epoch() == 7);
@@ -118,12 +118,12 @@ TEST_CASE("accumulated batches make the step of one big batch") {
     options.shuffle = false;
     options.epochs = 1;
     options.batch_size = 12;
-    Trainer big = testing::trainer("linear", options);
+    TorchTrainer big = testing::trainer("linear", options);
     REQUIRE(step(big, linear_inputs(12), class_targets(12)));
 
     options.batch_size = 4;
     options.accumulate = 3;
-    Trainer small = testing::trainer("linear", options);
+    TorchTrainer small = testing::trainer("linear", options);
     if (by_fit) {
       REQUIRE(small.fit(linear_dataset(12), {}, {}));
     } else {
@@ -144,14 +144,14 @@ TEST_CASE("accumulated batches make the step of one big batch") {
 TEST_CASE("what is left of an epoch makes a smaller last step") {
   TrainerOptions options = small_options();
   options.accumulate = 2;
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   REQUIRE(run.train_epoch(linear_dataset(20)));  // batches of 4: 2, 2 and 1
   CHECK(run.steps() == 3);
 }
 
 TEST_CASE("step is backward and apply") {
-  Trainer stepped = testing::trainer("convolution", small_options());
-  Trainer driven = testing::trainer("convolution", small_options());
+  TorchTrainer stepped = testing::trainer("convolution", small_options());
+  TorchTrainer driven = testing::trainer("convolution", small_options());
   for (int i = 0; i < 3; ++i) {
     REQUIRE(step(stepped, image_inputs(4), class_targets(4)));
     REQUIRE(backward(driven, image_inputs(4), class_targets(4)));
@@ -161,7 +161,7 @@ TEST_CASE("step is backward and apply") {
 }
 
 TEST_CASE("gradients are the mean of what backward added, and none after apply") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   CHECK(gradients_of(run) == std::vector<float>(15, 0));
   REQUIRE(backward(run, linear_inputs(4), class_targets(4)));
   const auto one = gradients_of(run);
@@ -175,7 +175,7 @@ TEST_CASE("gradients are the mean of what backward added, and none after apply")
 
 TEST_CASE("gradients that were set are applied") {
   TrainerOptions options = sgd_options();
-  Trainer run = testing::trainer("linear", options);
+  TorchTrainer run = testing::trainer("linear", options);
   const auto before = parameters_of(run);
   REQUIRE(backward(run, linear_inputs(4), class_targets(4)));
   REQUIRE(run.set_gradients(bytes_of(std::vector<float>(15, 2))));
@@ -186,8 +186,8 @@ TEST_CASE("gradients that were set are applied") {
 }
 
 TEST_CASE("two trainers that average their parameters agree and learn") {
-  Trainer first = testing::trainer("linear", small_options());
-  Trainer second = testing::trainer("linear", small_options());
+  TorchTrainer first = testing::trainer("linear", small_options());
+  TorchTrainer second = testing::trainer("linear", small_options());
   const Dataset data = linear_dataset(26);
   const auto parts = data.split(std::array{0.5, 0.5}, 3);
   REQUIRE(parts);
@@ -207,7 +207,7 @@ TEST_CASE("two trainers that average their parameters agree and learn") {
 }
 
 TEST_CASE("an exchange of another size, or of what is not finite, changes nothing") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const auto before = parameters_of(run);
   const Status size = run.set_parameters(bytes_of(std::vector<float>(14, 0)));
   REQUIRE_FALSE(size);
@@ -226,15 +226,15 @@ TEST_CASE("frozen parameters stay, are not exchanged, and stay trainable for oth
   TrainerOptions options = small_options();
   options.freeze = {"0.*"};
   const Model model = load_model("deep");
-  auto run = Trainer::create(model, options);
+  auto run = TorchTrainer::create(model, options);
   REQUIRE(run);
   CHECK(run->parameter_bytes() == (8 * 3 + 3) * sizeof(float));
-  const auto all = [&](const Model& any) { return parameters_of(*Trainer::create(any, small_options())); };
+  const auto all = [&](const TorchModel& any) { return parameters_of(*TorchTrainer::create(any, small_options())); };
   const auto before = all(load_model("deep"));
   REQUIRE(step(*run, linear_inputs(8), class_targets(8)));
   const auto archive = run->model().save();
   REQUIRE(archive);
-  const auto saved = Model::load(*archive, "saved", 1 << 20);
+  const auto saved = TorchModel::load(*archive, "saved", 1 << 20);
   REQUIRE(saved);
   CHECK(saved->parameter_count() == 4 * 8 + 8 + 8 * 3 + 3);
   const auto after = all(*saved);
@@ -247,7 +247,7 @@ TEST_CASE("a pattern that freezes nothing, or everything, is refused") {
   TrainerOptions options = small_options();
   const auto error = [&](std::vector<std::string> patterns) {
     options.freeze = std::move(patterns);
-    const auto run = Trainer::create(load_model("deep"), options);
+    const auto run = TorchTrainer::create(load_model("deep"), options);
     REQUIRE_FALSE(run);
     CHECK(run.error().code == Errc::kInvalidArgument);
     return run.error().message;
@@ -270,19 +270,19 @@ TEST_CASE("a setting holds from the next step on and is kept by a checkpoint") {
       REQUIRE(step(run, linear_inputs(8), class_targets(8)));
     }
   };
-  Trainer whole = testing::trainer("linear", sgd_options());
+  TorchTrainer whole = testing::trainer("linear", sgd_options());
   five_steps(whole, 0);
   CHECK(whole.learning_rate() == 0.2);
   CHECK(whole.options().optimizer.momentum == 0.9);
 
-  Trainer first = testing::trainer("linear", sgd_options());
+  TorchTrainer first = testing::trainer("linear", sgd_options());
   REQUIRE(step(first, linear_inputs(8), class_targets(8)));
   REQUIRE(step(first, linear_inputs(8), class_targets(8)));
   REQUIRE(first.set("learning_rate", 0.2));
   REQUIRE(first.set("momentum", 0.9));
   REQUIRE(first.set("clip_norm", 0.1));
   REQUIRE(step(first, linear_inputs(8), class_targets(8)));
-  Trainer second = testing::trainer("linear", sgd_options());
+  TorchTrainer second = testing::trainer("linear", sgd_options());
   REQUIRE(second.restore(state_of(first)));
   CHECK(second.options().optimizer.learning_rate == 0.2);
   five_steps(second, 3);
@@ -290,8 +290,8 @@ TEST_CASE("a setting holds from the next step on and is kept by a checkpoint") {
 }
 
 TEST_CASE("a checkpoint without settings takes them back") {
-  Trainer plain = testing::trainer("linear", sgd_options());
-  Trainer changed = testing::trainer("linear", sgd_options());
+  TorchTrainer plain = testing::trainer("linear", sgd_options());
+  TorchTrainer changed = testing::trainer("linear", sgd_options());
   REQUIRE(changed.set("momentum", 0.9));
   REQUIRE(changed.restore(state_of(plain)));
   CHECK(changed.options().optimizer.momentum == 0);
@@ -299,7 +299,7 @@ TEST_CASE("a checkpoint without settings takes them back") {
 }
 
 TEST_CASE("pending gradients are in no checkpoint and before no epoch") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const auto clean = state_of(run);
   REQUIRE(backward(run, linear_inputs(4), class_targets(4)));
   const auto checkpoint = run.checkpoint();
@@ -312,7 +312,7 @@ TEST_CASE("pending gradients are in no checkpoint and before no epoch") {
 }
 
 TEST_CASE("a batch that fails leaves pending gradients and the state as they were") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   REQUIRE(backward(run, linear_inputs(4), class_targets(4)));
   const auto gradients = gradients_of(run);
   const Tensor bad(DType::kF32, {2, 4}, std::vector<float>(8, std::nanf("")));
@@ -322,7 +322,7 @@ TEST_CASE("a batch that fails leaves pending gradients and the state as they wer
   CHECK(gradients_of(run) == gradients);
   CHECK(run.steps() == 0);
 
-  Trainer other = testing::trainer("linear", small_options());
+  TorchTrainer other = testing::trainer("linear", small_options());
   REQUIRE(backward(other, linear_inputs(4), class_targets(4)));
   REQUIRE(run.apply());
   REQUIRE(other.apply());
@@ -332,13 +332,13 @@ TEST_CASE("a batch that fails leaves pending gradients and the state as they wer
 TEST_CASE("an accumulated run stopped and resumed is bit-identical to one that was not") {
   TrainerOptions options = small_options();
   options.accumulate = 3;
-  Trainer whole = testing::trainer("convolution", options);
+  TorchTrainer whole = testing::trainer("convolution", options);
   REQUIRE(whole.fit(image_dataset(30), {}, {}));
   StopToken stop;
   StopAfterEpoch after(stop, 1);
-  Trainer first = testing::trainer("convolution", options, &after, &stop);
+  TorchTrainer first = testing::trainer("convolution", options, &after, &stop);
   REQUIRE(first.fit(image_dataset(30), {}, {})->interrupted);
-  Trainer second = testing::trainer("convolution", options);
+  TorchTrainer second = testing::trainer("convolution", options);
   REQUIRE(second.restore(state_of(first)));
   REQUIRE(second.fit(image_dataset(30), {}, {}));
   CHECK(state_of(second) == state_of(whole));
@@ -347,7 +347,7 @@ TEST_CASE("an accumulated run stopped and resumed is bit-identical to one that w
 TEST_CASE("the owner sees single steps before an evaluation and at the end") {
   StepRecorder recorder;
   {
-    Trainer run = testing::trainer("linear", small_options(), &recorder);
+    TorchTrainer run = testing::trainer("linear", small_options(), &recorder);
     for (int i = 0; i < 3; ++i) REQUIRE(step(run, linear_inputs(4), class_targets(4)));
     REQUIRE(run.evaluate(linear_dataset(6)));
     CHECK(recorder.samples == 12);
@@ -361,8 +361,8 @@ TEST_CASE("the owner sees single steps before an evaluation and at the end") {
 }
 
 TEST_CASE("a trainer says what its state takes") {
-  const Trainer adam = testing::trainer("linear", small_options());
+  const TorchTrainer adam = testing::trainer("linear", small_options());
   CHECK(adam.state_bytes() == 15 * 4 * 3 + 2 * 4);
-  const Trainer sgd = testing::trainer("linear", sgd_options());
+  const TorchTrainer sgd = testing::trainer("linear", sgd_options());
   CHECK(sgd.state_bytes() == 15 * 4);
 }

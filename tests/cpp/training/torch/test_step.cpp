@@ -21,7 +21,7 @@ Error error_of(const Expected<T>& result) {
 }
 
 Error create_error(const std::string& model, const TrainerOptions& options = small_options()) {
-  return error_of(Trainer::create(load_model(model), options));
+  return error_of(TorchTrainer::create(load_model(model), options));
 }
 
 TrainerOptions regression_options() {
@@ -43,7 +43,7 @@ TEST_CASE("a model without parameters cannot be trained") {
 }
 
 TEST_CASE("steps on one batch lower its loss") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const Tensor inputs = linear_inputs(12);
   const Tensor targets = class_targets(12);
   const double first = step(run, inputs, targets)->loss;
@@ -57,8 +57,8 @@ TEST_CASE("equal trainers take bit-identical steps, with dropout and other rando
     INFO(model);
     const bool images = model == std::string("convolution");
     const Tensor inputs = images ? image_inputs(8) : linear_inputs(8);
-    Trainer first = testing::trainer(model, small_options());
-    Trainer second = testing::trainer(model, small_options());
+    TorchTrainer first = testing::trainer(model, small_options());
+    TorchTrainer second = testing::trainer(model, small_options());
     for (int i = 0; i < 3; ++i) {
       REQUIRE(step(first, inputs, class_targets(8)));
       REQUIRE(step(second, inputs, class_targets(8)));
@@ -68,7 +68,7 @@ TEST_CASE("equal trainers take bit-identical steps, with dropout and other rando
 }
 
 TEST_CASE("a parameter that takes no part is left alone") {
-  Trainer run = testing::trainer("unused", small_options());
+  TorchTrainer run = testing::trainer("unused", small_options());
   CHECK(step(run, linear_inputs(4), class_targets(4)));
 }
 
@@ -77,8 +77,8 @@ TEST_CASE("u8 and f32 inputs of the same values train alike") {
   const Tensor bytes = image_inputs(8);
   for (const std::byte byte : bytes.view().data())
     scaled.push_back(static_cast<float>(std::to_integer<int>(byte)) / 255);
-  Trainer from_bytes = testing::trainer("convolution", small_options());
-  Trainer from_floats = testing::trainer("convolution", small_options());
+  TorchTrainer from_bytes = testing::trainer("convolution", small_options());
+  TorchTrainer from_floats = testing::trainer("convolution", small_options());
   const auto first = step(from_bytes, bytes, class_targets(8));
   const auto second = step(from_floats, Tensor(DType::kF32, {8, 1, 6, 6}, scaled), class_targets(8));
   REQUIRE(first);
@@ -96,8 +96,8 @@ TEST_CASE("scale and offset apply to every input type") {
     whole.push_back(i % 7);
     normalised.push_back(static_cast<float>(i % 7) * 0.5F - 1);
   }
-  Trainer scaling = testing::trainer("linear", options);
-  Trainer plain = testing::trainer("linear", small_options());
+  TorchTrainer scaling = testing::trainer("linear", options);
+  TorchTrainer plain = testing::trainer("linear", small_options());
   const auto expected = predict(plain, Tensor(DType::kF32, {4, 4}, normalised));
   REQUIRE(expected);
   const auto check = [&](const Tensor& inputs) {
@@ -114,7 +114,7 @@ TEST_CASE("scale and offset apply to every input type") {
 }
 
 TEST_CASE("a loss that is not finite ends the step and names it") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const Tensor bad(DType::kF32, {2, 4}, std::vector<float>(8, kNaN));
   const auto before = state_of(run);
   const Error error = error_of(step(run, bad, class_targets(2)));
@@ -124,7 +124,7 @@ TEST_CASE("a loss that is not finite ends the step and names it") {
 }
 
 TEST_CASE("inputs that the model does not take are answered with their shape") {
-  Trainer run = testing::trainer("linear", small_options());
+  TorchTrainer run = testing::trainer("linear", small_options());
   const Tensor wide(DType::kF32, {2, 5}, std::vector<float>(10, 0));
   const Error error = error_of(step(run, wide, class_targets(2)));
   CHECK(error.code == Errc::kInvalidArgument);
@@ -132,7 +132,7 @@ TEST_CASE("inputs that the model does not take are answered with their shape") {
 }
 
 TEST_CASE("an output of the wrong shape is answered with both shapes") {
-  Trainer run = testing::trainer("images", small_options());
+  TorchTrainer run = testing::trainer("images", small_options());
   const Error error = error_of(step(run, linear_inputs(2), class_targets(2)));
   CHECK(error.code == Errc::kInvalidArgument);
   CHECK(error.message.find("[2, 3, 1, 1]") != std::string::npos);
@@ -142,7 +142,7 @@ TEST_CASE("an output of the wrong shape is answered with both shapes") {
 TEST_CASE("a regression fits its targets") {
   TrainerOptions options = regression_options();
   options.optimizer.learning_rate = 0.05;
-  Trainer run = testing::trainer("regression", options);
+  TorchTrainer run = testing::trainer("regression", options);
   const Tensor inputs = linear_inputs(13);
   std::vector<float> values;
   for (int i = 0; i < 13; ++i) {
@@ -164,7 +164,7 @@ TEST_CASE("a regression fits its targets") {
 TEST_CASE("cross-entropy on probabilities trains a softmax model") {
   TrainerOptions options = small_options();
   options.loss = LossKind::kCrossEntropy;
-  Trainer run = testing::trainer("probabilities", options);
+  TorchTrainer run = testing::trainer("probabilities", options);
   const double first = step(run, linear_inputs(12), class_targets(12))->loss;
   double last = first;
   for (int i = 0; i < 20; ++i) last = step(run, linear_inputs(12), class_targets(12))->loss;
@@ -172,7 +172,7 @@ TEST_CASE("cross-entropy on probabilities trains a softmax model") {
 }
 
 TEST_CASE("predictions do not depend on how rows fall into batches") {
-  Trainer run = testing::trainer("linear", small_options());  // batches of 4
+  TorchTrainer run = testing::trainer("linear", small_options());  // batches of 4
   const auto all = predict(run, linear_inputs(9));
   const auto one = predict(run, linear_inputs(1));
   REQUIRE(all);
@@ -185,9 +185,9 @@ TEST_CASE("predictions do not depend on how rows fall into batches") {
 TEST_CASE("a schedule over epochs needs to know how long one is") {
   TrainerOptions options = small_options();
   options.schedule.kind = ScheduleKind::kCosine;
-  Trainer unknown = testing::trainer("linear", options);
+  TorchTrainer unknown = testing::trainer("linear", options);
   CHECK(error_of(step(unknown, linear_inputs(4), class_targets(4))).code == Errc::kInvalidArgument);
   options.batches_per_epoch = 10;
-  Trainer known = testing::trainer("linear", options);
+  TorchTrainer known = testing::trainer("linear", options);
   CHECK(step(known, linear_inputs(4), class_targets(4)));
 }

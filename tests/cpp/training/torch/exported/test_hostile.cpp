@@ -4,14 +4,14 @@
 #include <string>
 
 #include "files.hpp"
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 namespace wasmgrad::training::exported {
 namespace {
 
 void check_refused(const std::string& name, Errc code, const std::string& named) {
   CAPTURE(name);
-  const auto model = Model::load(read_file("hostile/" + name + ".pt2"), "m", kMaxBytes);
+  const auto model = TorchModel::load(read_file("hostile/" + name + ".pt2"), "m", kMaxBytes);
   REQUIRE_FALSE(model.has_value());
   CAPTURE(model.error().message);
   CHECK(model.error().code == code);
@@ -97,7 +97,7 @@ TEST_CASE("records are those that torch.export.save writes") {
 }
 
 TEST_CASE("a program is not larger than allowed") {
-  const auto model = Model::load(read_file("mlp.pt2"), "m", 100'000);
+  const auto model = TorchModel::load(read_file("mlp.pt2"), "m", 100'000);
   REQUIRE_FALSE(model.has_value());
   CHECK(model.error().code == Errc::kTooLarge);
 }
@@ -105,14 +105,14 @@ TEST_CASE("a program is not larger than allowed") {
 TEST_CASE("no prefix of a program is one") {
   const auto whole = read_file("tied.pt2");
   for (std::size_t size = 0; size < whole.size(); size += 97)
-    CHECK_FALSE(Model::load(std::span(whole).first(size), "m", kMaxBytes).has_value());
+    CHECK_FALSE(TorchModel::load(std::span(whole).first(size), "m", kMaxBytes).has_value());
 }
 
 TEST_CASE("a model of the other encoding is refused when one is asked for") {
-  const auto torchscript = Model::load(read_file("mlp.pt"), "m", kMaxBytes, ModelEncoding::kTorchExport);
+  const auto torchscript = TorchModel::load(read_file("mlp.pt"), "m", kMaxBytes, ModelEncoding::kTorchExport);
   REQUIRE_FALSE(torchscript.has_value());
   CHECK(torchscript.error().code == Errc::kInvalidEncoding);
-  const auto exported = Model::load(read_file("mlp.pt2"), "m", kMaxBytes, ModelEncoding::kTorchScript);
+  const auto exported = TorchModel::load(read_file("mlp.pt2"), "m", kMaxBytes, ModelEncoding::kTorchScript);
   REQUIRE_FALSE(exported.has_value());
   CHECK(exported.error().code == Errc::kInvalidEncoding);
 }

@@ -17,13 +17,13 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
-Model load(std::span<const std::byte> bytes) {
-  auto model = Model::load(bytes, "m", kMaxBytes);
+TorchModel load(std::span<const std::byte> bytes) {
+  auto model = TorchModel::load(bytes, "m", kMaxBytes);
   REQUIRE_MESSAGE(model.has_value(), (model ? "" : model.error().message));
   return std::move(model).value();
 }
 
-Program lower(const Model& model, InputTransform::Kind kind) {
+Program lower(const TorchModel& model, InputTransform::Kind kind) {
   std::vector<ProgramInput> inputs;
   for (const ForwardArgument& argument : forward_arguments(model.storage().module))
     inputs.push_back({argument.name, {1, 0, kind}});
@@ -34,7 +34,7 @@ Program lower(const Model& model, InputTransform::Kind kind) {
 
 /// Steps of plain gradient descent on the first output (a loss, or scores of at least four classes), then the
 /// state.
-std::map<std::string, at::Tensor> train(const Model& model, const Tensors& inputs, const at::Tensor& classes,
+std::map<std::string, at::Tensor> train(const TorchModel& model, const Tensors& inputs, const at::Tensor& classes,
                                         int steps = 3,
                                         InputTransform::Kind kind = InputTransform::Kind::kUntouched) {
   Program program = lower(model, kind);

@@ -1,4 +1,4 @@
-#include "wasmgrad/abi/nn/torch_backend.hpp"
+#include "wasmgrad/abi/nn/model_backend.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,14 +14,14 @@ namespace {
 // A zip file's first record; the archives of PyTorch start with one.
 constexpr std::array kZip{std::byte{'P'}, std::byte{'K'}, std::byte{3}, std::byte{4}};
 
-class TorchGraph final : public Graph {
+class ModelGraph final : public Graph {
  public:
-  explicit TorchGraph(training::Predictor predictor) : predictor_(std::move(predictor)) {
-    for (const auto& input : predictor_.inputs()) inputs_.push_back({input.name, input.required});
+  explicit ModelGraph(std::unique_ptr<training::Predictor> predictor) : predictor_(std::move(predictor)) {
+    for (const auto& input : predictor_->inputs()) inputs_.push_back({input.name, input.required});
   }
 
   [[nodiscard]] const std::vector<GraphInput>& inputs() const override { return inputs_; }
-  [[nodiscard]] std::uint64_t bytes() const override { return predictor_.model_bytes(); }
+  [[nodiscard]] std::uint64_t bytes() const override { return predictor_->model_bytes(); }
 
   // A program's code takes whatever it can compute with.
   [[nodiscard]] Status check_input(std::size_t /*index*/, const TensorView& /*tensor*/) const override {
@@ -30,29 +30,29 @@ class TorchGraph final : public Graph {
 
   Expected<std::vector<training::Output>> compute(std::span<const TensorView> inputs,
                                                   std::uint64_t max_output_bytes) override {
-    return predictor_.run(inputs, max_output_bytes);
+    return predictor_->run(inputs, max_output_bytes);
   }
 
  private:
-  training::Predictor predictor_;
+  std::unique_ptr<training::Predictor> predictor_;
   std::vector<GraphInput> inputs_;
 };
 
 }  // namespace
 
-bool TorchBackend::recognizes(std::span<const std::byte> part) const {
+bool ModelBackend::recognizes(std::span<const std::byte> part) const {
   return part.size() >= kZip.size() && std::ranges::equal(part.first(kZip.size()), kZip);
 }
 
-Expected<std::shared_ptr<Graph>> TorchBackend::load(std::span<const std::span<const std::byte>> parts,
+Expected<std::shared_ptr<Graph>> ModelBackend::load(std::span<const std::span<const std::byte>> parts,
                                                     const std::string& name, std::uint64_t max_bytes) {
   if (parts.size() != 1) {
     return Error{Errc::kInvalidArgument,
                  std::to_string(parts.size()) + " builders were given; a PyTorch model is one file"};
   }
-  WASMGRAD_ASSIGN(training::Model model, training::Model::load(parts[0], name, max_bytes));
-  WASMGRAD_ASSIGN(training::Predictor predictor, training::Predictor::create(std::move(model)));
-  return std::shared_ptr<Graph>(std::make_shared<TorchGraph>(std::move(predictor)));
+  WASMGRAD_ASSIGN(const auto model, backend_.load(parts[0], name, max_bytes));
+  WASMGRAD_ASSIGN(auto predictor, model->predictor());
+  return std::shared_ptr<Graph>(std::make_shared<ModelGraph>(std::move(predictor)));
 }
 
 }  // namespace wasmgrad::abi::nn

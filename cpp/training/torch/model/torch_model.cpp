@@ -1,10 +1,12 @@
-#include "wasmgrad/training/model/model.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 #include <unordered_set>
 
 #include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/torch/exported/load.hpp"
+#include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 #include "wasmgrad/training/torch/model/model_archive.hpp"
+#include "wasmgrad/training/torch/model/torch_predictor.hpp"
 #include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/vet/archive.hpp"
@@ -44,13 +46,13 @@ class Collector {
 
 }  // namespace
 
-std::vector<NamedTensor> Model::Storage::trainable() const {
+std::vector<NamedTensor> TorchModel::Storage::trainable() const {
   Collector collector(names);
   collector.add(module.named_parameters(), [](const at::Tensor& tensor) { return tensor.requires_grad(); });
   return collector.take();
 }
 
-std::vector<NamedTensor> Model::Storage::tensors() const {
+std::vector<NamedTensor> TorchModel::Storage::tensors() const {
   Collector collector(names);
   const auto defined = [](const at::Tensor& tensor) { return tensor.defined(); };
   collector.add(module.named_parameters(), defined);
@@ -58,7 +60,7 @@ std::vector<NamedTensor> Model::Storage::tensors() const {
   return collector.take();
 }
 
-std::vector<NamedTensor> Model::Storage::floating_buffers() const {
+std::vector<NamedTensor> TorchModel::Storage::floating_buffers() const {
   std::unordered_set<const void*> parameters;
   for (const auto& entry : module.named_parameters()) parameters.insert(entry.value.unsafeGetTensorImpl());
   // A module's own before those of its children, as torch has it: the same order for every format.
@@ -74,10 +76,10 @@ std::vector<NamedTensor> Model::Storage::floating_buffers() const {
   return collector.take();
 }
 
-Expected<Model> Model::load(std::span<const std::byte> archive, const std::string& name,
+Expected<TorchModel> TorchModel::load(std::span<const std::byte> archive, const std::string& name,
                             std::uint64_t max_bytes, ModelEncoding encoding, ModelUse use) {
   const std::string where = "model '" + name + "'";
-  return guarded(where, [&]() -> Expected<Model> {
+  return guarded(where, [&]() -> Expected<TorchModel> {
     // What is wrong is told in the file's own words.
     const auto refused = [&where](const Error& error) {
       return Error{error.code, printable(error.message)}.within(where);
@@ -108,16 +110,27 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
     }
     // One mode from the start; what the file says about the modes of parts is in `held`.
     storage->module.eval();
-    return Model(std::move(storage));
+    return TorchModel(std::move(storage));
   });
 }
 
-const std::vector<std::string>& Model::warnings() const noexcept { return storage_->warnings; }
+const std::vector<std::string>& TorchModel::warnings() const noexcept { return storage_->warnings; }
 
-std::int64_t Model::parameter_count() const {
+std::int64_t TorchModel::parameter_count() const {
   std::int64_t count = 0;
   for (const NamedTensor& entry : storage_->trainable()) count += entry.tensor.numel();
   return count;
+}
+
+Expected<std::unique_ptr<Trainer>> TorchModel::trainer(TrainerOptions options, Observer* observer,
+                                                       const StopToken* stop) const {
+  WASMGRAD_ASSIGN(TorchTrainer made, TorchTrainer::create(*this, std::move(options), observer, stop));
+  return std::unique_ptr<Trainer>(std::make_unique<TorchTrainer>(std::move(made)));
+}
+
+Expected<std::unique_ptr<Predictor>> TorchModel::predictor() const {
+  WASMGRAD_ASSIGN(TorchPredictor made, TorchPredictor::create(*this));
+  return std::unique_ptr<Predictor>(std::make_unique<TorchPredictor>(std::move(made)));
 }
 
 }  // namespace wasmgrad::training

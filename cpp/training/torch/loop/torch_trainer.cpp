@@ -1,12 +1,12 @@
 // A trainer over datasets: epochs, evaluations, early stopping.
-#include "wasmgrad/training/loop/trainer.hpp"
+#include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 
 #include <algorithm>
 #include <string>
 #include <utility>
 
 #include "wasmgrad/training/torch/compute_scope.hpp"
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/data/epoch_batches.hpp"
 #include "wasmgrad/training/loop/schedule.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
@@ -30,7 +30,7 @@ lowering::WrittenState everything(const Learner& learner, const Plan& plan) {
 
 }  // namespace
 
-Trainer::State::State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
+TorchTrainer::State::State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
                       const StopToken* run_stop)
     : learner(std::move(model_learner)),
       created_options(trainer_options),
@@ -39,7 +39,7 @@ Trainer::State::State(Learner model_learner, TrainerOptions trainer_options, Obs
       observer(run_observer != nullptr ? run_observer : &silent),
       stop(run_stop) {}
 
-Trainer::State::RunStart::RunStart(const State& state, const Plan& plan)
+TorchTrainer::State::RunStart::RunStart(const State& state, const Plan& plan)
     : tensors_(everything(state.learner, plan)),
       best_(state.best),
       counters_(state.counters),
@@ -48,7 +48,7 @@ Trainer::State::RunStart::RunStart(const State& state, const Plan& plan)
   tensors_.keep();
 }
 
-void Trainer::State::RunStart::restore(State& state) {
+void TorchTrainer::State::RunStart::restore(State& state) {
   tensors_.restore();
   state.best = best_;
   state.counters = counters_;
@@ -56,12 +56,12 @@ void Trainer::State::RunStart::restore(State& state) {
   state.epoch_failed = epoch_failed_;
 }
 
-double Trainer::State::scheduled_rate(std::int64_t steps_per_epoch) const {
+double TorchTrainer::State::scheduled_rate(std::int64_t steps_per_epoch) const {
   return options.optimizer.learning_rate *
          schedule_factor(options.schedule, counters.step, steps_per_epoch, options.epochs);
 }
 
-Expected<double> Trainer::State::rate_of_single_step() const {
+Expected<double> TorchTrainer::State::rate_of_single_step() const {
   if (!needs_epoch_length(options.schedule)) return scheduled_rate(1);
   if (counters.train_samples > 0) return scheduled_rate(steps_of(options, counters.train_samples));
   if (options.batches_per_epoch) {
@@ -73,24 +73,25 @@ Expected<double> Trainer::State::rate_of_single_step() const {
                "how long one is"};
 }
 
-Status Trainer::State::check_nothing_pending() const {
+Status TorchTrainer::State::check_nothing_pending() const {
   if (learner.pending() == 0) return {};
   return Error{Errc::kInvalidArgument, "gradients of " + std::to_string(learner.pending()) +
                                            " batches are pending; apply them first"};
 }
 
-Expected<Plan*> Trainer::State::plan(const Dataset& data, const std::string& what, bool training) {
+Expected<Plan*> TorchTrainer::State::plan(const Dataset& data, const std::string& what, bool training) {
   if (data.size() == 0)
     return Error{Errc::kInvalidArgument, what + ": the data set is empty; at least one sample is needed"};
-  auto plan = learner.plan(data.storage());
+  const DataTensors rows(data);
+  auto plan = learner.plan(rows);
   if (!plan) return plan.error().within(what);
-  const Status fits = learner.rehearse(*plan.value(), data.storage(), training);
+  const Status fits = learner.rehearse(*plan.value(), rows, training);
   if (!fits) return fits.error().within(what);
   return plan;
 }
 
 /// Whether epochs over this data may begin, or go on.
-Expected<Plan*> Trainer::State::plan_epochs(const Dataset& train) {
+Expected<Plan*> TorchTrainer::State::plan_epochs(const Dataset& train) {
   WASMGRAD_CHECK(check_nothing_pending());
   WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train", true));
   if (counters.batch > 0 && counters.train_samples != train.size()) {
@@ -106,7 +107,7 @@ Expected<Plan*> Trainer::State::plan_epochs(const Dataset& train) {
 }
 
 /// One optimizer step of an epoch, over `accumulate` batches or those that are left.
-Status Trainer::State::train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate) {
+Status TorchTrainer::State::train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate) {
   const Counters before = counters;
   const std::int64_t end = std::min(batches, counters.batch + options.accumulate);
   Learner::Attempt attempt(learner, plan);
@@ -138,7 +139,7 @@ Status Trainer::State::train_group(EpochBatches& source, Plan& plan, std::int64_
 }
 
 /// Trains from counters.batch to the epoch's end; false when the owner asked to stop before it.
-Expected<bool> Trainer::State::train_batches(const Dataset& train, Plan& plan, EpochReport& report) {
+Expected<bool> TorchTrainer::State::train_batches(const Dataset& train, Plan& plan, EpochReport& report) {
   const std::int64_t batches = batches_of(options, train.size());
   const std::int64_t steps_per_epoch = steps_of(options, train.size());
   counters.train_samples = train.size();
@@ -148,7 +149,8 @@ Expected<bool> Trainer::State::train_batches(const Dataset& train, Plan& plan, E
   const auto samples_per_second = [&] {
     return static_cast<double>(counters.sum.samples - samples_before) / std::max(seconds_since(start), 1e-9);
   };
-  EpochBatches source = EpochBatches::of_epoch(train.storage(), options, counters.epoch);
+  const DataTensors rows(train);
+  EpochBatches source = EpochBatches::of_epoch(rows, options, counters.epoch);
   bool complete = true;
   report.learning_rate = scheduled_rate(steps_per_epoch);
   while (counters.batch < batches) {
@@ -172,18 +174,18 @@ Expected<bool> Trainer::State::train_batches(const Dataset& train, Plan& plan, E
   return complete;
 }
 
-void Trainer::State::begin_epoch() {
+void TorchTrainer::State::begin_epoch() {
   counters.batch = 0;
   counters.sum = {};
   epoch_failed = false;
 }
 
-void Trainer::State::count_epoch() {
+void TorchTrainer::State::count_epoch() {
   ++counters.epoch;
   begin_epoch();
 }
 
-Status Trainer::State::keep_steps(const Plan& plan, const std::function<Status()>& work) {
+Status TorchTrainer::State::keep_steps(const Plan& plan, const std::function<Status()>& work) {
   const std::int64_t steps_before = counters.step;
   TrainingWeights weights(*this);
   std::optional<RunStart> start;
@@ -219,22 +221,22 @@ Status Trainer::State::keep_steps(const Plan& plan, const std::function<Status()
 
 /// Evaluates after a whole epoch and counts it. Nothing is counted when the owner asked to stop meanwhile:
 /// the epoch's evaluation is then repeated on resuming.
-Status Trainer::State::finish_epoch(const std::optional<Dataset>& validation,
+Status TorchTrainer::State::finish_epoch(const std::optional<Dataset>& validation,
                                     const std::optional<Dataset>& test, EpochReport& report) {
   if (validation) {
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*validation, "validation"));
-    WASMGRAD_ASSIGN(report.validation, learner.evaluate(*plan, validation->storage(), stop));
+    WASMGRAD_ASSIGN(report.validation, learner.evaluate(*plan, DataTensors(*validation), stop));
   }
   if (test) {
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*test, "test"));
-    WASMGRAD_ASSIGN(report.test, learner.evaluate(*plan, test->storage(), stop));
+    WASMGRAD_ASSIGN(report.test, learner.evaluate(*plan, DataTensors(*test), stop));
   }
   judge_epoch(report);
   count_epoch();
   return {};
 }
 
-void Trainer::State::judge_epoch(const EpochReport& report) {
+void TorchTrainer::State::judge_epoch(const EpochReport& report) {
   const double monitored = report.validation ? report.validation->loss : report.train.loss;
   if (monitored < counters.best_loss - options.early_stopping_min_delta) {
     counters.best_loss = monitored;
@@ -247,7 +249,7 @@ void Trainer::State::judge_epoch(const EpochReport& report) {
 }
 
 /// What a fit that ended has to say, and the weights that it leaves.
-void Trainer::State::complete(FitReport& report) {
+void TorchTrainer::State::complete(FitReport& report) {
   report.epoch = counters.epoch;
   report.step = counters.step;
   if (options.early_stopping_patience > 0 && counters.best_epoch > 0) {
@@ -258,14 +260,14 @@ void Trainer::State::complete(FitReport& report) {
   report.best_restored = best.shown();
 }
 
-Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& validation,
+Status TorchTrainer::State::run(const Dataset& train, const std::optional<Dataset>& validation,
                            const std::optional<Dataset>& test,
                            const std::function<Status(std::int64_t)>& on_state, std::int64_t until_epoch) {
   FitReport& report = last_run;
   const std::optional<Dataset>& first = test ? test : validation;
   if (counters.step == 0 && first) {
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*first, test ? "test" : "validation"));
-    WASMGRAD_ASSIGN(report.initial, learner.evaluate(*plan, first->storage(), stop));
+    WASMGRAD_ASSIGN(report.initial, learner.evaluate(*plan, DataTensors(*first), stop));
     observer->on_initial(*report.initial);
   }
   while (counters.epoch < until_epoch && !out_of_patience()) {
@@ -283,28 +285,27 @@ Status Trainer::State::run(const Dataset& train, const std::optional<Dataset>& v
   return {};
 }
 
-Trainer::Trainer(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Trainer::Trainer(Trainer&&) noexcept = default;
-Trainer& Trainer::operator=(Trainer&&) noexcept = default;
-Trainer::~Trainer() = default;
+TorchTrainer::TorchTrainer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+TorchTrainer::TorchTrainer(TorchTrainer&&) noexcept = default;
+TorchTrainer& TorchTrainer::operator=(TorchTrainer&&) noexcept = default;
+TorchTrainer::~TorchTrainer() = default;
 
-Expected<Trainer> Trainer::create(Model model, TrainerOptions options, Observer* observer,
+Expected<TorchTrainer> TorchTrainer::create(TorchModel model, TrainerOptions options, Observer* observer,
                                   const StopToken* stop) {
-  return guarded("trainer", [&]() -> Expected<Trainer> {
+  return guarded("trainer", [&]() -> Expected<TorchTrainer> {
     WASMGRAD_CHECK(validate(options));
     WASMGRAD_ASSIGN(Learner learner, Learner::create(std::move(model), options));
     auto state = std::make_unique<State>(std::move(learner), std::move(options), observer, stop);
-    const Model::Storage& trained = state->learner.model().storage();
+    const TorchModel::Storage& trained = state->learner.model().storage();
     for (const std::string& warning : trained.warnings)
       state->observer->on_warning("model '" + trained.name + "': " + warning);
-    return Trainer(std::move(state));
+    return TorchTrainer(std::move(state));
   });
 }
 
-Expected<FitReport> Trainer::fit(const Dataset& train, const std::optional<Dataset>& validation,
-                                 const std::optional<Dataset>& test,
-                                 const std::function<Status(std::int64_t epoch)>& on_state,
-                                 std::optional<std::int64_t> more_epochs) {
+Expected<FitReport> TorchTrainer::fit(const Dataset& train, const std::optional<Dataset>& validation,
+                                      const std::optional<Dataset>& test, const OnState& on_state,
+                                      std::optional<std::int64_t> more_epochs) {
   State& state = *state_;
   return guarded("training", [&]() -> Expected<FitReport> {
     const ComputeScope scope(state.threads);
@@ -340,7 +341,7 @@ Expected<FitReport> Trainer::fit(const Dataset& train, const std::optional<Datas
   });
 }
 
-Expected<EpochReport> Trainer::train_epoch(const Dataset& train) {
+Expected<EpochReport> TorchTrainer::train_epoch(const Dataset& train) {
   State& state = *state_;
   return guarded("training", [&]() -> Expected<EpochReport> {
     const ComputeScope scope(state.threads);
@@ -358,36 +359,29 @@ Expected<EpochReport> Trainer::train_epoch(const Dataset& train) {
   });
 }
 
-Expected<Metrics> Trainer::evaluate(const Dataset& data) {
+Expected<Metrics> TorchTrainer::evaluate(const Dataset& data) {
   State& state = *state_;
   return guarded("evaluation", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state.threads);
     WASMGRAD_ASSIGN(Plan * plan, state.plan(data, "evaluation data"));
     state.report_steps();
-    WASMGRAD_ASSIGN(const Metrics metrics, state.learner.evaluate(*plan, data.storage(), state.stop));
+    WASMGRAD_ASSIGN(const Metrics metrics, state.learner.evaluate(*plan, DataTensors(data), state.stop));
     state.observer->on_evaluation(metrics, state.counters.step);
     return metrics;
   });
 }
 
-const FitReport& Trainer::last_run() const noexcept { return state_->last_run; }
-const Model& Trainer::model() const noexcept { return state_->learner.model(); }
-const TrainerOptions& Trainer::options() const noexcept { return state_->options; }
-std::int64_t Trainer::epoch() const noexcept { return state_->counters.epoch; }
-std::int64_t Trainer::steps() const noexcept { return state_->counters.step; }
-std::int64_t Trainer::batch() const noexcept { return state_->counters.batch; }
-std::optional<std::int64_t> Trainer::best_epoch() const noexcept {
+const FitReport& TorchTrainer::last_run() const noexcept { return state_->last_run; }
+const Model& TorchTrainer::model() const noexcept { return state_->learner.model(); }
+const TrainerOptions& TorchTrainer::options() const noexcept { return state_->options; }
+std::int64_t TorchTrainer::epoch() const noexcept { return state_->counters.epoch; }
+std::int64_t TorchTrainer::steps() const noexcept { return state_->counters.step; }
+std::int64_t TorchTrainer::batch() const noexcept { return state_->counters.batch; }
+std::optional<std::int64_t> TorchTrainer::best_epoch() const noexcept {
   return state_->counters.best_epoch > 0 ? std::optional(state_->counters.best_epoch) : std::nullopt;
 }
-double Trainer::best_loss() const noexcept { return state_->counters.best_loss; }
-bool Trainer::shows_best() const noexcept { return state_->best.shown(); }
-double Trainer::learning_rate() const noexcept { return state_->last_rate; }
-
-std::string progress_text(const Trainer& trainer) {
-  std::string text =
-      "step " + std::to_string(trainer.steps()) + " (" + std::to_string(trainer.epoch()) + " whole epochs";
-  if (trainer.batch() > 0) text += " and " + std::to_string(trainer.batch()) + " batches";
-  return text + ")";
-}
+double TorchTrainer::best_loss() const noexcept { return state_->counters.best_loss; }
+bool TorchTrainer::shows_best() const noexcept { return state_->best.shown(); }
+double TorchTrainer::learning_rate() const noexcept { return state_->last_rate; }
 
 }  // namespace wasmgrad::training

@@ -1,6 +1,6 @@
 // Runs TorchScript's interpreter without the profiling executor: that one rewrites a graph after its first
 // runs, and the same inputs would not give the same bits every time.
-#include "wasmgrad/training/model/predictor.hpp"
+#include "wasmgrad/training/torch/model/torch_predictor.hpp"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "wasmgrad/training/torch/compute_scope.hpp"
-#include "wasmgrad/training/torch/data/dataset_storage.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/dtype_map.hpp"
 #include "wasmgrad/training/torch/lowering/specialize.hpp"
 #include "wasmgrad/training/torch/lowering/written_state.hpp"
@@ -103,7 +103,7 @@ Expected<std::vector<NamedTensor>> returned_by_forward(const torch::jit::Module&
 }  // namespace
 
 /// Kept from run to run: who leaves the target out once does so again.
-struct Predictor::Reduced {
+struct TorchPredictor::Reduced {
   std::vector<std::string> unneeded;  ///< arguments that only the loss needs
   std::vector<std::string> inputs;    ///< of `program`
   std::optional<Program> program;
@@ -133,16 +133,16 @@ struct Predictor::Reduced {
   }
 };
 
-Predictor::Predictor(Model model, std::vector<PredictorInput> inputs,
+TorchPredictor::TorchPredictor(TorchModel model, std::vector<PredictorInput> inputs,
                      std::shared_ptr<const lowering::WrittenState> written)
     : model_(std::move(model)),
       inputs_(std::move(inputs)),
       written_(std::move(written)),
       reduced_(std::make_shared<Reduced>()) {}
 
-Expected<Predictor> Predictor::create(Model model) {
+Expected<TorchPredictor> TorchPredictor::create(TorchModel model) {
   const std::string where = "model '" + model.storage().name + "'";
-  return guarded(where, [&]() -> Expected<Predictor> {
+  return guarded(where, [&]() -> Expected<TorchPredictor> {
     std::vector<PredictorInput> inputs;
     const auto& arguments = model.storage().module.get_method("forward").function().getSchema().arguments();
     for (const c10::Argument& argument : std::span(arguments).subspan(1)) {  // the first is self
@@ -159,7 +159,7 @@ Expected<Predictor> Predictor::create(Model model) {
     const torch::jit::Module& module = model.storage().module;
     auto written = std::make_shared<const lowering::WrittenState>(
         lowering::written_state(lowering::specialize(module, bound, /*training=*/false), module));
-    Predictor predictor(std::move(model), std::move(inputs), std::move(written));
+    TorchPredictor predictor(std::move(model), std::move(inputs), std::move(written));
     const auto needed = [](const PredictorInput& input) { return input.required; };
     if (std::ranges::count_if(predictor.inputs_, needed) > 1) {
       predictor.reduced_->unneeded = loss_arguments(predictor.model_.storage().module);
@@ -171,9 +171,9 @@ Expected<Predictor> Predictor::create(Model model) {
   });
 }
 
-const std::vector<PredictorInput>& Predictor::inputs() const noexcept { return inputs_; }
+const std::vector<PredictorInput>& TorchPredictor::inputs() const noexcept { return inputs_; }
 
-Expected<std::vector<Output>> Predictor::run(std::span<const TensorView> inputs,
+Expected<std::vector<Output>> TorchPredictor::run(std::span<const TensorView> inputs,
                                              std::uint64_t max_output_bytes) const {
   const std::string where = "model '" + model_.storage().name + "'";
   const auto predict = [&]() -> Expected<std::vector<Output>> {
@@ -213,7 +213,7 @@ Expected<std::vector<Output>> Predictor::run(std::span<const TensorView> inputs,
   });
 }
 
-std::uint64_t Predictor::model_bytes() const {
+std::uint64_t TorchPredictor::model_bytes() const {
   std::uint64_t bytes = 0;
   for (const NamedTensor& entry : model_.storage().tensors()) bytes += entry.tensor.nbytes();
   return bytes;

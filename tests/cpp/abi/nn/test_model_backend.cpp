@@ -3,7 +3,8 @@
 
 #include "models.hpp"
 #include "nn_guest.hpp"
-#include "wasmgrad/abi/nn/torch_backend.hpp"
+#include "wasmgrad/abi/nn/model_backend.hpp"
+#include "wasmgrad/training/torch/backend.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::abi;
@@ -15,7 +16,7 @@ constexpr std::uint32_t kResult = NnGuest::kResult;
 
 NnGuest torch_guest(HostConfig config = {}) {
   std::vector<std::unique_ptr<nn::Backend>> backends;
-  backends.push_back(std::make_unique<nn::TorchBackend>());
+  backends.push_back(std::make_unique<nn::ModelBackend>(training::torch_backend()));
   return NnGuest(std::move(config), std::move(backends));
 }
 

@@ -1,8 +1,9 @@
-#include <ATen/ops/tensor.h>
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "wasmgrad/training/loop/metrics.hpp"
 
@@ -15,8 +16,7 @@ const float kNaN = std::numeric_limits<float>::quiet_NaN();
 MetricSum ranked(const std::vector<float>& output, const std::vector<std::int64_t>& targets,
                  std::int64_t top_k) {
   MetricSum sum;
-  const auto rows = static_cast<std::int64_t>(targets.size());
-  sum.add_ranks(at::tensor(output).reshape({rows, -1}), at::tensor(targets), top_k);
+  sum.add_ranks(output, targets, top_k);
   return sum;
 }
 

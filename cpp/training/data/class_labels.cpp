@@ -1,0 +1,99 @@
+#include "wasmgrad/training/data/class_labels.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "wasmgrad/base/half.hpp"
+#include "wasmgrad/base/utf8.hpp"
+
+namespace wasmgrad::training {
+
+namespace {
+
+/// Labels are int64 but bounded far below, so that counting them cannot overflow.
+constexpr double kMostClasses = std::numeric_limits<std::int32_t>::max();
+
+/// Calls visit(i, label), a double, for each row in turn until it returns false. f64 holds every index
+/// exactly up to kMostClasses, and larger values stay larger.
+template <class T, class Number, class Visit>
+void visit_as(const TensorView& column, const RowIndex& rows, Number number, Visit& visit) {
+  const std::int64_t count = rows ? static_cast<std::int64_t>(rows->size()) : column.numel();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t row = rows ? (*rows)[static_cast<std::size_t>(i)] : i;
+    T value;  // the bytes need no alignment
+    std::memcpy(&value, column.data().data() + static_cast<std::size_t>(row) * sizeof(T), sizeof(T));
+    if (!visit(i, static_cast<double>(number(value)))) return;
+  }
+}
+
+template <class Visit>
+void visit_labels(const TensorView& column, const RowIndex& rows, Visit visit) {
+  switch (column.dtype()) {
+    case DType::kU8:
+      return visit_as<std::uint8_t>(column, rows, std::identity(), visit);
+    case DType::kI32:
+      return visit_as<std::int32_t>(column, rows, std::identity(), visit);
+    case DType::kI64:
+      return visit_as<std::int64_t>(column, rows, std::identity(), visit);
+    case DType::kF32:
+      return visit_as<float>(column, rows, std::identity(), visit);
+    case DType::kF64:
+      return visit_as<double>(column, rows, std::identity(), visit);
+    case DType::kF16:
+      return visit_as<std::uint16_t>(column, rows, f16_to_f32, visit);
+    case DType::kBF16:
+      return visit_as<std::uint16_t>(column, rows, bf16_to_f32, visit);
+  }
+}
+
+bool is_whole(DType dtype) {
+  return dtype == DType::kU8 || dtype == DType::kI32 || dtype == DType::kI64;
+}
+
+}  // namespace
+
+Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& rows) {
+  const std::string what = quoted(column.name(), "targets");
+  const std::size_t rank = column.shape().size();
+  if (rank > 2 || (rank == 2 && column.shape()[1] != 1)) {
+    return Error{Errc::kInvalidArgument,
+                 what + " has shape " + format_shape(column.shape()) +
+                     "; class targets must be one index a sample: [N] or [N, 1]. A loss over positions "
+                     "(segmentation) is for the model to compute: losses='model', or \"loss\": "
+                     "\"model\" in a guest"};
+  }
+  double highest = 0;
+  Status status;
+  visit_labels(column, rows, [&](std::int64_t i, double label) {
+    if (label >= 0 && label < kMostClasses && label == std::floor(label)) {
+      highest = std::max(highest, label);
+      return true;
+    }
+    std::string shown = std::to_string(label);
+    if (is_whole(column.dtype())) shown.resize(shown.find('.'));
+    status = Error{Errc::kInvalidArgument, what + ": the label at index " + std::to_string(i) + " is " +
+                                               shown + "; a class index is a whole number from 0"};
+    return false;
+  });
+  if (!status) return status.error();
+  return static_cast<std::int64_t>(highest);
+}
+
+Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes) {
+  Error error;
+  visit_labels(column, rows, [&](std::int64_t i, double label) {
+    if (label < static_cast<double>(classes)) return true;
+    error = {Errc::kInvalidArgument, "the label at index " + std::to_string(i) + " is " +
+                                         std::to_string(static_cast<std::int64_t>(label)) +
+                                         "; the model has " + std::to_string(classes) +
+                                         " classes, so labels are 0.." + std::to_string(classes - 1)};
+    return false;
+  });
+  return error;
+}
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,70 @@
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "wasmgrad/training/data/class_labels.hpp"
+#include "wasmgrad/training/torch/dtype_map.hpp"
+
+namespace wasmgrad::training {
+
+namespace {
+
+std::vector<NamedTensor> tensors_over(std::span<const Column> columns) {
+  std::vector<NamedTensor> tensors;
+  for (const Column& column : columns) {
+    // A model may keep what it was given, so the tensor shares the rows.
+    const auto keep = [memory = column.memory](void*) {};
+    tensors.push_back({column.view.name(), at::from_blob(column.memory.get(), column.view.shape(), keep,
+                                                         to_scalar_type(column.view.dtype()))});
+  }
+  return tensors;
+}
+
+}  // namespace
+
+DataTensors::DataTensors(const Dataset& data)
+    : inputs(tensors_over(data.inputs())),
+      targets(tensors_over(data.targets())),
+      size(data.size()),
+      dataset_(data) {
+  // The dataset, which this shares, keeps the index.
+  if (const RowIndex rows = data.index())
+    index = at::from_blob(const_cast<std::int64_t*>(rows->data()), {size}, at::kLong);
+}
+
+Expected<std::int64_t> DataTensors::highest_label(std::size_t target) const {
+  return dataset_ ? dataset_->highest_label(target)
+                  : training::highest_label(view_of(targets[target]), rows_of(index));
+}
+
+at::Tensor tensor_over(const TensorView& view) {
+  const auto type = to_scalar_type(view.dtype());
+  const auto* data = view.data().data();
+  if (reinterpret_cast<std::uintptr_t>(data) % dtype_size(view.dtype()) == 0 && !view.data().empty())
+    return at::from_blob(const_cast<std::byte*>(data), view.shape(), type);
+  at::Tensor tensor = at::empty(view.shape(), type);
+  if (!view.data().empty()) std::memcpy(tensor.mutable_data_ptr(), data, view.data().size());
+  return tensor;
+}
+
+TensorView view_of(const NamedTensor& column) {
+  const at::Tensor& tensor = column.tensor;
+  const auto* data = static_cast<const std::byte*>(tensor.const_data_ptr());
+  return TensorView::create(column.name, to_dtype(tensor.scalar_type()).value(), tensor.sizes().vec(),
+                            {data, tensor.nbytes()})
+      .value();
+}
+
+RowIndex rows_of(const at::Tensor& index) {
+  if (!index.defined()) return std::nullopt;
+  return std::span(index.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(index.numel()));
+}
+
+at::Tensor class_indices(const at::Tensor& column) { return column.reshape({-1}).to(at::kLong); }
+
+}  // namespace wasmgrad::training

@@ -1,0 +1,7 @@
+#include "guest.hpp"
+
+namespace wasmgrad::test {
+
+const training::Backend* backend() { return nullptr; }
+
+}  // namespace wasmgrad::test
