@@ -6,7 +6,7 @@
 // The protocol is that of graph_contestant.py. INPUTS: a JSON list of {name, dtype, shape}.
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
-import { loadGraph } from "../guests/js/graph.js";
+import { loadGraph } from "../guests/web/host/graph.js";
 
 const [, , way, file, inputs, nodeModules] = process.argv;
 const ARRAYS = { float32: Float32Array, int64: BigInt64Array };

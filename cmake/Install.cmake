@@ -68,13 +68,13 @@ if(WASMGRAD_BUILD_GUESTS)
   endforeach()
   install(DIRECTORY "${PROJECT_BINARY_DIR}/graph_runtime/" DESTINATION "${_graph_runtime}" FILES_MATCHING PATTERN "*.a")
 endif()
-install(DIRECTORY guests/js guests/web DESTINATION "${_guests}")
+install(DIRECTORY guests/web DESTINATION "${_guests}")
 install(DIRECTORY guests/sdk/include guests/sdk/rust guests/sdk/assemblyscript DESTINATION "${_sdk}"
         PATTERN target EXCLUDE PATTERN Cargo.lock EXCLUDE PATTERN node_modules EXCLUDE)
 
 if(SKBUILD)
   # What the command `wasmgrad` works with: the templates of new guests, and the data of the default run.
-  install(DIRECTORY guests/template DESTINATION wasmgrad/guests)
+  install(DIRECTORY guests/templates DESTINATION wasmgrad/guests)
   install(DIRECTORY data/mnist DESTINATION wasmgrad/data)
   install(DIRECTORY data/imagenet DESTINATION wasmgrad/data)
   _wasmgrad_install_runtime(_core wasmgrad)

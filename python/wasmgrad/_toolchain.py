@@ -58,7 +58,7 @@ def new_guest(folder: str | os.PathLike[str], language: str = "cpp") -> list[Pat
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InvalidArgument(f"{folder}: exists already; a new guest needs a new or empty directory")
     shutil.copytree(
-        find_part(f"guests/template/{language}", f"guests/template/{language}"), target, dirs_exist_ok=True
+        find_part(f"guests/templates/{language}", f"guests/templates/{language}"), target, dirs_exist_ok=True
     )
     manifest = target / "Cargo.toml"
     if manifest.exists():

@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdint>
 
-#include "plan.hpp"
+#include "wasmgrad/graph_runtime/plan.hpp"
 
 namespace {
 

@@ -46,11 +46,11 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Build:
     def get(language: str) -> Path:
         if language not in built:
             folder = tmp_path_factory.mktemp(language)
-            sources = ROOT / "guests" / f"mnist_loop_{language.replace('assemblyscript', 'as')}"
+            sources = ROOT / "guests/examples/mnist_loop" / language
             if language == "cpp":  # the reader of IDX files is another guest's
-                shutil.copytree(ROOT / "guests/mnist_train", folder / "mnist_train")
-                sources = Path(shutil.copytree(sources, folder / "loop"))
-                (sources / "idx.cpp").write_text('#include "../mnist_train/idx.cpp"\n')
+                shutil.copytree(ROOT / "guests/examples/mnist_train", folder / "mnist_train")
+                sources = Path(shutil.copytree(sources, folder / "loop/cpp"))
+                (sources / "idx.cpp").write_text('#include "../../mnist_train/idx.cpp"\n')
             built[language] = build(sources, folder / "loop.wasm")
         return built[language]
 

@@ -27,7 +27,7 @@ def idx_labels(count: int) -> bytes:
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The guest as its source stands, compiled."""
     output = tmp_path_factory.mktemp("guest") / "mnist_train.wasm"
-    return wasmgrad.build_guest(ROOT / "guests/mnist_train", output)
+    return wasmgrad.build_guest(ROOT / "guests/examples/mnist_train", output)
 
 
 @pytest.fixture(scope="session")

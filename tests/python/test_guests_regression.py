@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wasmgrad.build_guest(
-        ROOT / "guests/regression", tmp_path_factory.mktemp("guest") / "regression.wasm"
+        ROOT / "guests/examples/regression", tmp_path_factory.mktemp("guest") / "regression.wasm"
     )
 
 

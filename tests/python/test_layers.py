@@ -27,6 +27,7 @@ LAYERS: dict[str, tuple[set[str], str]] = {
     "abi": ({"base", *TRAINING}, r"(?!)"),
     "runner": ({"base", *TRAINING, "training/torch", "sandbox", "abi", "graph"}, r"(?!)"),
     "graph": ({"base", "sandbox"}, WASMEDGE),
+    "graph_runtime": (set(), r"(?!)"),
     "bindings": ({"base", *TRAINING, "training/torch", "sandbox", "abi", "runner", "graph"}, r"nanobind/"),
     "plugin": ({"base", *TRAINING, "training/torch", "sandbox", "abi", "runner"}, WASMEDGE),
     "tools": ({"base", *TRAINING, "training/torch", "sandbox", "abi", "runner", "graph"}, r"CLI/"),

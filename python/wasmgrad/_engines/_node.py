@@ -1,4 +1,4 @@
-"""Graph modules in Node, a child process that runs `guests/js/graph_host.mjs`. Tensors go through its pipes."""
+"""Graph modules in Node, a child process that runs `guests/web/host/graph_host.mjs`. Tensors go through its pipes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REQUEST, _REPLY, _SECONDS = struct.Struct("<III"), struct.Struct("<II"), struct
 
 
 class NodeEngine:
-    """See `Engine`. `guests/js/graph.js` checks the addresses; times are Node's own, without the pipes."""
+    """See `Engine`. `guests/web/host/graph.js` checks the addresses; times are Node's own, without the pipes."""
 
     def __init__(self, graph: GraphFile) -> None:
         self._name = graph.module.name
@@ -34,7 +34,7 @@ class NodeEngine:
         program = shutil.which("node")
         if program is None:
             raise NotFound("the engine node is not installed; install Node.js 20 or newer")
-        script = find_part("guests/js/graph_host.mjs", "guests/js/graph_host.mjs")
+        script = find_part("guests/web/host/graph_host.mjs", "guests/web/host/graph_host.mjs")
         parts = [(_WEIGHTS, graph.weights), (_MODULE, graph.module)]
         sources = [(operation, blob.source()) for operation, blob in parts if blob is not None]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the child

@@ -1,7 +1,7 @@
 """Kernels and plan to one object file, through TVM's LLVM: plain C functions that need no TVM runtime.
 
 A generated kernel takes one pointer for each tensor and returns 0. The plan becomes the functions that
-guests/graph_runtime/plan.hpp declares. Nothing here knows where kernels come from.
+cpp/graph_runtime/plan.hpp declares. Nothing here knows where kernels come from.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`guests/js/graph.js` in Node, and the page of `guests/web` in a browser."""
+"""`guests/web/host/graph.js` in Node, and the page beside it in a browser."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .conftest import COLORS, WEIGHTS, MakeModule
 
 pytestmark = pytest.mark.node
 
-LIBRARY = find_part("guests/js/graph.js", "guests/js/graph.js")
+LIBRARY = find_part("guests/web/host/graph.js", "guests/web/host/graph.js")
 
 
 def node(script: str, folder: Path) -> Any:
@@ -188,7 +188,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def address() -> Iterator[str]:
     """The page, served to this machine only."""
-    root = find_part("guests/web", "guests/web").parent
+    root = find_part("guests/web", "guests/web")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -198,7 +198,7 @@ def address() -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/web/index.html"
+        yield f"http://127.0.0.1:{server.server_port}/page/index.html"
         server.shutdown()
         thread.join()
 

@@ -19,7 +19,7 @@ import wasmtime
 from wasmgrad._errors import InvalidArgument
 from wasmgrad.compiler import _kernels as k
 
-SOURCES = Path(__file__).resolve().parents[3] / "guests/graph_runtime/kernels"
+SOURCES = Path(__file__).resolve().parents[3] / "cpp/graph_runtime/kernels"
 VARIANTS = {"off": [], "128": ["-msimd128"], "relaxed": ["-msimd128", "-mrelaxed-simd"]}
 ACTIVATIONS = [
     k.Activation(),
@@ -114,7 +114,10 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ]
     command += ["-O2", "-fno-exceptions", "-fno-rtti", "-fno-sanitize=undefined", *VARIANTS[request.param]]
     command += [f"-Wl,--export=wg_{name}" for name in SYMBOLS]
-    command += [str(path) for path in sorted(SOURCES.glob("*.cpp"))]
+    include = module.with_name("include")  # where headers are "wasmgrad/<folder>/<file>.hpp", as in a build
+    include.mkdir()
+    (include / "wasmgrad").symlink_to(SOURCES.parents[1])
+    command += ["-I", str(include), *(str(path) for path in sorted(SOURCES.glob("*.cpp")))]
     subprocess.run([*command, "-o", str(module)], check=True)
     return Library(module, 1 if request.param == "off" else 4)
 

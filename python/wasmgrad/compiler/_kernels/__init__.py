@@ -1,7 +1,7 @@
 """The kernel library as the compiler sees it: for each kernel its C function, descriptor, packed weights and sizes.
 
 A kernel is called as `int symbol(const int32_t* descriptor, float* parameter...)`, its pointers in the order of
-`parameters`, all tensors dense float32, pictures in NHWC. The functions themselves are in guests/graph_runtime/kernels.
+`parameters`, all tensors dense float32, pictures in NHWC. The functions themselves are in cpp/graph_runtime/kernels.
 """
 
 from __future__ import annotations

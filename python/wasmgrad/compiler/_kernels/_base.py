@@ -19,7 +19,7 @@ Tensor: TypeAlias = npt.NDArray[np.float32]
 Descriptor: TypeAlias = npt.NDArray[np.int32]
 ActivationKind: TypeAlias = Literal["none", "relu", "clip", "sigmoid", "swish", "hardswish", "gelu", "tanh"]
 
-# The numbers of `enum class Activation` in guests/graph_runtime/kernels/activation.hpp.
+# The numbers of `enum class Activation` in cpp/graph_runtime/kernels/activation.hpp.
 _KIND_NUMBERS: dict[str, int] = {
     "none": 0,
     "relu": 1,

@@ -82,7 +82,7 @@ class Conv2d:
         return f"wg_conv2d_{self.algorithm}"
 
     def descriptor(self) -> Descriptor:
-        """Return the fields of `struct Conv2d` in guests/graph_runtime/kernels/conv2d.hpp."""
+        """Return the fields of `struct Conv2d` in cpp/graph_runtime/kernels/conv2d.hpp."""
         blocking = self._blocking()
         rows = int(self._is_padded()) if self.algorithm in {"direct", "plane"} else blocking.rows
         tail = [blocking.depth, rows, self._tile()]

@@ -1,6 +1,6 @@
 """What the kernels built on the matrix multiplication share: packed weights and cache blocking.
 
-The layouts are those of guests/graph_runtime/kernels/gemm.hpp.
+The layouts are those of cpp/graph_runtime/kernels/gemm.hpp.
 """
 
 from __future__ import annotations

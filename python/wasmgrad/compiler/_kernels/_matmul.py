@@ -48,7 +48,7 @@ class MatMul:
         return "wg_matmul"
 
     def descriptor(self) -> Descriptor:
-        """Return the fields of `struct MatMul` in guests/graph_runtime/kernels/matmul.cpp."""
+        """Return the fields of `struct MatMul` in cpp/graph_runtime/kernels/matmul.cpp."""
         batch, m = self._batch_and_rows()
         blocking = self._blocking()
         flags = [int(self.has_residual), int(self.b_is_constant), int(self.b_transposed)]

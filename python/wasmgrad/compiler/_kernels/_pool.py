@@ -64,7 +64,7 @@ class Pool2d:
         return "wg_pool2d"
 
     def descriptor(self) -> Descriptor:
-        """Return the fields of `struct Pool2d` in guests/graph_runtime/kernels/pool2d.cpp."""
+        """Return the fields of `struct Pool2d` in cpp/graph_runtime/kernels/pool2d.cpp."""
         padding = [self.pad_top, self.pad_left, self.pad_bottom, self.pad_right]
         flags = [int(self.kind == "max"), int(self.count_include_pad)]
         return np.array([*self._geometry(), *padding, *flags], np.int32)

@@ -1,6 +1,6 @@
 """Winograd's minimal filtering F(m x m, 3 x 3): when it pays, and the weights it multiplies with.
 
-Points 0, +-1, (+-2,) infinity; the matrices of the data side stand in guests/graph_runtime/kernels/conv2d_winograd.cpp.
+Points 0, +-1, (+-2,) infinity; the matrices of the data side stand in cpp/graph_runtime/kernels/conv2d_winograd.cpp.
 """
 
 from __future__ import annotations

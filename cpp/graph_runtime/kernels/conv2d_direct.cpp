@@ -1,0 +1,104 @@
+// Convolution to few channels: packing windows would cost more than it saves, so tiles read the picture
+// itself. A picture with padding is first copied into a larger one.
+#include "wasmgrad/graph_runtime/kernels/picture.hpp"
+#include "wasmgrad/graph_runtime/kernels/tile.hpp"
+
+namespace wg {
+namespace {
+
+class Direct {
+ public:
+  Direct(const Conv2d& d, const float* weights, const Epilogue& epilogue, float* y)
+      : d_(d), weights_(weights), epilogue_(epilogue), y_(y) {}
+
+  void convolve(const Picture& picture, int image) const {
+    const Grid grid = choose_grid(d_, picture.width, 1);
+    const std::int32_t row_step = d_.dilation_h * picture.width * d_.in_c;
+    for (int i = 0; i < d_.out_h; i += grid.rows) {
+      const int row = smaller(i, d_.out_h - grid.rows);  // the last tiles may do some a second time
+      const float* x = picture.pixels + row * d_.stride_h * picture.width * d_.in_c;
+      for (int j = 0; j < d_.out_w; j += grid.columns) {
+        const int column = smaller(j, d_.out_w - grid.columns);
+        outputs(grid, x + column * d_.stride_w * d_.in_c, row_step,
+                (image * d_.out_h + row) * d_.out_w + column);
+      }
+    }
+  }
+
+ private:
+  // All channels of a tile, the first output of which is the pixel `pixel`.
+  void outputs(const Grid& grid, const float* x, std::int32_t row_step, int pixel) const {
+    const float* weights = weights_;
+    const std::int32_t at = pixel * d_.out_c;
+    for (int channel = 0; channel < d_.out_c; channel += kColumns) {
+      const Place place{epilogue_.bias + channel,
+                        epilogue_.residual != nullptr ? epilogue_.residual + at + channel : nullptr,
+                        y_ + at + channel, d_.out_c, smaller(kColumns, d_.out_c - channel)};
+      if (place.columns == kColumns) {
+        tile<true>(grid, x, row_step, weights, place);
+      } else {
+        tile<false>(grid, x, row_step, weights, place);
+      }
+      if (epilogue_.activation.kind > Activation::Kind::kClip) {
+        for (const std::int32_t part : grid.y)
+          activate(epilogue_.activation.kind, {nullptr, nullptr, place.y + part, d_.out_c, place.columns}, 1);
+      }
+      weights += d_.kernel_h * d_.kernel_w * d_.in_c * kColumns;
+    }
+  }
+
+  template <bool kWhole>
+  [[gnu::noinline]] void tile(const Grid& grid, const float* window, std::int32_t row_step,
+                              const float* weights, const Place& place) const {
+    Partial sums[kTileParts] = {};
+    const std::int32_t products = d_.kernel_w * d_.in_c;
+    const std::int32_t second = grid.x[1];
+    const std::int32_t third = grid.x[2];
+    const std::int32_t fourth = grid.x[3];
+    for (const float* last = weights + d_.kernel_h * products * kColumns; weights != last;
+         window += row_step) {
+      const float* x = window;
+      for (const float* end = x + products; x != end; ++x, weights += kColumns) {
+        detach(x);
+        detach(weights);
+        const Vector low = load(weights);
+        const Vector high = load(weights + kLanes);
+        const Vector values[kTileParts] = {splat(*x), splat(x[second]), splat(x[third]), splat(x[fourth])};
+#pragma GCC unroll 4
+        for (int i = 0; i < kTileParts; ++i) {
+          sums[i].low = madd(values[i], low, sums[i].low);
+          sums[i].high = madd(values[i], high, sums[i].high);
+        }
+      }
+    }
+    const std::int32_t starts[kTileParts] = {0, grid.y[1], grid.y[2], grid.y[3]};
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileParts; ++i) {
+      const float* residual = place.residual != nullptr ? place.residual + starts[i] : nullptr;
+      Partial part[1] = {sums[i]};
+      finish<1, kWhole>(epilogue_.activation, {place.bias, residual, nullptr, 0, place.columns}, part);
+      sums[i] = part[0];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileParts; ++i) store_row<kWhole>(place.y + starts[i], sums[i], place.columns);
+  }
+
+  const Conv2d& d_;
+  const float* weights_;
+  const Epilogue& epilogue_;
+  float* y_;
+};
+
+}  // namespace
+}  // namespace wg
+
+extern "C" int wg_conv2d_direct(const std::int32_t* descriptor, const float* x, const float* weights,
+                                const float* bias, const float* residual, float* y, void* scratch) {
+  const auto& d = *reinterpret_cast<const wg::Conv2d*>(descriptor);
+  const wg::Epilogue epilogue{bias, d.has_residual != 0 ? residual : nullptr, d.activation};
+  const wg::Direct direct(d, weights, epilogue, y);
+  for (int image = 0; image < d.batch; ++image) {
+    direct.convolve(wg::picture(d, x, image, static_cast<float*>(scratch)), image);
+  }
+  return 0;
+}

@@ -1,0 +1,76 @@
+// The graph runtime: what a graph module exports (docs/graph-module.md), over the plan that the compiler
+// generated.
+//
+// It owns no memory of its own: the compiler lays everything out from the first page after the module's data
+// and stack, and then enlarges the linear memory. It must not import anything.
+#include <cstddef>
+#include <cstdint>
+
+#include "wasmgrad/graph_runtime/plan.hpp"
+
+extern "C" {
+extern unsigned char __heap_end;  // NOLINT(bugprone-reserved-identifier): the linker's name
+}
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+std::uint8_t* base() {
+  return &__heap_end;
+}  // the memory's end as it was linked: a multiple of the page size
+
+constexpr std::int32_t kInvalidArgument = 1;  // as wasi-nn numbers it
+
+using Offset = std::int32_t (*)(std::int32_t index, std::int32_t* offset);
+
+std::uint32_t address(Offset offset_of, std::int32_t index) {
+  std::int32_t offset = -1;
+  offset_of(index, &offset);
+  return offset < 0 ? 0 : static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(base() + offset));
+}
+
+std::uint8_t* scratch() {
+  std::int32_t offset = 0;
+  plan_scratch(&offset);
+  return base() + offset;
+}
+
+// Kernels take scratch memory and give it back in reverse order; the compiler made room for the most that any
+// kernel holds.
+std::size_t scratch_used = 0;
+
+void* take_scratch(int /*device_type*/, int /*device_id*/, std::uint64_t bytes, int /*type_code*/,
+                   int /*type_bits*/) {
+  std::uint8_t* taken = scratch() + scratch_used;
+  scratch_used += (bytes + kAlignment - 1) & ~(kAlignment - 1);
+  return taken;
+}
+
+int give_back_scratch(int /*device_type*/, int /*device_id*/, void* taken) {
+  scratch_used = static_cast<std::uint8_t*>(taken) - scratch();
+  return 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+// TVM's generated code calls through these two.
+void* (*__TVMBackendAllocWorkspace)(int, int, std::uint64_t, int,
+                                    int) = take_scratch;  // NOLINT(bugprone-reserved-identifier)
+int (*__TVMBackendFreeWorkspace)(int, int,
+                                 void*) = give_back_scratch;  // NOLINT(bugprone-reserved-identifier)
+
+void _initialize() {}  // NOLINT(bugprone-reserved-identifier): the name that WASI reactors have
+std::uint32_t graph_input(std::int32_t index) { return address(plan_input, index); }
+std::uint32_t graph_output(std::int32_t index) { return address(plan_output, index); }
+std::uint32_t graph_weights() { return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(base())); }
+std::int32_t graph_run() { return plan_run(base()); }
+std::int32_t graph_call(std::int32_t index) {
+  std::int32_t ran = 0;
+  plan_call(index, base(), &ran);
+  return ran == 1 ? 0 : kInvalidArgument;
+}
+
+}  // extern "C"
