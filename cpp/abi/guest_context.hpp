@@ -41,6 +41,12 @@ struct GuestContext {
     return {code, std::move(for_guest)};
   }
 
+  /// Keeps the model of an interrupted run where the owner wants it, if he does.
+  [[nodiscard]] Status save_interrupted(std::span<const std::byte> model) const {
+    if (!config.interrupted_output) return {};
+    return write_file_atomic(*config.interrupted_output, model);
+  }
+
   const HostConfig config;
   CallGate gate;
   Budget budget;

@@ -55,7 +55,6 @@ class TrainingHost {
   [[nodiscard]] training::Usage usage() const;
 
  private:
-  friend class TrainCall;
   std::unique_ptr<GuestContext> context_;
   std::unique_ptr<v1::Session> session_;
   std::optional<TrainingOutcome> outcome_;

@@ -13,7 +13,7 @@
 #include <optional>
 #include <string>
 
-#include "wasmgrad/abi/layout.hpp"
+#include "wasmgrad/abi/compat/layout.hpp"
 #include "wasmgrad/abi/training_host.hpp"
 #include "wasmgrad/abi/v1/layout.hpp"
 #include "wasmgrad/plugin/cli_grants.hpp"

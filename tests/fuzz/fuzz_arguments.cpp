@@ -1,7 +1,7 @@
 // What a guest passes to training calls: tensor records of either interface in its memory, and a trainer's
 // options. The first byte chooses.
 #include "fuzz.hpp"
-#include "wasmgrad/abi/compat.hpp"
+#include "wasmgrad/abi/compat/arguments.hpp"
 #include "wasmgrad/abi/tensor_records.hpp"
 #include "wasmgrad/abi/v1/trainer_options.hpp"
 #include "wasmgrad/training/options/options.hpp"

@@ -10,7 +10,7 @@ import wasmgrad
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = (ROOT / "guests/sdk/include/wasmgrad/training.h").read_text()
-LAYOUT = (ROOT / "cpp/abi/layout.hpp").read_text()
+LAYOUT = (ROOT / "cpp/abi/compat/layout.hpp").read_text()
 OPTIONS = (ROOT / "cpp/training/options/options.hpp").read_text()
 
 

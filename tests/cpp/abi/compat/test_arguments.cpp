@@ -3,9 +3,9 @@
 
 #include <limits>
 
-#include "../support.hpp"
+#include "../../support.hpp"
 #include "guest_image.hpp"
-#include "wasmgrad/abi/compat.hpp"
+#include "wasmgrad/abi/compat/arguments.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::abi;

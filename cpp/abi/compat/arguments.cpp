@@ -1,11 +1,11 @@
-#include "wasmgrad/abi/compat.hpp"
+#include "wasmgrad/abi/compat/arguments.hpp"
 
 #include <bit>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 
-#include "wasmgrad/abi/layout.hpp"
+#include "wasmgrad/abi/compat/layout.hpp"
 
 namespace wasmgrad::abi {
 

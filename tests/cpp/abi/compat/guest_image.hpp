@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "wasmgrad/abi/layout.hpp"
+#include "wasmgrad/abi/compat/layout.hpp"
 #include "wasmgrad/base/guest_memory.hpp"
 
 namespace wasmgrad::test {

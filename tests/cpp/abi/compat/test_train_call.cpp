@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <limits>
 
-#include "../support.hpp"
+#include "../../support.hpp"
 #include "guest_image.hpp"
 #include "wasmgrad/abi/training_host.hpp"
 #include "wasmgrad/training/torch/model/torch_model.hpp"

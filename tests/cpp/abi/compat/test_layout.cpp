@@ -6,7 +6,7 @@
 #include <regex>
 #include <string>
 
-#include "wasmgrad/abi/layout.hpp"
+#include "wasmgrad/abi/compat/layout.hpp"
 #include "wasmgrad/training/options/options.hpp"
 
 using namespace wasmgrad;
