@@ -4,9 +4,10 @@
 #include <ATen/ops/from_blob.h>
 
 #include <cstring>
-#include <memory>
+#include <string>
 #include <utility>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/torch/dtype_map.hpp"
 
@@ -50,6 +51,27 @@ at::Tensor tensor_over(const TensorView& view) {
   at::Tensor tensor = at::empty(view.shape(), type);
   if (!view.data().empty()) std::memcpy(tensor.mutable_data_ptr(), data, view.data().size());
   return tensor;
+}
+
+Expected<std::vector<NamedTensor>> columns_over(std::span<const TensorView> views, const char* what,
+                                                std::int64_t& samples) {
+  std::vector<NamedTensor> columns;
+  columns.reserve(views.size());
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    const TensorView& view = views[i];
+    const auto named = [&] { return quoted(view.name(), what + (" " + std::to_string(i))); };
+    if (view.shape().empty() || view.numel() == 0) {
+      return Error{Errc::kInvalidArgument,
+                   named() + " has shape " + format_shape(view.shape()) + "; at least one sample is needed"};
+    }
+    if (samples != 0 && view.shape()[0] != samples) {
+      return Error{Errc::kInvalidArgument, named() + " has " + std::to_string(view.shape()[0]) +
+                                               " samples; those before it have " + std::to_string(samples)};
+    }
+    samples = view.shape()[0];
+    columns.push_back({view.name(), tensor_over(view)});
+  }
+  return columns;
 }
 
 TensorView view_of(const NamedTensor& column) {

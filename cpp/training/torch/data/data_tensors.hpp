@@ -6,7 +6,7 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <span>
 #include <vector>
 
 #include "wasmgrad/training/data/dataset.hpp"
@@ -33,6 +33,11 @@ struct DataTensors {
 
 /// A tensor over the view's bytes, to be read while they live; a copy when they are not aligned.
 at::Tensor tensor_over(const TensorView& view);
+
+/// Tensors over a batch's views, named in errors as `what` ("input"), which must have a row a sample, as many
+/// of them in each as `samples`, unless that is 0 and then set. Errors: kInvalidArgument.
+Expected<std::vector<NamedTensor>> columns_over(std::span<const TensorView> views, const char* what,
+                                                std::int64_t& samples);
 
 /// A view of a contiguous tensor of a type that has a DType, to be read while it lives.
 TensorView view_of(const NamedTensor& column);

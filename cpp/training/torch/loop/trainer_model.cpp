@@ -4,7 +4,9 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@
 
 #include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/dtype_map.hpp"
+#include "wasmgrad/training/torch/model/outputs.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/loop/trainer_state.hpp"
 
@@ -107,9 +110,10 @@ Status TorchTrainer::set_buffers(std::span<const std::byte> values) {
 
 Expected<std::vector<Output>> TorchTrainer::state() const {
   return guarded("state", [&]() -> Expected<std::vector<Output>> {
+    std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
     std::vector<Output> outputs;
-    for (NamedTensor& entry : state_->learner.model().storage().tensors()) {
-      WASMGRAD_ASSIGN(Output output, output_of(std::move(entry)));
+    for (const NamedTensor& entry : state_->learner.model().storage().tensors()) {
+      WASMGRAD_ASSIGN(Output output, output_of(entry, unlimited));
       outputs.push_back(std::move(output));
     }
     return outputs;

@@ -24,10 +24,6 @@ inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// What leaves the host, dense; `entry` may be freed. Errors: kUnsupportedOperation when its type has no
-/// DType.
-Expected<Output> output_of(NamedTensor entry);
-
 struct TorchTrainer::State {
   /// What a call began with, to go back to. A copy of all that training changes.
   class RunStart {
@@ -87,7 +83,7 @@ struct TorchTrainer::State {
   [[nodiscard]] Expected<double> rate_of_single_step() const;
   [[nodiscard]] Status check_nothing_pending() const;
 
-  // Over datasets: trainer.cpp.
+  // Over datasets.
   /// The plan for this data, whose first batch has shown that it fits the model.
   Expected<Plan*> plan(const Dataset& data, const std::string& what, bool training = false);
   Expected<Plan*> plan_epochs(const Dataset& train);
@@ -108,7 +104,7 @@ struct TorchTrainer::State {
   /// before it with TrainerOptions::restore_on_error; the error then says what became of the steps.
   Status keep_steps(const Plan& plan, const std::function<Status()>& work);
 
-  // Over single batches: trainer_step.cpp.
+  // Over single batches.
   /// One backward pass, and an optimizer step after it where there is a rate.
   Expected<Metrics> train_batch(std::span<const TensorView> inputs, std::span<const TensorView> targets,
                                 std::optional<double> rate);
