@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "wasmgrad/abi/compat/arguments.hpp"
+#include "wasmgrad/abi/compat/layout.hpp"
 #include "wasmgrad/abi/compat/train_call.hpp"
 #include "wasmgrad/abi/guest_context.hpp"
-#include "wasmgrad/abi/compat/layout.hpp"
 #include "wasmgrad/abi/v1/session.hpp"
 #include "wasmgrad/training/model/model.hpp"
 

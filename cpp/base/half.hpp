@@ -15,7 +15,8 @@ inline float f16_to_f32(std::uint16_t bits) noexcept {
   const int mantissa = bits & 0x3FF;
   float magnitude = 0;
   if (exponent == 0x1F) {
-    magnitude = mantissa == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
+    magnitude =
+        mantissa == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
   } else if (exponent == 0) {
     magnitude = std::ldexp(static_cast<float>(mantissa), -24);
   } else {

@@ -1,6 +1,4 @@
 // wasmgrad._core.Trainer: the training host on arrays, with the interpreter lock released while it computes.
-#include "wasmgrad/training/torch/loop/torch_trainer.hpp"
-
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -18,6 +16,7 @@
 #include "wasmgrad/bindings/events.hpp"
 #include "wasmgrad/bindings/module.hpp"
 #include "wasmgrad/runner/run_config.hpp"
+#include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -191,7 +190,7 @@ class PyTrainer {
 
  private:
   training::TorchTrainer create(const nb::bytes& archive, const std::string& name,
-                           const training::TrainerOptions& options) {
+                                const training::TrainerOptions& options) {
     const nb::gil_scoped_release unlocked;
     auto model = value_of(training::TorchModel::load(bytes_of(archive), name, training::kOwnModelBytes));
     return value_of(training::TorchTrainer::create(std::move(model), options, &observer_, &stop_));

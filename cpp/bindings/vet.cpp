@@ -40,9 +40,9 @@ nb::bytes torchscript_for_inference(const nb::bytes& archive) {
   std::vector<std::byte> written;
   {
     const nb::gil_scoped_release unlocked;
-    const training::TorchModel model =
-        value_of(training::TorchModel::load(bytes, "model", training::kOwnModelBytes,
-                                       training::ModelEncoding::kTorchExport, training::ModelUse::kInference));
+    const training::TorchModel model = value_of(
+        training::TorchModel::load(bytes, "model", training::kOwnModelBytes,
+                                   training::ModelEncoding::kTorchExport, training::ModelUse::kInference));
     written = value_of(model.save());
   }
   return {written.data(), written.size()};

@@ -55,7 +55,8 @@ class TrainCall {
     WASMGRAD_ASSIGN(Budget::Charge model_charge, budget.charge(model->bytes(), "the model"));
     charge_.add(std::move(model_charge));
     WASMGRAD_ASSIGN(const auto trainer, model->trainer(options, config_.observer, config_.stop));
-    WASMGRAD_ASSIGN(Budget::Charge state_charge, budget.charge(trainer->state_bytes(), "the trainer's state"));
+    WASMGRAD_ASSIGN(Budget::Charge state_charge,
+                    budget.charge(trainer->state_bytes(), "the trainer's state"));
     charge_.add(std::move(state_charge));
     if (config_.resume) {
       WASMGRAD_ASSIGN(const auto checkpoint, read_file(*config_.resume, config_.max_model_file_bytes * 4));

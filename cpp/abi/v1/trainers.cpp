@@ -106,9 +106,8 @@ Status Trainers::create(const GuestMemory& memory, std::uint32_t model, std::uin
   }
   WASMGRAD_CHECK(context_.handles.check(1));
   chosen = context_.config.overrides.apply(std::move(chosen));
-  WASMGRAD_ASSIGN(
-      std::unique_ptr<training::Trainer> made,
-      used->model->trainer(std::move(chosen), context_.config.observer, context_.config.stop));
+  WASMGRAD_ASSIGN(std::unique_ptr<training::Trainer> made,
+                  used->model->trainer(std::move(chosen), context_.config.observer, context_.config.stop));
   WASMGRAD_ASSIGN(Budget::Charge charge, context_.budget.charge(made->state_bytes(), "the trainer's state"));
   WASMGRAD_ASSIGN(auto run, record_.begin(*made, used->model));
   WASMGRAD_ASSIGN(const std::uint32_t handle,

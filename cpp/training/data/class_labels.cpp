@@ -50,9 +50,7 @@ void visit_labels(const TensorView& column, const RowIndex& rows, Visit visit) {
   }
 }
 
-bool is_whole(DType dtype) {
-  return dtype == DType::kU8 || dtype == DType::kI32 || dtype == DType::kI64;
-}
+bool is_whole(DType dtype) { return dtype == DType::kU8 || dtype == DType::kI32 || dtype == DType::kI64; }
 
 }  // namespace
 

@@ -1,6 +1,5 @@
 #include "wasmgrad/training/data/dataset.hpp"
 
-
 #include <algorithm>
 #include <cmath>
 #include <string>

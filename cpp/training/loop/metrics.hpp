@@ -18,8 +18,8 @@ struct MetricSum {
   void add(const MetricSum& other);
   /// A batch's mean loss.
   void add_loss(double mean, std::int64_t batch_samples);
-  /// Ranks each of N targets among its row of `output` (N * C values, row after row) in one pass; of equal values the lower class
-  /// ranks first.
+  /// Ranks each of N targets among its row of `output` (N * C values, row after row) in one pass; of equal
+  /// values the lower class ranks first.
   void add_ranks(std::span<const float> output, std::span<const std::int64_t> targets, std::int64_t top_k);
 
   /// Top-k accuracy is present when there are more than `top_k` classes.

@@ -24,10 +24,10 @@
 #include "wasmgrad/base/stop.hpp"
 #include "wasmgrad/base/tensor_view.hpp"
 #include "wasmgrad/training/data/dataset.hpp"
-#include "wasmgrad/training/model/model.hpp"
 #include "wasmgrad/training/loop/observer.hpp"
-#include "wasmgrad/training/options/options.hpp"
+#include "wasmgrad/training/model/model.hpp"
 #include "wasmgrad/training/model/output.hpp"
+#include "wasmgrad/training/options/options.hpp"
 
 namespace wasmgrad::training {
 
@@ -76,7 +76,8 @@ class Trainer {
   virtual Expected<Metrics> step(std::span<const TensorView> inputs, std::span<const TensorView> targets) = 0;
 
   /// Adds the gradient of the batch's mean loss to the pending gradients. Errors: as fit().
-  virtual Expected<Metrics> backward(std::span<const TensorView> inputs, std::span<const TensorView> targets) = 0;
+  virtual Expected<Metrics> backward(std::span<const TensorView> inputs,
+                                     std::span<const TensorView> targets) = 0;
 
   /// One optimizer step with the mean of the pending gradients, which are none afterwards. Errors:
   /// kInvalidArgument when none are pending, or when the schedule counts epochs and nobody said how long one

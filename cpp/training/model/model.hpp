@@ -22,8 +22,8 @@ enum class ModelEncoding : std::uint8_t {
 /// What a model is loaded for.
 enum class ModelUse : std::uint8_t {
   kTraining,
-  /// Evaluation mode alone. A torch.export program may have any shapes, and returns all its tensors in a tuple,
-  /// whatever it packs them in.
+  /// Evaluation mode alone. A torch.export program may have any shapes, and returns all its tensors in a
+  /// tuple, whatever it packs them in.
   kInference,
 };
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/options/options.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 
 namespace wasmgrad::training {
 
@@ -29,8 +29,7 @@ class EpochBatches {
   /// `data` must outlive this.
   static EpochBatches in_order(const DataTensors& data, std::int64_t batch_size);
   /// In the order of this 0-based epoch.
-  static EpochBatches of_epoch(const DataTensors& data, const TrainerOptions& options,
-                               std::int64_t epoch);
+  static EpochBatches of_epoch(const DataTensors& data, const TrainerOptions& options, std::int64_t epoch);
 
   /// The last one may be smaller than the others.
   [[nodiscard]] std::int64_t count() const { return (data_.size + batch_size_ - 1) / batch_size_; }

@@ -286,7 +286,8 @@ class Loader {
 
 bool is_exported(const vet::Archive& archive) noexcept { return archive.find("archive_format") != nullptr; }
 
-Expected<TorchModel::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes, ModelUse use) {
+Expected<TorchModel::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes,
+                                            ModelUse use) {
   try {
     return Loader(archive, max_bytes, use).run();
   } catch (const Refusal& refusal) {

@@ -1,8 +1,8 @@
 // The dropout variants' entry points, for the dispatcher and for their tails only.
 #pragma once
 
-#include "wasmgrad/training/torch/kernels/dropout.hpp"
 #include "wasmgrad/training/data/philox.hpp"
+#include "wasmgrad/training/torch/kernels/dropout.hpp"
 
 namespace wasmgrad::training::kernels {
 

@@ -4,8 +4,8 @@
 #include <optional>
 #include <utility>
 
-#include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/base/utf8.hpp"
+#include "wasmgrad/training/torch/data/data_tensors.hpp"
 
 namespace wasmgrad::training {
 

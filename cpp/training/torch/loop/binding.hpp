@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "wasmgrad/base/status.hpp"
-#include "wasmgrad/training/torch/data/epoch_batches.hpp"
 #include "wasmgrad/training/options/options.hpp"
+#include "wasmgrad/training/torch/data/epoch_batches.hpp"
 #include "wasmgrad/training/torch/model/program.hpp"
 
 namespace wasmgrad::training {

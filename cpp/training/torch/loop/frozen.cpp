@@ -32,7 +32,8 @@ bool is_running_statistic(std::string_view attribute) {
   return attribute == "running_mean" || attribute == "running_var";
 }
 
-Expected<FrozenSplit> split_frozen(const TorchModel::Storage& model, const std::vector<std::string>& patterns) {
+Expected<FrozenSplit> split_frozen(const TorchModel::Storage& model,
+                                   const std::vector<std::string>& patterns) {
   std::vector<NamedTensor> parameters = model.trainable();
   std::vector<bool> frozen(parameters.size(), false);
   FrozenSplit split;

@@ -22,7 +22,8 @@ bool is_running_statistic(std::string_view attribute);
 /// Splits the model's parameters. A layer one of whose running statistics matches is in evaluation mode.
 /// Errors: kInvalidArgument when a pattern matches neither a parameter nor a running statistic, or all
 /// parameters are frozen.
-Expected<FrozenSplit> split_frozen(const TorchModel::Storage& model, const std::vector<std::string>& patterns);
+Expected<FrozenSplit> split_frozen(const TorchModel::Storage& model,
+                                   const std::vector<std::string>& patterns);
 
 /// Autograd computes nothing for the frozen parameters while this lives. They are trainable otherwise, so
 /// that a saved model is not marked by the run.

@@ -9,11 +9,11 @@
 #include <optional>
 #include <utility>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
 #include "wasmgrad/training/torch/loop/loss.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
-#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::training {
 

@@ -13,14 +13,14 @@
 #include <vector>
 
 #include "wasmgrad/base/stop.hpp"
-#include "wasmgrad/training/torch/loop/binding.hpp"
+#include "wasmgrad/training/loop/metrics.hpp"
 #include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/data/epoch_batches.hpp"
-#include "wasmgrad/training/loop/metrics.hpp"
-#include "wasmgrad/training/torch/model/model_storage.hpp"
+#include "wasmgrad/training/torch/loop/binding.hpp"
 #include "wasmgrad/training/torch/loop/optimizer.hpp"
-#include "wasmgrad/training/torch/model/program.hpp"
 #include "wasmgrad/training/torch/loop/state_guard.hpp"
+#include "wasmgrad/training/torch/model/model_storage.hpp"
+#include "wasmgrad/training/torch/model/program.hpp"
 
 namespace wasmgrad::training {
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/options/options.hpp"
+#include "wasmgrad/training/torch/model/model_storage.hpp"
 
 namespace wasmgrad::training {
 

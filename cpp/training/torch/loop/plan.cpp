@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
 #include "wasmgrad/training/torch/loop/learner.hpp"
 #include "wasmgrad/training/torch/loop/loss.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
-#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::training {
 
@@ -52,7 +52,8 @@ Status check_labels(const Plan& plan, const DataTensors& data) {
     const std::size_t target = plan.losses[i].target;
     WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(target));
     if (highest >= plan.classes[i])
-      return beyond_classes(data.targets[target], rows_of(data.index), plan.classes[i], data.targets.size() > 1);
+      return beyond_classes(data.targets[target], rows_of(data.index), plan.classes[i],
+                            data.targets.size() > 1);
   }
   return {};
 }

@@ -20,7 +20,7 @@ TorchTrainer& TorchTrainer::operator=(TorchTrainer&&) noexcept = default;
 TorchTrainer::~TorchTrainer() = default;
 
 Expected<TorchTrainer> TorchTrainer::create(TorchModel model, TrainerOptions options, Observer* observer,
-                                  const StopToken* stop) {
+                                            const StopToken* stop) {
   return guarded("trainer", [&]() -> Expected<TorchTrainer> {
     WASMGRAD_CHECK(validate(options));
     WASMGRAD_ASSIGN(Learner learner, Learner::create(std::move(model), options));
@@ -100,7 +100,8 @@ Expected<Metrics> TorchTrainer::evaluate(const Dataset& data) {
   });
 }
 
-Expected<Metrics> TorchTrainer::step(std::span<const TensorView> inputs, std::span<const TensorView> targets) {
+Expected<Metrics> TorchTrainer::step(std::span<const TensorView> inputs,
+                                     std::span<const TensorView> targets) {
   State& state = *state_;
   return guarded("training step", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state.threads);
@@ -111,7 +112,8 @@ Expected<Metrics> TorchTrainer::step(std::span<const TensorView> inputs, std::sp
   });
 }
 
-Expected<Metrics> TorchTrainer::backward(std::span<const TensorView> inputs, std::span<const TensorView> targets) {
+Expected<Metrics> TorchTrainer::backward(std::span<const TensorView> inputs,
+                                         std::span<const TensorView> targets) {
   return guarded("training step", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state_->threads);
     return state_->train_batch(inputs, targets, std::nullopt);

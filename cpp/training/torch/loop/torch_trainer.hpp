@@ -30,7 +30,8 @@ class TorchTrainer final : public Trainer {
   Expected<EpochReport> train_epoch(const Dataset& train) override;
   Expected<Metrics> evaluate(const Dataset& data) override;
   Expected<Metrics> step(std::span<const TensorView> inputs, std::span<const TensorView> targets) override;
-  Expected<Metrics> backward(std::span<const TensorView> inputs, std::span<const TensorView> targets) override;
+  Expected<Metrics> backward(std::span<const TensorView> inputs,
+                             std::span<const TensorView> targets) override;
   Status apply() override;
   Expected<std::vector<Output>> predict(std::span<const TensorView> inputs) override;
   Status set(std::string_view key, double value) override;

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "wasmgrad/training/torch/loop/checkpoint_tensors.hpp"
-#include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/loop/trainer_state.hpp"
+#include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {
 
@@ -135,8 +135,8 @@ Expected<std::vector<std::byte>> TorchTrainer::checkpoint() const {
     if (state.best.shown()) {
       for (std::size_t i = 0; i < best.size(); ++i) std::swap(model[i].tensor, best[i]);
     }
-    WASMGRAD_ASSIGN(const StoredTensors stored, StoredTensors::create(kept_tensors(
-                                                    std::move(model), best, state.learner.optimizer())));
+    WASMGRAD_ASSIGN(const StoredTensors stored,
+                    StoredTensors::create(kept_tensors(std::move(model), best, state.learner.optimizer())));
     return write_checkpoint(state.options, state.threads, state.settings, state.counters, state.best.shown(),
                             stored.views());
   });

@@ -15,9 +15,9 @@
 
 #include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/dtype_map.hpp"
+#include "wasmgrad/training/torch/loop/trainer_state.hpp"
 #include "wasmgrad/training/torch/model/outputs.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
-#include "wasmgrad/training/torch/loop/trainer_state.hpp"
 
 namespace wasmgrad::training {
 

@@ -29,7 +29,7 @@ lowering::WrittenState everything(const Learner& learner, const Plan& plan) {
 }  // namespace
 
 TorchTrainer::State::State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
-                      const StopToken* run_stop)
+                           const StopToken* run_stop)
     : learner(std::move(model_learner)),
       created_options(trainer_options),
       options(std::move(trainer_options)),
@@ -220,7 +220,7 @@ Status TorchTrainer::State::keep_steps(const Plan& plan, const std::function<Sta
 /// Evaluates after a whole epoch and counts it. Nothing is counted when the owner asked to stop meanwhile:
 /// the epoch's evaluation is then repeated on resuming.
 Status TorchTrainer::State::finish_epoch(const std::optional<Dataset>& validation,
-                                    const std::optional<Dataset>& test, EpochReport& report) {
+                                         const std::optional<Dataset>& test, EpochReport& report) {
   if (validation) {
     WASMGRAD_ASSIGN(Plan * plan, this->plan(*validation, "validation"));
     WASMGRAD_ASSIGN(report.validation, learner.evaluate(*plan, DataTensors(*validation), stop));
@@ -259,8 +259,9 @@ void TorchTrainer::State::complete(FitReport& report) {
 }
 
 Status TorchTrainer::State::run(const Dataset& train, const std::optional<Dataset>& validation,
-                           const std::optional<Dataset>& test,
-                           const std::function<Status(std::int64_t)>& on_state, std::int64_t until_epoch) {
+                                const std::optional<Dataset>& test,
+                                const std::function<Status(std::int64_t)>& on_state,
+                                std::int64_t until_epoch) {
   FitReport& report = last_run;
   const std::optional<Dataset>& first = test ? test : validation;
   if (counters.step == 0 && first) {
@@ -284,8 +285,8 @@ Status TorchTrainer::State::run(const Dataset& train, const std::optional<Datase
 }
 
 Expected<Metrics> TorchTrainer::State::train_batch(std::span<const TensorView> inputs,
-                                              std::span<const TensorView> targets,
-                                              std::optional<double> rate) {
+                                                   std::span<const TensorView> targets,
+                                                   std::optional<double> rate) {
   const auto where = [&] { return "step " + std::to_string(counters.step + 1); };
   if (inputs.empty()) return Error{Errc::kInvalidArgument, where() + ": there are no inputs"};
   DataTensors data;

@@ -8,8 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "wasmgrad/training/torch/loop/best_weights.hpp"
 #include "wasmgrad/training/state/checkpoint.hpp"
+#include "wasmgrad/training/torch/loop/best_weights.hpp"
 #include "wasmgrad/training/torch/loop/learner.hpp"
 #include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 

@@ -97,7 +97,7 @@ Expected<ModelNames> names_of(const torch::jit::Module& module, const vet::Archi
 }
 
 Expected<TorchModel::Storage> load(std::span<const std::byte> bytes, const vet::Archive& archive,
-                              std::uint64_t max_bytes, c10::Device device) {
+                                   std::uint64_t max_bytes, c10::Device device) {
   VetLimits limits;
   limits.max_storage_bytes = max_bytes;
   WASMGRAD_CHECK(vet_archive(archive, limits));
@@ -206,7 +206,7 @@ Status check_reads_back(std::span<const std::byte> bytes, const TorchModel::Stor
 }  // namespace
 
 Expected<TorchModel::Storage> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
-                                          std::uint64_t max_bytes) {
+                                               std::uint64_t max_bytes) {
   return load(bytes, archive, max_bytes, at::kCPU);
 }
 

@@ -15,6 +15,6 @@ namespace wasmgrad::training {
 /// Vets and loads the archive in `bytes`, whose container `archive` is. Errors: those of vet_archive();
 /// kInvalidEncoding when torch cannot load it, or its record of names does not fit it.
 Expected<TorchModel::Storage> load_torchscript(std::span<const std::byte> bytes, const vet::Archive& archive,
-                                          std::uint64_t max_bytes);
+                                               std::uint64_t max_bytes);
 
 }  // namespace wasmgrad::training

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "wasmgrad/training/torch/model/torch_model.hpp"
 #include "wasmgrad/training/model/model_names.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 namespace wasmgrad::training {
 

@@ -1,9 +1,9 @@
 // What a model's parameters and buffers are as bytes: their size, and the file of them alone.
 
-#include "wasmgrad/training/torch/dtype_map.hpp"
-#include "wasmgrad/training/torch/model/torch_model.hpp"
-#include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
+#include "wasmgrad/training/torch/dtype_map.hpp"
+#include "wasmgrad/training/torch/model/model_storage.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {

@@ -13,13 +13,13 @@
 #include <utility>
 #include <vector>
 
+#include "wasmgrad/training/data/philox.hpp"
 #include "wasmgrad/training/torch/kernels/operators.hpp"
+#include "wasmgrad/training/torch/loop/state_guard.hpp"
 #include "wasmgrad/training/torch/lowering/graph_edit.hpp"
 #include "wasmgrad/training/torch/lowering/passes.hpp"
 #include "wasmgrad/training/torch/lowering/specialize.hpp"
 #include "wasmgrad/training/torch/lowering/written_state.hpp"
-#include "wasmgrad/training/data/philox.hpp"
-#include "wasmgrad/training/torch/loop/state_guard.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {

@@ -6,8 +6,8 @@
 #include "wasmgrad/training/torch/exported/load.hpp"
 #include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 #include "wasmgrad/training/torch/model/model_archive.hpp"
-#include "wasmgrad/training/torch/model/torch_predictor.hpp"
 #include "wasmgrad/training/torch/model/model_storage.hpp"
+#include "wasmgrad/training/torch/model/torch_predictor.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/vet/archive.hpp"
 
@@ -77,7 +77,7 @@ std::vector<NamedTensor> TorchModel::Storage::floating_buffers() const {
 }
 
 Expected<TorchModel> TorchModel::load(std::span<const std::byte> archive, const std::string& name,
-                            std::uint64_t max_bytes, ModelEncoding encoding, ModelUse use) {
+                                      std::uint64_t max_bytes, ModelEncoding encoding, ModelUse use) {
   const std::string where = "model '" + name + "'";
   return guarded(where, [&]() -> Expected<TorchModel> {
     // What is wrong is told in the file's own words.

@@ -14,12 +14,12 @@
 #include "wasmgrad/training/torch/compute_scope.hpp"
 #include "wasmgrad/training/torch/data/data_tensors.hpp"
 #include "wasmgrad/training/torch/dtype_map.hpp"
+#include "wasmgrad/training/torch/loop/state_guard.hpp"
 #include "wasmgrad/training/torch/lowering/specialize.hpp"
 #include "wasmgrad/training/torch/lowering/written_state.hpp"
 #include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/torch/model/outputs.hpp"
 #include "wasmgrad/training/torch/model/program.hpp"
-#include "wasmgrad/training/torch/loop/state_guard.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {
@@ -77,7 +77,7 @@ struct TorchPredictor::Reduced {
 };
 
 TorchPredictor::TorchPredictor(TorchModel model, std::vector<PredictorInput> inputs,
-                     std::shared_ptr<const lowering::WrittenState> written)
+                               std::shared_ptr<const lowering::WrittenState> written)
     : model_(std::move(model)),
       inputs_(std::move(inputs)),
       written_(std::move(written)),
@@ -117,7 +117,7 @@ Expected<TorchPredictor> TorchPredictor::create(TorchModel model) {
 const std::vector<PredictorInput>& TorchPredictor::inputs() const noexcept { return inputs_; }
 
 Expected<std::vector<Output>> TorchPredictor::run(std::span<const TensorView> inputs,
-                                             std::uint64_t max_output_bytes) const {
+                                                  std::uint64_t max_output_bytes) const {
   const std::string where = "model '" + model_.storage().name + "'";
   const auto predict = [&]() -> Expected<std::vector<Output>> {
     const bool by_name =

@@ -8,8 +8,8 @@
 #include "../../support.hpp"
 #include "guest_image.hpp"
 #include "wasmgrad/abi/training_host.hpp"
-#include "wasmgrad/training/torch/model/torch_model.hpp"
 #include "wasmgrad/training/torch/backend.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 namespace fs = std::filesystem;
 

@@ -7,8 +7,8 @@
 
 #include "../../support.hpp"
 #include "guest.hpp"
-#include "wasmgrad/training/torch/model/torch_model.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
+#include "wasmgrad/training/torch/model/torch_model.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::test;

@@ -1,5 +1,3 @@
-#include "wasmgrad/training/data/class_labels.hpp"
-
 #include <doctest/doctest.h>
 
 #include <array>
@@ -11,6 +9,7 @@
 
 #include "../rows.hpp"
 #include "wasmgrad/base/half.hpp"
+#include "wasmgrad/training/data/class_labels.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::training;
@@ -45,8 +44,8 @@ TEST_CASE("what is no class index is refused with where it stands") {
   const auto message = [](const Tensor& labels) {
     return highest_label(labels.view("y"), std::nullopt).error().message;
   };
-  CHECK(message({DType::kI64, {2}, std::vector<std::int64_t>{0, -1}}).find("'y': the label at index 1 is -1;") !=
-        std::string::npos);
+  CHECK(message({DType::kI64, {2}, std::vector<std::int64_t>{0, -1}})
+            .find("'y': the label at index 1 is -1;") != std::string::npos);
   CHECK(message({DType::kF32, {2}, std::vector<float>{0.5, 0}}).find("index 0 is 0.5") != std::string::npos);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(message({DType::kF32, {1}, std::vector<float>{nan}}).find("index 0 is nan") != std::string::npos);

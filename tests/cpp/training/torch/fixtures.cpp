@@ -20,10 +20,12 @@ std::vector<std::byte> model_archive(const std::string& name) {
   return unwrap(read_file(models_directory() / (name + ".pt"), kPlenty));
 }
 
-TorchModel load_model(const std::string& name) { return unwrap(TorchModel::load(model_archive(name), name, kPlenty)); }
+TorchModel load_model(const std::string& name) {
+  return unwrap(TorchModel::load(model_archive(name), name, kPlenty));
+}
 
 TorchTrainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer,
-                const StopToken* stop) {
+                     const StopToken* stop) {
   return unwrap(TorchTrainer::create(load_model(model), options, observer, stop));
 }
 

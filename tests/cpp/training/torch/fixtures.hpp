@@ -21,7 +21,7 @@ std::vector<std::byte> model_archive(const std::string& name);
 TorchModel load_model(const std::string& name);
 
 TorchTrainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer = nullptr,
-                const StopToken* stop = nullptr);
+                     const StopToken* stop = nullptr);
 
 Expected<Metrics> step(Trainer& trainer, const Tensor& inputs, const Tensor& targets);
 Expected<Metrics> backward(Trainer& trainer, const Tensor& inputs, const Tensor& targets);

@@ -229,7 +229,9 @@ TEST_CASE("frozen parameters stay, are not exchanged, and stay trainable for oth
   auto run = TorchTrainer::create(model, options);
   REQUIRE(run);
   CHECK(run->parameter_bytes() == (8 * 3 + 3) * sizeof(float));
-  const auto all = [&](const TorchModel& any) { return parameters_of(*TorchTrainer::create(any, small_options())); };
+  const auto all = [&](const TorchModel& any) {
+    return parameters_of(*TorchTrainer::create(any, small_options()));
+  };
   const auto before = all(load_model("deep"));
   REQUIRE(step(*run, linear_inputs(8), class_targets(8)));
   const auto archive = run->model().save();

@@ -34,8 +34,8 @@ Program lower(const TorchModel& model, InputTransform::Kind kind) {
 
 /// Steps of plain gradient descent on the first output (a loss, or scores of at least four classes), then the
 /// state.
-std::map<std::string, at::Tensor> train(const TorchModel& model, const Tensors& inputs, const at::Tensor& classes,
-                                        int steps = 3,
+std::map<std::string, at::Tensor> train(const TorchModel& model, const Tensors& inputs,
+                                        const at::Tensor& classes, int steps = 3,
                                         InputTransform::Kind kind = InputTransform::Kind::kUntouched) {
   Program program = lower(model, kind);
   const auto parameters = model.storage().trainable();

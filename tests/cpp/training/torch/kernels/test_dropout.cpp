@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "wasmgrad/training/torch/kernels/dropout.hpp"
 #include "wasmgrad/training/data/philox.hpp"
+#include "wasmgrad/training/torch/kernels/dropout.hpp"
 
 namespace wasmgrad::training::kernels {
 namespace {

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "reference.hpp"
+#include "wasmgrad/training/torch/loop/state_guard.hpp"
 #include "wasmgrad/training/torch/lowering/specialize.hpp"
 #include "wasmgrad/training/torch/lowering/written_state.hpp"
-#include "wasmgrad/training/torch/loop/state_guard.hpp"
 
 namespace wasmgrad::training::lowering {
 
