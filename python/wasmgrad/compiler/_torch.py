@@ -27,6 +27,7 @@ from onnx import helper
 from .._errors import Error, InvalidArgument, RuntimeFailure, Unsupported
 from . import _attention, _exact
 from ._arrays import from_tensor, to_tensor
+from ._known import with_known_values
 from ._normalize import static_shape
 from ._reference import Arrays, Reference
 from ._rename import rename
@@ -62,9 +63,10 @@ def from_torch(
     Where the program does not say an element type, it is float32, or int64 where the program runs with that only.
     Errors: `InvalidArgument` when a shape is missing or does not fit, `Unsupported` naming the operator.
     """
-    examples = _examples(program, shapes, constants, name)
+    with _unspecialized():
+        examples = _examples(program, shapes, constants, name)
     try:
-        with _quiet(), torch.no_grad(), _exact.exact_constants():
+        with _unspecialized(), _quiet(), torch.no_grad(), _exact.exact_constants():
             exported, names = _recorded(program, examples)
             translated = torch.onnx.export(exported, dynamo=True, optimize=False, opset_version=_OPSET)
             assert translated is not None, "without a file name, the exporter returns a program"
@@ -88,29 +90,17 @@ def _recorded(
         names[:] = [name for name, _ in results]
         return tuple(tensor for _, tensor in results)
 
-    with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+    try:
+        exported = torch.export.export(_Function(run), tuple(examples), strict=False)
+    except Exception as error:
+        if not _depends_on_data(error):
+            raise
         try:
-            exported = torch.export.export(_Function(run), tuple(examples), strict=False)
-        except Exception as error:
-            if not _depends_on_data(error):
-                raise
-            try:
-                known = _known(run, examples)
-            except Exception:
-                raise error from None
-            exported = torch.export.export(known, tuple(examples), strict=False)
+            known = with_known_values(run, examples)
+        except Exception:
+            raise error from None
+        exported = torch.export.export(known, tuple(examples), strict=False)
     return exported.run_decompositions({**_exact.DECOMPOSITIONS, **_attention.DECOMPOSITIONS}), names
-
-
-def _known(run: Callable[..., tuple[torch.Tensor, ...]], examples: Sequence[torch.Tensor]) -> torch.nn.Module:
-    """What it asks of torch, recorded with real tensors: numbers that follow from shapes and constants alone are known.
-
-    A trace computes sizes with tensors, of which placeholders do not know the values. What depends on an input's
-    values is refused here, too.
-    """
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    return make_fx(run, tracing_mode="real")(*examples)
 
 
 def _outputs(program: Program, inputs: Arrays) -> list[NDArray[Any]]:
@@ -169,6 +159,20 @@ def _runnable(
                 program.outputs(*trial)
                 return trial
     return trials[0]
+
+
+@contextlib.contextmanager
+def _unspecialized() -> Iterator[None]:
+    """TorchScript that first runs in here stays as it was written, however often it runs.
+
+    After some runs its executor rewrites a graph for what it has seen. Without an executor, numbers that a trace holds
+    as tensors would count as tensors in the types of results.
+    """
+    runs = torch._C._jit_set_num_profiled_runs(1 << 30)
+    try:
+        yield
+    finally:
+        torch._C._jit_set_num_profiled_runs(runs)
 
 
 @contextlib.contextmanager

@@ -135,8 +135,7 @@ def test_interpolation_is_torchs(side: int, exported: bool) -> None:
     for factor in (0.7, 0.9, 1.4, 1.5, 2.3):
         calls += [{"scale_factor": factor, "mode": "nearest"}, {"scale_factor": factor, "mode": "bilinear"}]
         calls.append({"scale_factor": factor, "mode": "bilinear", "align_corners": True})
-        if exported:  # in a trace, sizes so computed are values of tensors
-            calls.append({"scale_factor": factor, "mode": "bilinear", "recompute_scale_factor": True})
+        calls.append({"scale_factor": factor, "mode": "bilinear", "recompute_scale_factor": True})
     calls.append({"size": (5, 13), "mode": "bicubic"})
     module, x = (
         _Many(calls).eval(),

@@ -96,10 +96,7 @@ def test_numbers_keep_their_precision(keep: Keep, tmp_path: Path) -> None:
     actual = results(kept, {"x": x.numpy()}, level=1)
     for index, (ours, theirs) in enumerate(zip(actual, reference(x), strict=True)):
         wanted = theirs.numpy()
-        if (
-            keep is not traced or wanted.dtype != np.float32
-        ):  # a trace's float number times whole ones is float64 here
-            assert ours.dtype == wanted.dtype, index
+        assert ours.dtype == wanted.dtype, index
         relative = {"float64": 1e-14, "float32": 3e-7, "float16": 1e-3}.get(str(wanted.dtype), 0)
         np.testing.assert_allclose(ours, wanted, rtol=relative, err_msg=f"output {index}")
 
