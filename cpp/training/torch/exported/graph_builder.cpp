@@ -22,6 +22,9 @@ using torch::jit::Value;
 
 namespace {
 
+/// A block under torch.no_grad() or torch.enable_grad().
+constexpr std::string_view kGradientBlock = "torch.ops.higher_order.wrap_with_set_grad_enabled";
+
 constexpr std::int64_t kStridedLayout = 7;  ///< torch.export's number of the dense layout
 
 /// torch.export's numbers of memory formats, by torch's own.
@@ -186,6 +189,10 @@ Value* GraphBuilder::follow_mode(const Json& node, const std::string& name, cons
 }
 
 void GraphBuilder::add(const Json& node) {
+  if (text_member(node, "target") == kGradientBlock) {
+    add_block(node);
+    return;
+  }
   Call call{text_member(node, "target"), {}, {}};
   const std::optional<Target> target = target_of(call.target);
   if (!target) return;

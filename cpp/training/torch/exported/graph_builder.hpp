@@ -44,6 +44,10 @@ class GraphBuilder {
     std::vector<torch::jit::NamedValue> named;
   };
 
+  void add_block(const Json& node);
+  std::vector<torch::jit::Value*> inline_block(const Json& block, const std::vector<torch::jit::Value*>& given,
+                                               bool with_gradients);
+  torch::jit::Value* detached(torch::jit::Value* value);
   torch::jit::Value* constant(c10::IValue value);
   torch::jit::Value* defined(const std::string& name, const c10::TypePtr& type) const;
   torch::jit::Value* argument(const Json& union_value);
@@ -61,7 +65,8 @@ class GraphBuilder {
   torch::jit::Graph& graph_;
   const RecordedMode& recorded_;
   torch::jit::Value* training_;
-  std::map<std::string, torch::jit::Value*> values_;
+  std::map<std::string, torch::jit::Value*> values_;  ///< of the block that is being built
+  bool gradients_ = true;                             ///< whether autograd follows that block
   /// What shares memory with a parameter or buffer, and the mode of the module that has it.
   std::unordered_map<const torch::jit::Value*, torch::jit::Value*> state_;
 };

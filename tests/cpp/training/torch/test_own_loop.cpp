@@ -225,7 +225,7 @@ TEST_CASE("an exchange of another size, or of what is not finite, changes nothin
 TEST_CASE("frozen parameters stay, are not exchanged, and stay trainable for others") {
   TrainerOptions options = small_options();
   options.freeze = {"0.*"};
-  const Model model = load_model("deep");
+  const TorchModel model = load_model("deep");
   auto run = TorchTrainer::create(model, options);
   REQUIRE(run);
   CHECK(run->parameter_bytes() == (8 * 3 + 3) * sizeof(float));

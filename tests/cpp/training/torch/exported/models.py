@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-sys.path.insert(0, str(Path(__file__).parents[4] / "python"))
+sys.path.insert(0, str(Path(__file__).parents[5] / "python"))
 from wasmgrad.models import registry
 
 Records = dict[str, bytes]

@@ -69,8 +69,8 @@ void check_alike(const std::string& pt, const std::string& pt2, const Tensors& i
   CAPTURE(pt2);
   at::manual_seed(3);
   const at::Tensor classes = at::randint(0, 4, {inputs[0].size(0)}, at::kLong);
-  const Model scripted = load(read_file(pt));
-  const Model exported = load(read_file(pt2));
+  const TorchModel scripted = load(read_file(pt));
+  const TorchModel exported = load(read_file(pt2));
   const auto kind = InputTransform::Kind::kUntouched;
   const auto expected = lower(scripted, kind).forward_eval(inputs);
   const auto found = lower(exported, kind).forward_eval(inputs);
@@ -104,7 +104,7 @@ TEST_CASE("tied weights, a loss of the model's own, and statistics without batch
 }
 
 TEST_CASE("a prediction needs no targets of the model's own loss, and has no loss") {
-  const Model model = load(read_file("own-loss.pt2"));
+  const TorchModel model = load(read_file("own-loss.pt2"));
   const std::vector<ProgramInput> x{{"x", {1, 0, InputTransform::Kind::kUntouched}}};
   auto without = Program::lower(model.storage().module, x);
   REQUIRE_MESSAGE(without.has_value(), (without ? "" : without.error().message));
@@ -163,7 +163,7 @@ TEST_CASE("a program exported in evaluation mode trains in training mode") {
 }
 
 TEST_CASE("buffers change in training mode only, also through views") {
-  const Model model = load(read_file("counting.pt2"));
+  const TorchModel model = load(read_file("counting.pt2"));
   Program program = lower(model, InputTransform::Kind::kFloat);
   const Tensors inputs{normals({4, 3})};
   const at::Tensor calls = model.storage().module.attr("calls").toTensor();
@@ -181,7 +181,7 @@ TEST_CASE("buffers change in training mode only, also through views") {
 }
 
 TEST_CASE("parameters keep their names, their being frozen and being shared") {
-  const Model model = load(read_file("tied.pt2"));
+  const TorchModel model = load(read_file("tied.pt2"));
   std::vector<std::string> names;
   for (const NamedTensor& entry : model.storage().trainable()) names.push_back(entry.name);
   CHECK(names == std::vector<std::string>{"first.weight", "first.bias", "second.bias"});
@@ -197,10 +197,10 @@ TEST_CASE("any batch size goes in") {
 TEST_CASE("a trained program is saved as TorchScript that loads and computes the same") {
   for (const char* name : {"resnet-18.pt2", "sequence.pt2", "counting.pt2", "own-loss.pt2", "tied.pt2"}) {
     CAPTURE(name);
-    const Model model = load(read_file(name));
+    const TorchModel model = load(read_file(name));
     const auto saved = model.save();
     REQUIRE_MESSAGE(saved.has_value(), (saved ? "" : saved.error().message));
-    const Model again = load(*saved);
+    const TorchModel again = load(*saved);
     std::map<std::string, at::Tensor> before;
     std::map<std::string, at::Tensor> after;
     for (const NamedTensor& entry : model.storage().tensors()) before[entry.name] = entry.tensor;
@@ -208,10 +208,10 @@ TEST_CASE("a trained program is saved as TorchScript that loads and computes the
     check_equal(after, before);
   }
   const Tensors inputs{normals({6, 3, 32, 32})};
-  const Model model = load(read_file("resnet-18.pt2"));
+  const TorchModel model = load(read_file("resnet-18.pt2"));
   const at::Tensor classes = at::ones({6}, at::kLong);
   train(model, inputs, classes);
-  const Model again = load(*model.save());
+  const TorchModel again = load(*model.save());
   const auto kind = InputTransform::Kind::kUntouched;
   CHECK(lower(again, kind)
             .forward_eval(inputs)[0]
@@ -223,14 +223,14 @@ TEST_CASE("names that TorchScript cannot carry come back from what was saved") {
   for (const char* name :
        {"name_with_quotes", "mode_as_parameter", "method_as_parameter", "name_with_control_characters"}) {
     CAPTURE(name);
-    const Model model = load(read_file("hostile/" + std::string(name) + ".pt2"));
+    const TorchModel model = load(read_file("hostile/" + std::string(name) + ".pt2"));
     std::map<std::string, at::Tensor> before;
     std::map<std::string, at::Tensor> after;
     for (const NamedTensor& entry : model.storage().tensors()) before[entry.name] = entry.tensor;
     CHECK_FALSE(before.contains("0.bias"));
     const auto saved = model.save();
     REQUIRE_MESSAGE(saved.has_value(), (saved ? "" : saved.error().message));
-    const Model again = load(*saved);
+    const TorchModel again = load(*saved);
     for (const NamedTensor& entry : again.storage().tensors()) after[entry.name] = entry.tensor;
     check_equal(after, before);
     CHECK(again.save().has_value());
