@@ -60,3 +60,42 @@ def test_command_line_writes_a_program_and_trains_it(
     done = command("train", "--model", "linear.pt2=linear.pt2", "--json", str(regression_guest), "linear.pt2")
     assert done.returncode == 0, done.stderr
     assert [torch.jit.load(path) for path in tmp_path.glob("trained_*")]
+
+
+class Teacher(torch.nn.Module):
+    """A target that gradients do not reach, a buffer that follows the weights, and a scale that only passes through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student = torch.nn.Linear(4, 3)
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.register_buffer("average", torch.zeros(3, 4))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            self.average.mul_(0.9).add_(self.student.weight * 0.1)
+            target = x @ self.average.t() + self.student(x).tanh()
+            scale = self.scale
+        out = self.student(x) * scale
+        return ((out - target) ** 2).mean() + ((out - y) ** 2).mean()
+
+
+def test_blocks_without_gradients_train_as_eager() -> None:
+    torch.manual_seed(0)
+    model, x, y = Teacher(), torch.randn(8, 4), torch.randn(8, 3)
+    batch = torch.export.Dim("batch")
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(model, (x, y), dynamic_shapes=({0: batch}, {0: batch})), buffer)
+    trainer = Trainer(
+        buffer.getvalue(), losses="model", optimizer="sgd", learning_rate=0.1, threads=1, batch_size=8
+    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = model(x, y)
+        loss.backward()
+        optimizer.step()
+        assert trainer.step(x.numpy(), y.numpy()).loss == pytest.approx(loss.item(), rel=1e-5)
+    state = trainer.state_dict()
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_allclose(state[name], tensor.numpy(), rtol=1e-5, atol=1e-6, err_msg=name)

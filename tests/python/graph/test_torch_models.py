@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,61 @@ def test_torch_is_the_reference_for_its_models() -> None:
     with torch.no_grad():
         model.weight[1, 2] += 1e-2  # torch's model changes, its exported form does not
     assert not all(difference.ok for difference in differences(source, module, feeds, {}))
+
+
+class Modes(nn.Module):
+    """Dropout and batch norm, results nested, and a block without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.register_buffer("seen", torch.zeros(4))
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        with torch.no_grad():
+            self.seen.add_(x.mean(0))
+            scale = x.norm()
+        y = F.dropout(self.norm(x), 0.5, self.training)
+        return {"inner": {"y": y, "scale": scale}, "pair": (y * 2, y + self.seen)}
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_program_is_evaluated_whatever_it_was_recorded_in(training: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Modes().train(training), torch.randn(5, 4)
+    torch.export.save(torch.export.export(model, (x,)), tmp_path / "model.pt2")
+    module = wasmgrad.compile(tmp_path / "model.pt2")
+    assert [info.name for info in module.outputs] == ["inner.y", "inner.scale", "pair.0", "pair.1"]
+    model.eval()
+    before = model.seen.clone()
+    outputs = module(x.numpy())
+    wanted = model(x)
+    model.seen.copy_(before)
+    normed = wanted["inner"]["y"]
+    expected = [normed, wanted["inner"]["scale"], normed * 2, normed + before]
+    for ours, theirs in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+    module.close()
+
+
+def test_a_program_is_vetted_before_it_compiles(tmp_path: Path) -> None:
+    path = exported(nn.Linear(3, 2), (torch.ones(2, 3),), tmp_path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/native.so", b"code")
+    with pytest.raises(wasmgrad.SecurityError, match="not one that torch.export.save writes"):
+        wasmgrad.compile(path)
+
+
+def test_arguments_have_their_own_names_where_torchscript_cannot_carry_them(tmp_path: Path) -> None:
+    class Self(nn.Module):
+        def forward(self, torch: Tensor, none: Tensor) -> Tensor:
+            return torch - none
+
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(Self(), (torch.ones(2, 3), torch.zeros(2, 3))), path)
+    module = wasmgrad.compile(path)
+    assert [info.name for info in module.inputs] == ["torch", "none"]
+    module.close()
 
 
 class Branching(nn.Module):
