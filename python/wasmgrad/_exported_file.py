@@ -139,7 +139,8 @@ def _leaves(
     if tree["type"] is None:
         return [(way, in_dictionary)]
     children = tree["children_spec"]
-    is_dictionary = tree["type"] in ("builtins.dict", "collections.OrderedDict")
+    # What is no sequence names its parts, as a dict does.
+    is_dictionary = tree["type"] not in ("builtins.tuple", "builtins.list", "collections.namedtuple")
     steps = json.loads(tree["context"]) if is_dictionary else range(len(children))
     return [
         leaf

@@ -1,5 +1,6 @@
 // Blocks of an exported graph that ran under torch.no_grad() or torch.enable_grad(). TorchScript has no such
-// blocks: what one computes stands in the graph itself, from detached inputs where autograd did not follow it.
+// blocks: what one computes stands in the graph itself, from detached inputs where autograd did not follow
+// it.
 #include <utility>
 
 #include "wasmgrad/training/torch/exported/graph_builder.hpp"
@@ -64,7 +65,8 @@ std::vector<Value*> GraphBuilder::inline_block(const Json& block, const std::vec
     // What only passes through is the same tensor still, with its gradient.
     const auto passed = untouched.find(name_of(output));
     const auto made = values_.find(name_of(output));
-    if (made == values_.end()) refuse_malformed("a block gives " + in_quotes(name_of(output)) + ", which it lacks");
+    if (made == values_.end())
+      refuse_malformed("a block gives " + in_quotes(name_of(output)) + ", which it lacks");
     results.push_back(passed == untouched.end() ? made->second : passed->second);
   }
   values_ = outer;

@@ -207,16 +207,22 @@ class Loader {
                       "an output of the kind " + in_quotes(kind) + " is not supported");
       }
       const auto [tag, argument] = to_union(member(content, "arg"));
-      if (tag == "as_none" && use_ == ModelUse::kInference) continue;
+      if (tag == "as_none") {
+        outputs.push_back(nullptr);
+        continue;
+      }
       if (tag != "as_tensor") {
         throw Refusal(Errc::kUnsupportedOperation,
                       "an output is of the kind " + in_quotes(tag) + ", expected tensors only");
       }
       outputs.push_back(builder.tensor(text_member(argument, "name")));
     }
-    graph_->registerOutput(use_ == ModelUse::kInference
-                               ? graph_->insertNode(graph_->createTuple(outputs))->output()
-                               : pack_outputs(*graph_, outputs, out_spec()));
+    if (use_ == ModelUse::kInference) {
+      std::erase(outputs, nullptr);
+      graph_->registerOutput(graph_->insertNode(graph_->createTuple(outputs))->output());
+    } else {
+      graph_->registerOutput(pack_outputs(*graph_, outputs, out_spec()));
+    }
   }
 
   /// The user's inputs as the model calls them; the graph writes them in small letters.

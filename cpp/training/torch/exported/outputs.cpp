@@ -2,6 +2,8 @@
 
 #include <torch/csrc/jit/ir/constants.h>
 
+#include <utility>
+
 #include "wasmgrad/training/torch/exported/json.hpp"
 
 namespace wasmgrad::training::exported {
@@ -10,10 +12,48 @@ namespace {
 constexpr const char* kWhat = "the specification of the outputs";
 
 [[noreturn]] void refuse(const std::string& found) {
-  throw Refusal(
-      Errc::kUnsupportedOperation,
-      "forward returns " + found + "; expected a Tensor, a tuple or list of Tensors, or a dict of Tensors");
+  throw Refusal(Errc::kUnsupportedOperation,
+                "forward returns " + found + "; expected Tensors, alone or in tuples, lists and dicts");
 }
+
+/// The way to each leaf of a tree, joined by dots.
+class Ways {
+ public:
+  explicit Ways(const Json& tree) { visit(tree, ""); }
+
+  std::vector<std::string> ways;
+  bool named = false;  ///< a dict, or what has names for its parts as a dict has, is among what holds a leaf
+
+ private:
+  void visit(const Json& tree, const std::string& way) {
+    const Json& type = member(tree, "type");
+    if (type.is_null()) {
+      ways.push_back(way);
+      return;
+    }
+    const Json& children = array_member(tree, "children_spec");
+    const std::vector<std::string> keys = keys_of(to_text(type), tree, children.size());
+    for (std::size_t i = 0; i < children.size(); ++i)
+      visit(children[i], way.empty() ? keys[i] : way + "." + keys[i]);
+  }
+
+  /// The keys that the container's context lists, or positions.
+  std::vector<std::string> keys_of(const std::string& type, const Json& tree, std::size_t count) {
+    std::vector<std::string> keys;
+    if (type == "builtins.tuple" || type == "builtins.list" || type == "collections.namedtuple") {
+      for (std::size_t i = 0; i < count; ++i) keys.push_back(std::to_string(i));
+      return keys;
+    }
+    const Json context = parse_json(text_member(tree, "context"), kWhat);
+    if (!context.is_array() || context.size() != count) refuse("a " + in_quotes(type));
+    for (const Json& key : context) {
+      if (!key.is_string()) refuse("a dict whose keys are not text");
+      keys.push_back(to_text(key));
+    }
+    named = true;
+    return keys;
+  }
+};
 
 }  // namespace
 
@@ -22,30 +62,23 @@ torch::jit::Value* pack_outputs(torch::jit::Graph& graph, const std::vector<torc
   const Json parsed = parse_json(specification, kWhat);  // [version, tree]
   if (!parsed.is_array() || parsed.size() != 2)
     refuse_malformed(std::string(kWhat) + " is not one of a tree");
-  const Json& tree = parsed[1];
-  const Json& type = member(tree, "type");
-  const Json& children = array_member(tree, "children_spec");
-  for (const Json& child : children)
-    if (!member(child, "type").is_null()) refuse("containers inside containers");
+  const Ways leaves(parsed[1]);
+  if (leaves.ways.size() != outputs.size())
+    refuse_malformed(std::string(kWhat) + " has another number of outputs than the graph");
 
-  const std::size_t leaves = type.is_null() ? 1 : children.size();
-  if (leaves != outputs.size() || outputs.empty())
-    refuse(std::to_string(leaves) + " values, not all tensors");
-  if (type.is_null()) return outputs.front();
-  const std::string& name = to_text(type);
-  if (name == "builtins.tuple" || name == "builtins.list")
-    return graph.insertNode(graph.createTuple(outputs))->output();
-  if (name != "builtins.dict" && name != "collections.OrderedDict") refuse("a " + in_quotes(name));
-
-  const Json keys = parse_json(text_member(tree, "context"), kWhat);
-  if (!keys.is_array() || keys.size() != outputs.size()) refuse_malformed(std::string(kWhat) + " lacks keys");
+  std::vector<torch::jit::Value*> tensors;
   std::vector<torch::jit::Value*> names;
-  for (const Json& key : keys) {
-    if (!key.is_string()) refuse("a dict whose keys are not text");
-    names.push_back(torch::jit::insertConstant(graph, to_text(key)));
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i] == nullptr) continue;
+    tensors.push_back(outputs[i]);
+    if (leaves.named) names.push_back(torch::jit::insertConstant(graph, leaves.ways[i]));
   }
-  return graph.insertNode(graph.createDict(c10::StringType::get(), c10::TensorType::get(), names, outputs))
-      ->output();
+  if (tensors.empty()) refuse("no tensor");
+  if (member(parsed[1], "type").is_null()) return tensors.front();
+  torch::jit::Node* packed =
+      leaves.named ? graph.createDict(c10::StringType::get(), c10::TensorType::get(), names, tensors)
+                   : graph.createTuple(tensors);
+  return graph.insertNode(packed)->output();
 }
 
 }  // namespace wasmgrad::training::exported

@@ -10,8 +10,9 @@
 
 namespace wasmgrad::training::exported {
 
-/// Packs tensors as the specification (JSON text) says: one alone, a tuple or list, or a dict with text keys.
-/// Throws Refusal for anything else.
+/// Packs tensors as the specification (JSON text) says: one alone, all in a tuple where only tuples and lists
+/// hold them, else in a dict, whose keys are the way to each, joined by dots. A null pointer stands for an
+/// output that is nothing, which is left out. Throws Refusal for anything else.
 torch::jit::Value* pack_outputs(torch::jit::Graph& graph, const std::vector<torch::jit::Value*>& outputs,
                                 const std::string& specification);
 
