@@ -23,7 +23,7 @@ OPTIONS = (
         str,
         "optimizer",
         "Update rule, with PyTorch's formulas: "
-        "adam, rmsprop, sgd, adamw."
+        "adam, rmsprop, sgd, adamw, adagrad, nadam, radam, lion, lamb."
     ),
     Option(
         "learning_rate",
@@ -37,28 +37,42 @@ OPTIONS = (
         ("--weight-decay",),
         float,
         "optimizer",
-        "L2 penalty; decoupled for adamw."
+        "L2 penalty; decoupled for adamw, lion and lamb."
     ),
     Option(
         "beta1",
         ("--beta1",),
         float,
         "optimizer",
-        "Smoothing of the gradient's mean (adam, adamw)."
+        "Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb)."
     ),
     Option(
         "beta2",
         ("--beta2",),
         float,
         "optimizer",
-        "Smoothing of the gradient's square (adam, adamw)."
+        "Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam, lion, lamb)."
     ),
     Option(
         "epsilon",
         ("--epsilon",),
         float,
         "optimizer",
-        "Added to the divisor (adam, adamw, rmsprop)."
+        "Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb)."
+    ),
+    Option(
+        "amsgrad",
+        ("--amsgrad/--no-amsgrad",),
+        bool,
+        "optimizer",
+        "Divide by the largest square so far (adam, adamw)."
+    ),
+    Option(
+        "momentum_decay",
+        ("--momentum-decay",),
+        float,
+        "optimizer",
+        "How fast the momentum approaches beta1 (nadam)."
     ),
     Option(
         "momentum",
@@ -72,7 +86,14 @@ OPTIONS = (
         ("--nesterov/--no-nesterov",),
         bool,
         "optimizer",
-        "Nesterov's momentum; needs momentum above 0 (sgd)."
+        "Nesterov's momentum; needs momentum above 0 and no dampening (sgd)."
+    ),
+    Option(
+        "dampening",
+        ("--dampening",),
+        float,
+        "optimizer",
+        "Share of a gradient that momentum leaves out (sgd)."
     ),
     Option(
         "alpha",
@@ -95,7 +116,7 @@ OPTIONS = (
         str,
         "schedule",
         "Learning rate over time: "
-        "constant, step, cosine."
+        "constant, step, cosine, exponential, linear, one_cycle, plateau."
     ),
     Option(
         "warmup_epochs",
@@ -116,14 +137,42 @@ OPTIONS = (
         ("--gamma",),
         float,
         "schedule",
-        "Factor of each decay (step)."
+        "Factor of each decay (step, exponential, plateau)."
     ),
     Option(
         "minimum_factor",
         ("--minimum-factor",),
         float,
         "schedule",
-        "Factor of the learning rate that is reached at the last step (cosine)."
+        "Factor of the learning rate that is reached at the end of the run (cosine, linear)."
+    ),
+    Option(
+        "peak_at",
+        ("--peak-at",),
+        float,
+        "schedule",
+        "Share of the run after which the learning rate is highest (one_cycle)."
+    ),
+    Option(
+        "start_divisor",
+        ("--start-divisor",),
+        float,
+        "schedule",
+        "The first learning rate is the highest divided by this (one_cycle)."
+    ),
+    Option(
+        "end_divisor",
+        ("--end-divisor",),
+        float,
+        "schedule",
+        "The last learning rate is the first divided by this (one_cycle)."
+    ),
+    Option(
+        "plateau_patience",
+        ("--plateau-patience",),
+        int,
+        "schedule",
+        "Epochs in a row without a loss lower by a ten-thousandth before a decay (plateau)."
     ),
     Option(
         "epochs",

@@ -14,9 +14,9 @@ from ._errors import InvalidArgument
 __all__ = ["LIMITS_OF_A_PROCESS", "Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
 
 # [generated: literals]
-Optimizer = Literal["adam", "rmsprop", "sgd", "adamw"]
+Optimizer = Literal["adam", "rmsprop", "sgd", "adamw", "adagrad", "nadam", "radam", "lion", "lamb"]
 Loss = Literal["cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits"]
-Schedule = Literal["constant", "step", "cosine"]
+Schedule = Literal["constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"]
 # [/generated]
 
 
@@ -32,17 +32,26 @@ class TrainingOptions(TypedDict, total=False):
     learning_rate: float | None
     """Step size, which a schedule scales [0.0001]."""
     weight_decay: float | None
-    """L2 penalty; decoupled for adamw [0]."""
+    """L2 penalty; decoupled for adamw, lion and lamb [0]."""
     beta1: float | None
-    """Smoothing of the gradient's mean (adam, adamw) [0.9]."""
+    """Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb) [0.9]."""
     beta2: float | None
-    """Smoothing of the gradient's square (adam, adamw) [0.999]."""
+    """Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam, lion, lamb).
+
+    Default: 0.999.
+    """
     epsilon: float | None
-    """Added to the divisor (adam, adamw, rmsprop) [1e-08]."""
+    """Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb) [1e-08]."""
+    amsgrad: bool | None
+    """Divide by the largest square so far (adam, adamw) [false]."""
+    momentum_decay: float | None
+    """How fast the momentum approaches beta1 (nadam) [0.004]."""
     momentum: float | None
     """Share of the previous step that is kept (sgd, rmsprop) [0]."""
     nesterov: bool | None
-    """Nesterov's momentum; needs momentum above 0 (sgd) [false]."""
+    """Nesterov's momentum; needs momentum above 0 and no dampening (sgd) [false]."""
+    dampening: float | None
+    """Share of a gradient that momentum leaves out (sgd) [0]."""
     alpha: float | None
     """Smoothing of the gradient's square (rmsprop) [0.99]."""
     loss: Loss | None
@@ -54,9 +63,17 @@ class TrainingOptions(TypedDict, total=False):
     step_epochs: int | None
     """Epochs between two decays (step) [1]."""
     gamma: float | None
-    """Factor of each decay (step) [0.1]."""
+    """Factor of each decay (step, exponential, plateau) [0.1]."""
     minimum_factor: float | None
-    """Factor of the learning rate that is reached at the last step (cosine) [0]."""
+    """Factor of the learning rate that is reached at the end of the run (cosine, linear) [0]."""
+    peak_at: float | None
+    """Share of the run after which the learning rate is highest (one_cycle) [0.3]."""
+    start_divisor: float | None
+    """The first learning rate is the highest divided by this (one_cycle) [25]."""
+    end_divisor: float | None
+    """The last learning rate is the first divided by this (one_cycle) [10000]."""
+    plateau_patience: int | None
+    """Epochs in a row without a loss lower by a ten-thousandth before a decay (plateau) [10]."""
     epochs: int | None
     """Passes over the training set, counting those before a resume [10]."""
     batch_size: int | None

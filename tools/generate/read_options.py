@@ -81,6 +81,8 @@ class Option:
         """What values are allowed, to complete "it must be"; empty for all of its type."""
         if self.type not in ("number", "integer"):
             return ""
+        if self.above is not None and self.below is not None:
+            return f"above {self.above:g} and below {self.below:g}"
         if self.above is not None:
             return f"a finite number above {self.above:g}"
         if self.below is not None:

@@ -33,6 +33,8 @@ def _value(option: Option) -> str:
     if option.type == "count":
         return "integer, 0 to 2^64 - 1"
     kind = option.type
+    if option.above is not None and option.below is not None:
+        return f"{kind} above {option.above:g} and below {option.below:g}"
     if option.above is not None:
         return f"{kind} above {option.above:g}"
     if option.below is not None:

@@ -8,11 +8,11 @@ namespace wasmgrad::training {
 
 // clang-format off
 /// Of a optimizer, by the enumerator's value.
-inline constexpr std::string_view kOptimizerNames[] = {"adam", "rmsprop", "sgd", "adamw"};
+inline constexpr std::string_view kOptimizerNames[] = {"adam", "rmsprop", "sgd", "adamw", "adagrad", "nadam", "radam", "lion", "lamb"};
 /// Of a loss, by the enumerator's value.
 inline constexpr std::string_view kLossNames[] = {"cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits"};
 /// Of a learning-rate schedule, by the enumerator's value.
-inline constexpr std::string_view kScheduleNames[] = {"constant", "step", "cosine"};
+inline constexpr std::string_view kScheduleNames[] = {"constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"};
 
 /// Calls visit(info, in_options, in_overrides) for every option: the second gives its field of a
 /// TrainerOptions, the third that of an Overrides, which has the same value type and is always optional.
@@ -24,24 +24,33 @@ void visit_options(Visit visit) {
   visit(OptionInfo{.name = "learning_rate", .group = "optimizer", .key = "learning_rate", .flag = "lr", .help = "Step size, which a schedule scales", .default_text = "0.0001", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.learning_rate; },
         [](auto& overrides) -> auto& { return overrides.learning_rate; });
-  visit(OptionInfo{.name = "weight_decay", .group = "optimizer", .key = "weight_decay", .flag = "", .help = "L2 penalty; decoupled for adamw", .default_text = "0", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},
+  visit(OptionInfo{.name = "weight_decay", .group = "optimizer", .key = "weight_decay", .flag = "", .help = "L2 penalty; decoupled for adamw, lion and lamb", .default_text = "0", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.weight_decay; },
         [](auto& overrides) -> auto& { return overrides.weight_decay; });
-  visit(OptionInfo{.name = "beta1", .group = "optimizer", .key = "beta1", .flag = "", .help = "Smoothing of the gradient's mean (adam, adamw)", .default_text = "0.9", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
+  visit(OptionInfo{.name = "beta1", .group = "optimizer", .key = "beta1", .flag = "", .help = "Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb)", .default_text = "0.9", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.beta1; },
         [](auto& overrides) -> auto& { return overrides.beta1; });
-  visit(OptionInfo{.name = "beta2", .group = "optimizer", .key = "beta2", .flag = "", .help = "Smoothing of the gradient's square (adam, adamw)", .default_text = "0.999", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
+  visit(OptionInfo{.name = "beta2", .group = "optimizer", .key = "beta2", .flag = "", .help = "Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam, lion, lamb)", .default_text = "0.999", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.beta2; },
         [](auto& overrides) -> auto& { return overrides.beta2; });
-  visit(OptionInfo{.name = "epsilon", .group = "optimizer", .key = "epsilon", .flag = "", .help = "Added to the divisor (adam, adamw, rmsprop)", .default_text = "1e-08", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},
+  visit(OptionInfo{.name = "epsilon", .group = "optimizer", .key = "epsilon", .flag = "", .help = "Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb)", .default_text = "1e-08", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.epsilon; },
         [](auto& overrides) -> auto& { return overrides.epsilon; });
+  visit(OptionInfo{.name = "amsgrad", .group = "optimizer", .key = "amsgrad", .flag = "", .help = "Divide by the largest square so far (adam, adamw)", .default_text = "false", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.optimizer.amsgrad; },
+        [](auto& overrides) -> auto& { return overrides.amsgrad; });
+  visit(OptionInfo{.name = "momentum_decay", .group = "optimizer", .key = "momentum_decay", .flag = "", .help = "How fast the momentum approaches beta1 (nadam)", .default_text = "0.004", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},
+        [](auto& options) -> auto& { return options.optimizer.momentum_decay; },
+        [](auto& overrides) -> auto& { return overrides.momentum_decay; });
   visit(OptionInfo{.name = "momentum", .group = "optimizer", .key = "momentum", .flag = "", .help = "Share of the previous step that is kept (sgd, rmsprop)", .default_text = "0", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.momentum; },
         [](auto& overrides) -> auto& { return overrides.momentum; });
-  visit(OptionInfo{.name = "nesterov", .group = "optimizer", .key = "nesterov", .flag = "", .help = "Nesterov's momentum; needs momentum above 0 (sgd)", .default_text = "false", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+  visit(OptionInfo{.name = "nesterov", .group = "optimizer", .key = "nesterov", .flag = "", .help = "Nesterov's momentum; needs momentum above 0 and no dampening (sgd)", .default_text = "false", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.optimizer.nesterov; },
         [](auto& overrides) -> auto& { return overrides.nesterov; });
+  visit(OptionInfo{.name = "dampening", .group = "optimizer", .key = "dampening", .flag = "", .help = "Share of a gradient that momentum leaves out (sgd)", .default_text = "0", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = false},
+        [](auto& options) -> auto& { return options.optimizer.dampening; },
+        [](auto& overrides) -> auto& { return overrides.dampening; });
   visit(OptionInfo{.name = "alpha", .group = "optimizer", .key = "alpha", .flag = "", .help = "Smoothing of the gradient's square (rmsprop)", .default_text = "0.99", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.alpha; },
         [](auto& overrides) -> auto& { return overrides.alpha; });
@@ -57,12 +66,24 @@ void visit_options(Visit visit) {
   visit(OptionInfo{.name = "step_epochs", .group = "schedule", .key = "step_epochs", .flag = "", .help = "Epochs between two decays (step)", .default_text = "1", .range = "at least 1", .minimum = 1, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.schedule.step_epochs; },
         [](auto& overrides) -> auto& { return overrides.step_epochs; });
-  visit(OptionInfo{.name = "gamma", .group = "schedule", .key = "gamma", .flag = "", .help = "Factor of each decay (step)", .default_text = "0.1", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+  visit(OptionInfo{.name = "gamma", .group = "schedule", .key = "gamma", .flag = "", .help = "Factor of each decay (step, exponential, plateau)", .default_text = "0.1", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.schedule.gamma; },
         [](auto& overrides) -> auto& { return overrides.gamma; });
-  visit(OptionInfo{.name = "minimum_factor", .group = "schedule", .key = "minimum_factor", .flag = "", .help = "Factor of the learning rate that is reached at the last step (cosine)", .default_text = "0", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+  visit(OptionInfo{.name = "minimum_factor", .group = "schedule", .key = "minimum_factor", .flag = "", .help = "Factor of the learning rate that is reached at the end of the run (cosine, linear)", .default_text = "0", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.schedule.minimum_factor; },
         [](auto& overrides) -> auto& { return overrides.minimum_factor; });
+  visit(OptionInfo{.name = "peak_at", .group = "schedule", .key = "peak_at", .flag = "", .help = "Share of the run after which the learning rate is highest (one_cycle)", .default_text = "0.3", .range = "above 0 and below 1", .minimum = 0, .maximum = 1, .above = true, .below = true, .settable = false},
+        [](auto& options) -> auto& { return options.schedule.peak_at; },
+        [](auto& overrides) -> auto& { return overrides.peak_at; });
+  visit(OptionInfo{.name = "start_divisor", .group = "schedule", .key = "start_divisor", .flag = "", .help = "The first learning rate is the highest divided by this (one_cycle)", .default_text = "25", .range = "a finite number above 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = true, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.schedule.start_divisor; },
+        [](auto& overrides) -> auto& { return overrides.start_divisor; });
+  visit(OptionInfo{.name = "end_divisor", .group = "schedule", .key = "end_divisor", .flag = "", .help = "The last learning rate is the first divided by this (one_cycle)", .default_text = "10000", .range = "a finite number above 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = true, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.schedule.end_divisor; },
+        [](auto& overrides) -> auto& { return overrides.end_divisor; });
+  visit(OptionInfo{.name = "plateau_patience", .group = "schedule", .key = "plateau_patience", .flag = "", .help = "Epochs in a row without a loss lower by a ten-thousandth before a decay (plateau)", .default_text = "10", .range = "at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.schedule.plateau_patience; },
+        [](auto& overrides) -> auto& { return overrides.plateau_patience; });
   visit(OptionInfo{.name = "epochs", .group = "", .key = "epochs", .flag = "", .help = "Passes over the training set, counting those before a resume", .default_text = "10", .range = "at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.epochs; },
         [](auto& overrides) -> auto& { return overrides.epochs; });

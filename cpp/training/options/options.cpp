@@ -131,6 +131,8 @@ Status validate(const TrainerOptions& options) {
   check
       .require(!optimizer.nesterov || optimizer.momentum > 0, "momentum", optimizer.momentum,
                "above 0 when nesterov is on")
+      .require(!optimizer.nesterov || optimizer.dampening == 0, "dampening", optimizer.dampening,
+               "0 when nesterov is on")
       .require(!optimizer.nesterov || optimizer.kind == OptimizerKind::kSGD, "nesterov", "on",
                "off for optimizers other than sgd");
   for (const OutputLoss& loss : options.losses)

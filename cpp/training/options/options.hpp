@@ -23,6 +23,11 @@ enum class OptimizerKind : std::uint8_t {
   kRMSProp = 1,
   kSGD = 2,
   kAdamW = 3,
+  kAdagrad = 4,
+  kNAdam = 5,
+  kRAdam = 6,
+  kLion = 7,
+  kLAMB = 8,
 };
 enum class LossKind : std::uint8_t {
   /// cross_entropy_probabilities: the model's output is probabilities: mean of -log p[target]
@@ -39,12 +44,18 @@ enum class ScheduleKind : std::uint8_t {
   kConstant = 0,
   kStep = 1,
   kCosine = 2,
+  /// exponential: gamma once an epoch
+  kExponential = 3,
+  /// linear: a straight line to the minimum
+  kLinear = 4,
+  /// one_cycle: up to the learning rate and far down, both along a cosine
+  kOneCycle = 5,
+  /// plateau: gamma whenever the validation loss, or else the training loss, stopped falling
+  kPlateau = 6,
 };
 // [/generated]
 
-/// Names as the command line and Python spell them: "adam", "rmsprop", "sgd", "adamw"; "cross_entropy"
-/// (logits), "cross_entropy_probabilities", "mse", "l1", "huber", "bce_with_logits"; "constant", "step",
-/// "cosine".
+/// Names as the command line and Python spell them.
 std::string_view name_of(OptimizerKind kind) noexcept;
 std::string_view name_of(LossKind kind) noexcept;
 std::string_view name_of(ScheduleKind kind) noexcept;
@@ -60,25 +71,33 @@ Expected<LossKind> loss_from_abi(std::int64_t value);
 /// accuracy.
 bool is_classification(LossKind kind) noexcept;
 
-/// Formulas and defaults are PyTorch's (torch.optim).
+/// Formulas and defaults are PyTorch's (torch.optim); Lion's are those of Chen et al. 2023 (algorithm 2), LAMB's
+/// those of You et al. 2020 (algorithm 2, with bias correction and no bound on the ratio).
 struct OptimizerOptions {
   // [generated: fields optimizer]
   /// Update rule, with PyTorch's formulas
   OptimizerKind kind = OptimizerKind::kAdam;
   /// Step size, which a schedule scales
   double learning_rate = 0.0001;
-  /// L2 penalty; decoupled for adamw
+  /// L2 penalty; decoupled for adamw, lion and lamb
   double weight_decay = 0;
-  /// Smoothing of the gradient's mean (adam, adamw)
+  /// Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb)
   double beta1 = 0.9;
-  /// Smoothing of the gradient's square (adam, adamw)
+  /// Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam,
+  /// lion, lamb)
   double beta2 = 0.999;
-  /// Added to the divisor (adam, adamw, rmsprop)
+  /// Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb)
   double epsilon = 1e-08;
+  /// Divide by the largest square so far (adam, adamw)
+  bool amsgrad = false;
+  /// How fast the momentum approaches beta1 (nadam)
+  double momentum_decay = 0.004;
   /// Share of the previous step that is kept (sgd, rmsprop)
   double momentum = 0;
-  /// Nesterov's momentum; needs momentum above 0 (sgd)
+  /// Nesterov's momentum; needs momentum above 0 and no dampening (sgd)
   bool nesterov = false;
+  /// Share of a gradient that momentum leaves out (sgd)
+  double dampening = 0;
   /// Smoothing of the gradient's square (rmsprop)
   double alpha = 0.99;
   // [/generated]
@@ -93,10 +112,18 @@ struct ScheduleOptions {
   std::int64_t warmup_epochs = 0;
   /// Epochs between two decays (step)
   std::int64_t step_epochs = 1;
-  /// Factor of each decay (step)
+  /// Factor of each decay (step, exponential, plateau)
   double gamma = 0.1;
-  /// Factor of the learning rate that is reached at the last step (cosine)
+  /// Factor of the learning rate that is reached at the end of the run (cosine, linear)
   double minimum_factor = 0;
+  /// Share of the run after which the learning rate is highest (one_cycle)
+  double peak_at = 0.3;
+  /// The first learning rate is the highest divided by this (one_cycle)
+  double start_divisor = 25;
+  /// The last learning rate is the first divided by this (one_cycle)
+  double end_divisor = 10000;
+  /// Epochs in a row without a loss lower by a ten-thousandth before a decay (plateau)
+  std::int64_t plateau_patience = 10;
   // [/generated]
 };
 
@@ -117,12 +144,13 @@ struct InputScale {
 /// What can be changed during a run.
 // [generated: settings]
 // clang-format off
-inline constexpr std::array<std::string_view, 9> kSettings = {
+inline constexpr std::array<std::string_view, 10> kSettings = {
     "learning_rate",
     "weight_decay",
     "beta1",
     "beta2",
     "epsilon",
+    "momentum_decay",
     "momentum",
     "alpha",
     "clip_norm",

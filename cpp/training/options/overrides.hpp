@@ -17,8 +17,11 @@ struct Overrides {
   std::optional<double> beta1;
   std::optional<double> beta2;
   std::optional<double> epsilon;
+  std::optional<bool> amsgrad;
+  std::optional<double> momentum_decay;
   std::optional<double> momentum;
   std::optional<bool> nesterov;
+  std::optional<double> dampening;
   std::optional<double> alpha;
   std::optional<LossKind> loss;
   std::optional<ScheduleKind> schedule;
@@ -26,6 +29,10 @@ struct Overrides {
   std::optional<std::int64_t> step_epochs;
   std::optional<double> gamma;
   std::optional<double> minimum_factor;
+  std::optional<double> peak_at;
+  std::optional<double> start_divisor;
+  std::optional<double> end_divisor;
+  std::optional<std::int64_t> plateau_patience;
   std::optional<std::int64_t> epochs;
   std::optional<std::int64_t> batch_size;
   std::optional<std::int64_t> predict_batch_size;

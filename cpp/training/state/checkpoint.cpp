@@ -1,6 +1,7 @@
 #include "wasmgrad/training/state/checkpoint.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -23,7 +24,9 @@ constexpr std::string_view kFormatVersion = "2";
 constexpr std::string_view kChecksumKey = "checksum";
 constexpr std::string_view kSettingPrefix = "set.";
 constexpr std::string_view kBestShownKey = "best_shown";
-constexpr std::string_view kBestEpochKey = "best_epoch";
+/// Counters that files of before there were they lack.
+constexpr std::array<std::string_view, 4> kLaterCounters = {"best_epoch", "plateau_best_loss",
+                                                            "plateau_stale_epochs", "plateau_decays"};
 
 /// Exact text of a double, and back.
 std::string exact(double value) {
@@ -111,7 +114,10 @@ void for_each_counter(Counters& counters, Visitor&& visit) {
   visit("epoch_loss", counters.sum.loss);
   visit("best_loss", counters.best_loss);
   visit("stale_epochs", counters.stale_epochs);
-  visit(kBestEpochKey.data(), counters.best_epoch);
+  visit("best_epoch", counters.best_epoch);
+  visit("plateau_best_loss", counters.plateau.best_loss);
+  visit("plateau_stale_epochs", counters.plateau.stale_epochs);
+  visit("plateau_decays", counters.plateau.decays);
 }
 
 std::string to_text(std::int64_t value) { return std::to_string(value); }
@@ -134,9 +140,7 @@ Expected<Counters> read_counters(const Metadata& metadata) {
     const auto value = found == metadata.end() ? std::nullopt : from_text(found->second, field);
     if (value) {
       field = *value;
-    } else if (found == metadata.end() && key == kBestEpochKey) {
-      // A file of before there was this counter.
-    } else if (status.ok()) {
+    } else if (status.ok() && (found != metadata.end() || std::ranges::find(kLaterCounters, key) == kLaterCounters.end())) {
       status = Error{Errc::kInvalidEncoding,
                      "checkpoint: the counter '" + std::string(key) + "' is missing or damaged"};
     }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "wasmgrad/training/loop/metrics.hpp"
+#include "wasmgrad/training/loop/schedule.hpp"
 #include "wasmgrad/training/options/options.hpp"
 #include "wasmgrad/training/state/safetensors.hpp"
 
@@ -32,6 +33,7 @@ struct Counters {
   double best_loss = std::numeric_limits<double>::infinity();  ///< lowest monitored loss
   std::int64_t stale_epochs = 0;                               ///< since best_loss improved
   std::int64_t best_epoch = 0;  ///< 1-based, the one of best_loss; 0: none, or not known
+  Plateau plateau;
 };
 
 /// Hyper-parameters that were set during the run, by their names in kSettings.

@@ -5,6 +5,7 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
@@ -16,17 +17,40 @@
 #include <string_view>
 #include <utility>
 
+#include "wasmgrad/training/torch/loop/update_rules.hpp"
+
 namespace wasmgrad::training {
 
 namespace {
 
-bool is_adam(OptimizerKind kind) { return kind == OptimizerKind::kAdam || kind == OptimizerKind::kAdamW; }
+/// What an optimizer keeps of each parameter: the names of its lists, empty for those that it does not use.
+struct StateNames {
+  std::string_view first, second, third;
+  bool steps = false;
+};
 
-std::string_view first_name(OptimizerKind kind) {
-  if (is_adam(kind)) return "exp_avg";
-  return kind == OptimizerKind::kRMSProp ? "square_avg" : "momentum_buffer";
+StateNames state_of(const OptimizerOptions& options) {
+  const bool momentum = options.momentum != 0;
+  switch (options.kind) {
+    case OptimizerKind::kAdam:
+    case OptimizerKind::kAdamW:
+      return {"exp_avg", "exp_avg_sq", options.amsgrad ? "max_exp_avg_sq" : "", true};
+    case OptimizerKind::kRMSProp:
+      return {"square_avg", momentum ? "momentum_buffer" : "", "", false};
+    case OptimizerKind::kSGD:
+      return {momentum ? "momentum_buffer" : "", "", "", momentum && options.dampening != 0};
+    case OptimizerKind::kAdagrad:
+      return {"sum", "", "", false};
+    case OptimizerKind::kNAdam:
+      return {"exp_avg", "exp_avg_sq", "mu_product", true};
+    case OptimizerKind::kRAdam:
+    case OptimizerKind::kLAMB:
+      return {"exp_avg", "exp_avg_sq", "", true};
+    case OptimizerKind::kLion:
+      return {"exp_avg", "", "", false};
+  }
+  return {};
 }
-std::string_view second_name(OptimizerKind kind) { return is_adam(kind) ? "exp_avg_sq" : "momentum_buffer"; }
 
 /// Whether `is_bad(bits)` holds for no element; the elements are f32, looked at as their bits.
 template <class IsBad>
@@ -44,31 +68,6 @@ bool none_is(const at::Tensor& values, IsBad is_bad) {
 
 constexpr std::uint32_t kInfinity = 0x7F800000;  ///< all ones in the exponent; NaNs have more below them
 
-/// torch has no fused RMSProp: one pass over parameter, gradient and state.
-void rmsprop(at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& square_avg,
-             at::Tensor* momentum_buffer, const OptimizerOptions& options, double learning_rate) {
-  constexpr std::int64_t kGrain = 16384;
-  float* p = parameter.mutable_data_ptr<float>();
-  const float* g = gradient.const_data_ptr<float>();
-  float* square = square_avg.mutable_data_ptr<float>();
-  float* buffer = momentum_buffer != nullptr ? momentum_buffer->mutable_data_ptr<float>() : nullptr;
-  const auto decay = static_cast<float>(options.weight_decay);
-  const auto alpha = static_cast<float>(options.alpha);
-  const auto rest = static_cast<float>(1 - options.alpha);
-  const auto epsilon = static_cast<float>(options.epsilon);
-  const auto momentum = static_cast<float>(options.momentum);
-  const auto rate = static_cast<float>(learning_rate);
-  at::parallel_for(0, parameter.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const float d = g[i] + decay * p[i];
-      square[i] = alpha * square[i] + rest * d * d;
-      float move = d / (std::sqrt(square[i]) + epsilon);
-      if (buffer != nullptr) move = buffer[i] = momentum * buffer[i] + move;
-      p[i] -= rate * move;
-    }
-  });
-}
-
 }  // namespace
 
 Optimizer::Optimizer(const OptimizerOptions& options, std::vector<NamedTensor> parameters) {
@@ -82,17 +81,23 @@ Optimizer::Optimizer(const OptimizerOptions& options, std::vector<NamedTensor> p
 void Optimizer::configure(const OptimizerOptions& options) {
   const c10::NoGradGuard no_grad;
   options_ = options;
-  const bool adam = is_adam(options.kind);
-  const bool rms = options.kind == OptimizerKind::kRMSProp;
-  const auto keep = [&](std::vector<at::Tensor>& list, bool needed) {
+  const StateNames names = state_of(options);
+  const auto keep = [&](std::vector<at::Tensor>& list, bool needed, auto make) {
     if (!needed) list.clear();
     for (std::size_t i = list.size(); needed && i < all_.parameters.size(); ++i)
-      list.push_back(at::zeros_like(all_.parameters[i]));
+      list.push_back(make(all_.parameters[i]));
   };
-  keep(all_.first, adam || rms || options.momentum != 0);
-  keep(all_.second, adam || (rms && options.momentum != 0));
-  for (std::size_t i = all_.steps.size(); adam && i < all_.parameters.size(); ++i)
-    all_.steps.push_back(at::zeros({}, at::kFloat));
+  const auto zeros = [](const at::Tensor& parameter) { return at::zeros_like(parameter); };
+  const auto scalar = [](const at::Tensor& /*parameter*/) { return at::zeros({}, at::kFloat); };
+  const auto product = [](const at::Tensor& /*parameter*/) { return at::ones({}, at::kFloat); };
+  keep(all_.first, !names.first.empty(), zeros);
+  keep(all_.second, !names.second.empty(), zeros);
+  if (options.kind == OptimizerKind::kNAdam) {
+    keep(all_.third, true, product);
+  } else {
+    keep(all_.third, !names.third.empty(), zeros);
+  }
+  keep(all_.steps, names.steps, scalar);
 }
 
 void Optimizer::step(const std::vector<at::Tensor>& gradients, double learning_rate) {
@@ -113,6 +118,7 @@ void Optimizer::step(const std::vector<at::Tensor>& gradients, double learning_r
     pick(given, gradients, i);
     pick(some.first, all_.first, i);
     pick(some.second, all_.second, i);
+    pick(some.third, all_.third, i);
     pick(some.steps, all_.steps, i);
   }
   if (!given.empty()) update(some, given, learning_rate);
@@ -122,48 +128,52 @@ void Optimizer::update(Lists& lists, const std::vector<at::Tensor>& gradients, d
   for (at::Tensor& step : lists.steps) *step.mutable_data_ptr<float>() += 1;
   switch (options_.kind) {
     case OptimizerKind::kAdam:
-      at::_fused_adam_(lists.parameters, gradients, lists.first, lists.second, {}, lists.steps, learning_rate,
-                       options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
-                       /*amsgrad=*/false,
-                       /*maximize=*/false);
-      break;
+      at::_fused_adam_(lists.parameters, gradients, lists.first, lists.second, lists.third, lists.steps,
+                       learning_rate, options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
+                       options_.amsgrad, /*maximize=*/false);
+      return;
     case OptimizerKind::kAdamW:
-      at::_fused_adamw_(lists.parameters, gradients, lists.first, lists.second, {}, lists.steps,
+      at::_fused_adamw_(lists.parameters, gradients, lists.first, lists.second, lists.third, lists.steps,
                         learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
-                        options_.epsilon, /*amsgrad=*/false,
-                        /*maximize=*/false);
-      break;
+                        options_.epsilon, options_.amsgrad, /*maximize=*/false);
+      return;
     case OptimizerKind::kSGD:
-      // A momentum buffer of zeros gives exactly what PyTorch computes in a first step, so no first step is
-      // special.
-      at::_fused_sgd_(lists.parameters, gradients, lists.first, options_.weight_decay, options_.momentum,
-                      learning_rate, /*dampening=*/0, options_.nesterov,
-                      /*maximize=*/false, /*is_first_step=*/false);
-      break;
-    case OptimizerKind::kRMSProp:
-      for (std::size_t i = 0; i < lists.parameters.size(); ++i) {
-        rmsprop(lists.parameters[i], gradients[i], lists.first[i],
-                lists.second.empty() ? nullptr : &lists.second[i], options_, learning_rate);
+      if (lists.steps.empty()) {
+        // A momentum buffer of zeros gives exactly what PyTorch computes in a first step, so no first step is
+        // special.
+        at::_fused_sgd_(lists.parameters, gradients, lists.first, options_.weight_decay, options_.momentum,
+                        learning_rate, /*dampening=*/0, options_.nesterov, /*maximize=*/false,
+                        /*is_first_step=*/false);
+        return;
       }
       break;
+    default:
+      break;
+  }
+  for (std::size_t i = 0; i < lists.parameters.size(); ++i) {
+    const auto at = [i](std::vector<at::Tensor>& list) { return list.empty() ? nullptr : &list[i]; };
+    update_parameter(options_, learning_rate, lists.parameters[i], gradients[i],
+                     {at(lists.first), at(lists.second), at(lists.third), at(lists.steps)});
   }
 }
 
 std::vector<NamedTensor> Optimizer::state() const {
   std::vector<NamedTensor> named;
+  const StateNames names = state_of(options_);
   const auto add = [&](std::string_view what, const std::vector<at::Tensor>& list) {
     for (std::size_t i = 0; i < list.size(); ++i)
       named.push_back({std::string(what) + "." + names_[i], list[i]});
   };
-  add(first_name(options_.kind), all_.first);
-  add(second_name(options_.kind), all_.second);
+  add(names.first, all_.first);
+  add(names.second, all_.second);
+  add(names.third, all_.third);
   add("step", all_.steps);
   return named;
 }
 
 std::uint64_t Optimizer::state_bytes() const noexcept {
   std::uint64_t bytes = 0;
-  for (const auto* list : {&all_.first, &all_.second, &all_.steps})
+  for (const auto* list : {&all_.first, &all_.second, &all_.third, &all_.steps})
     for (const at::Tensor& tensor : *list) bytes += tensor.nbytes();
   return bytes;
 }

@@ -34,7 +34,7 @@ class Optimizer {
  private:
   /// Parallel lists, as torch's fused kernels take them; a list that the optimizer does not use is empty.
   struct Lists {
-    std::vector<at::Tensor> parameters, first, second, steps;
+    std::vector<at::Tensor> parameters, first, second, third, steps;
   };
   void update(Lists& lists, const std::vector<at::Tensor>& gradients, double learning_rate) const;
 

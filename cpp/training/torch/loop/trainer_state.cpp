@@ -56,7 +56,8 @@ void TorchTrainer::State::RunStart::restore(State& state) {
 
 double TorchTrainer::State::scheduled_rate(std::int64_t steps_per_epoch) const {
   return options.optimizer.learning_rate *
-         schedule_factor(options.schedule, counters.step, steps_per_epoch, options.epochs);
+         schedule_factor(options.schedule, counters.step, steps_per_epoch, options.epochs,
+                         counters.plateau.decays);
 }
 
 Expected<double> TorchTrainer::State::rate_of_single_step() const {
@@ -236,6 +237,7 @@ Status TorchTrainer::State::finish_epoch(const std::optional<Dataset>& validatio
 
 void TorchTrainer::State::judge_epoch(const EpochReport& report) {
   const double monitored = report.validation ? report.validation->loss : report.train.loss;
+  counters.plateau.judge(monitored, options.schedule.plateau_patience);
   if (monitored < counters.best_loss - options.early_stopping_min_delta) {
     counters.best_loss = monitored;
     counters.best_epoch = counters.epoch + 1;

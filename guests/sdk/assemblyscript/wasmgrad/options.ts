@@ -29,7 +29,7 @@ class JsonObject {
   }
 }
 
-/** How parameters are updated: "adam", "adamw", "rmsprop" or "sgd". Every method returns the object itself. */
+/** How parameters are updated, by a name that docs/training-abi.md lists ("adamw"). Every method returns the object itself. */
 export class Optimizer extends JsonObject {
   constructor(name: string) {
     super();
@@ -42,24 +42,34 @@ export class Optimizer extends JsonObject {
     this.put("learning_rate", value.toString());
     return this;
   }
-  /** L2 penalty; decoupled for adamw. */
+  /** L2 penalty; decoupled for adamw, lion and lamb. */
   weightDecay(value: f64): this {
     this.put("weight_decay", value.toString());
     return this;
   }
-  /** Smoothing of the gradient's mean (adam, adamw). */
+  /** Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb). */
   beta1(value: f64): this {
     this.put("beta1", value.toString());
     return this;
   }
-  /** Smoothing of the gradient's square (adam, adamw). */
+  /** Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam, lion, lamb). */
   beta2(value: f64): this {
     this.put("beta2", value.toString());
     return this;
   }
-  /** Added to the divisor (adam, adamw, rmsprop). */
+  /** Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb). */
   epsilon(value: f64): this {
     this.put("epsilon", value.toString());
+    return this;
+  }
+  /** Divide by the largest square so far (adam, adamw). */
+  amsgrad(value: bool): this {
+    this.put("amsgrad", value.toString());
+    return this;
+  }
+  /** How fast the momentum approaches beta1 (nadam). */
+  momentumDecay(value: f64): this {
+    this.put("momentum_decay", value.toString());
     return this;
   }
   /** Share of the previous step that is kept (sgd, rmsprop). */
@@ -67,9 +77,14 @@ export class Optimizer extends JsonObject {
     this.put("momentum", value.toString());
     return this;
   }
-  /** Nesterov's momentum; needs momentum above 0 (sgd). */
+  /** Nesterov's momentum; needs momentum above 0 and no dampening (sgd). */
   nesterov(value: bool): this {
     this.put("nesterov", value.toString());
+    return this;
+  }
+  /** Share of a gradient that momentum leaves out (sgd). */
+  dampening(value: f64): this {
+    this.put("dampening", value.toString());
     return this;
   }
   /** Smoothing of the gradient's square (rmsprop). */
@@ -93,7 +108,7 @@ export class Loss extends JsonObject {
   }
 }
 
-/** The learning rate over time: "constant", "step" or "cosine". */
+/** The learning rate over time, by a name that docs/training-abi.md lists ("cosine"). */
 export class Schedule extends JsonObject {
   constructor(name: string) {
     super();
@@ -111,14 +126,34 @@ export class Schedule extends JsonObject {
     this.put("step_epochs", value.toString());
     return this;
   }
-  /** Factor of each decay (step). */
+  /** Factor of each decay (step, exponential, plateau). */
   gamma(value: f64): this {
     this.put("gamma", value.toString());
     return this;
   }
-  /** Factor of the learning rate that is reached at the last step (cosine). */
+  /** Factor of the learning rate that is reached at the end of the run (cosine, linear). */
   minimumFactor(value: f64): this {
     this.put("minimum_factor", value.toString());
+    return this;
+  }
+  /** Share of the run after which the learning rate is highest (one_cycle). */
+  peakAt(value: f64): this {
+    this.put("peak_at", value.toString());
+    return this;
+  }
+  /** The first learning rate is the highest divided by this (one_cycle). */
+  startDivisor(value: f64): this {
+    this.put("start_divisor", value.toString());
+    return this;
+  }
+  /** The last learning rate is the first divided by this (one_cycle). */
+  endDivisor(value: f64): this {
+    this.put("end_divisor", value.toString());
+    return this;
+  }
+  /** Epochs in a row without a loss lower by a ten-thousandth before a decay (plateau). */
+  plateauPatience(value: u32): this {
+    this.put("plateau_patience", value.toString());
     return this;
   }
   // [/generated]

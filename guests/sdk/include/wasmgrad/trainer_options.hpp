@@ -18,18 +18,25 @@ struct OptimizerOptions {
   // [generated: fields optimizer]
   /// Step size, which a schedule scales
   std::optional<double> learning_rate = {};
-  /// L2 penalty; decoupled for adamw
+  /// L2 penalty; decoupled for adamw, lion and lamb
   std::optional<double> weight_decay = {};
-  /// Smoothing of the gradient's mean (adam, adamw)
+  /// Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb)
   std::optional<double> beta1 = {};
-  /// Smoothing of the gradient's square (adam, adamw)
+  /// Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam,
+  /// lion, lamb)
   std::optional<double> beta2 = {};
-  /// Added to the divisor (adam, adamw, rmsprop)
+  /// Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb)
   std::optional<double> epsilon = {};
+  /// Divide by the largest square so far (adam, adamw)
+  std::optional<bool> amsgrad = {};
+  /// How fast the momentum approaches beta1 (nadam)
+  std::optional<double> momentum_decay = {};
   /// Share of the previous step that is kept (sgd, rmsprop)
   std::optional<double> momentum = {};
-  /// Nesterov's momentum; needs momentum above 0 (sgd)
+  /// Nesterov's momentum; needs momentum above 0 and no dampening (sgd)
   std::optional<bool> nesterov = {};
+  /// Share of a gradient that momentum leaves out (sgd)
+  std::optional<double> dampening = {};
   /// Smoothing of the gradient's square (rmsprop)
   std::optional<double> alpha = {};
   // [/generated]
@@ -43,8 +50,11 @@ struct OptimizerOptions {
     object.add("beta1", beta1);
     object.add("beta2", beta2);
     object.add("epsilon", epsilon);
+    object.add("amsgrad", amsgrad);
+    object.add("momentum_decay", momentum_decay);
     object.add("momentum", momentum);
     object.add("nesterov", nesterov);
+    object.add("dampening", dampening);
     object.add("alpha", alpha);
     // [/generated]
     return object.to_json();
@@ -69,10 +79,18 @@ struct ScheduleOptions {
   std::optional<std::uint32_t> warmup_epochs = {};
   /// Epochs between two decays (step)
   std::optional<std::uint32_t> step_epochs = {};
-  /// Factor of each decay (step)
+  /// Factor of each decay (step, exponential, plateau)
   std::optional<double> gamma = {};
-  /// Factor of the learning rate that is reached at the last step (cosine)
+  /// Factor of the learning rate that is reached at the end of the run (cosine, linear)
   std::optional<double> minimum_factor = {};
+  /// Share of the run after which the learning rate is highest (one_cycle)
+  std::optional<double> peak_at = {};
+  /// The first learning rate is the highest divided by this (one_cycle)
+  std::optional<double> start_divisor = {};
+  /// The last learning rate is the first divided by this (one_cycle)
+  std::optional<double> end_divisor = {};
+  /// Epochs in a row without a loss lower by a ten-thousandth before a decay (plateau)
+  std::optional<std::uint32_t> plateau_patience = {};
   // [/generated]
 
   [[nodiscard]] std::string to_json() const {
@@ -83,6 +101,10 @@ struct ScheduleOptions {
     object.add("step_epochs", step_epochs);
     object.add("gamma", gamma);
     object.add("minimum_factor", minimum_factor);
+    object.add("peak_at", peak_at);
+    object.add("start_divisor", start_divisor);
+    object.add("end_divisor", end_divisor);
+    object.add("plateau_patience", plateau_patience);
     // [/generated]
     return object.to_json();
   }

@@ -10,23 +10,30 @@ use crate::json::Object;
 /// How parameters are updated.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Optimizer {
-    /// `adam`, `adamw`, `rmsprop` or `sgd`; empty: the host's default.
+    /// A name that docs/training-abi.md lists, such as `adamw`; empty: the host's default.
     pub name: String,
     // [generated: fields optimizer]
     /// Step size, which a schedule scales.
     pub learning_rate: Option<f64>,
-    /// L2 penalty; decoupled for adamw.
+    /// L2 penalty; decoupled for adamw, lion and lamb.
     pub weight_decay: Option<f64>,
-    /// Smoothing of the gradient's mean (adam, adamw).
+    /// Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb).
     pub beta1: Option<f64>,
-    /// Smoothing of the gradient's square (adam, adamw).
+    /// Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam,
+    /// lion, lamb).
     pub beta2: Option<f64>,
-    /// Added to the divisor (adam, adamw, rmsprop).
+    /// Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb).
     pub epsilon: Option<f64>,
+    /// Divide by the largest square so far (adam, adamw).
+    pub amsgrad: Option<bool>,
+    /// How fast the momentum approaches beta1 (nadam).
+    pub momentum_decay: Option<f64>,
     /// Share of the previous step that is kept (sgd, rmsprop).
     pub momentum: Option<f64>,
-    /// Nesterov's momentum; needs momentum above 0 (sgd).
+    /// Nesterov's momentum; needs momentum above 0 and no dampening (sgd).
     pub nesterov: Option<bool>,
+    /// Share of a gradient that momentum leaves out (sgd).
+    pub dampening: Option<f64>,
     /// Smoothing of the gradient's square (rmsprop).
     pub alpha: Option<f64>,
     // [/generated]
@@ -48,8 +55,11 @@ impl Optimizer {
         let object = object.add("beta1", self.beta1);
         let object = object.add("beta2", self.beta2);
         let object = object.add("epsilon", self.epsilon);
+        let object = object.add("amsgrad", self.amsgrad);
+        let object = object.add("momentum_decay", self.momentum_decay);
         let object = object.add("momentum", self.momentum);
         let object = object.add("nesterov", self.nesterov);
+        let object = object.add("dampening", self.dampening);
         let object = object.add("alpha", self.alpha);
         // [/generated]
         object
@@ -84,17 +94,25 @@ impl Loss {
 /// The learning rate over time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schedule {
-    /// `constant`, `step` or `cosine`.
+    /// A name that docs/training-abi.md lists, such as `cosine`.
     pub name: String,
     // [generated: fields schedule]
     /// Epochs of linear warm-up from 0, before any schedule.
     pub warmup_epochs: Option<u32>,
     /// Epochs between two decays (step).
     pub step_epochs: Option<u32>,
-    /// Factor of each decay (step).
+    /// Factor of each decay (step, exponential, plateau).
     pub gamma: Option<f64>,
-    /// Factor of the learning rate that is reached at the last step (cosine).
+    /// Factor of the learning rate that is reached at the end of the run (cosine, linear).
     pub minimum_factor: Option<f64>,
+    /// Share of the run after which the learning rate is highest (one_cycle).
+    pub peak_at: Option<f64>,
+    /// The first learning rate is the highest divided by this (one_cycle).
+    pub start_divisor: Option<f64>,
+    /// The last learning rate is the first divided by this (one_cycle).
+    pub end_divisor: Option<f64>,
+    /// Epochs in a row without a loss lower by a ten-thousandth before a decay (plateau).
+    pub plateau_patience: Option<u32>,
     // [/generated]
 }
 
@@ -106,6 +124,10 @@ impl Schedule {
         let object = object.add("step_epochs", self.step_epochs);
         let object = object.add("gamma", self.gamma);
         let object = object.add("minimum_factor", self.minimum_factor);
+        let object = object.add("peak_at", self.peak_at);
+        let object = object.add("start_divisor", self.start_divisor);
+        let object = object.add("end_divisor", self.end_divisor);
+        let object = object.add("plateau_patience", self.plateau_patience);
         // [/generated]
         object
     }

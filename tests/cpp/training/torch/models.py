@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -185,6 +186,42 @@ def linear_data(rows: int) -> tuple[Tensor, Tensor]:
     return x, torch.arange(rows) % 3
 
 
+class Lion(torch.optim.Optimizer):
+    """Chen et al. 2023, algorithm 2."""
+
+    def __init__(self, parameters: Any, lr: float, weight_decay: float, betas: tuple[float, float]) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "betas": betas})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            first, second = group["betas"]
+            for p in group["params"]:
+                mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                direction = (first * mean + (1 - first) * p.grad).sign()
+                p.sub_(group["lr"] * (direction + group["weight_decay"] * p))
+                mean.copy_(second * mean + (1 - second) * p.grad)
+
+
+class LAMB(torch.optim.Optimizer):
+    """You et al. 2020, algorithm 2, with bias correction."""
+
+    def __init__(self, parameters: Any, lr: float, weight_decay: float) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                count = state["count"] = state.get("count", 0) + 1
+                mean = state["mean"] = 0.9 * state.get("mean", 0) + 0.1 * p.grad
+                square = state["square"] = 0.999 * state.get("square", 0) + 0.001 * p.grad**2
+                update = mean / (1 - 0.9**count) / ((square / (1 - 0.999**count)).sqrt() + 1e-8)
+                update += group["weight_decay"] * p
+                p.sub_(group["lr"] * p.norm() / update.norm() * update)
+
+
 def optimizer_reference() -> dict[str, list[float]]:
     """Parameters after five full-batch steps of each optimizer on the `linear` model."""
     makers = {
@@ -195,6 +232,14 @@ def optimizer_reference() -> dict[str, list[float]]:
         "sgd_nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
         "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, weight_decay=0.01),
         "rmsprop_momentum": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.9, alpha=0.9),
+        "sgd_dampening": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5, weight_decay=0.01),
+        "adam_amsgrad": lambda p: torch.optim.Adam(p, lr=0.05, amsgrad=True, betas=(0.9, 0.5)),
+        "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.1, weight_decay=0.01, eps=1e-8),
+        "nadam": lambda p: torch.optim.NAdam(p, lr=0.05, weight_decay=0.01),
+        "radam": lambda p: torch.optim.RAdam(p, lr=0.05, weight_decay=0.01, betas=(0.9, 0.7)),
+        "radam_long": lambda p: torch.optim.RAdam(p, lr=0.05),
+        "lion": lambda p: Lion(p, lr=0.01, weight_decay=0.1, betas=(0.9, 0.99)),
+        "lamb": lambda p: LAMB(p, lr=0.05, weight_decay=0.1),
         "clip_norm": lambda p: torch.optim.SGD(p, lr=0.1),
         "clip_value": lambda p: torch.optim.SGD(p, lr=0.1),
     }

@@ -104,6 +104,68 @@ TEST_CASE("rmsprop with momentum is torch.optim.RMSprop") {
   });
 }
 
+TEST_CASE("sgd with dampening is torch.optim.SGD") {
+  check_against_pytorch("sgd_dampening", [](TrainerOptions& options) {
+    options.optimizer.kind = OptimizerKind::kSGD;
+    options.optimizer.momentum = 0.9;
+    options.optimizer.dampening = 0.5;
+    options.optimizer.weight_decay = 0.01;
+  });
+}
+
+TEST_CASE("amsgrad is torch.optim.Adam's") {
+  check_against_pytorch("adam_amsgrad", [](TrainerOptions& options) {
+    options.optimizer.learning_rate = 0.05;
+    options.optimizer.amsgrad = true;
+    options.optimizer.beta2 = 0.5;
+  });
+}
+
+TEST_CASE("adagrad is torch.optim.Adagrad") {
+  check_against_pytorch("adagrad", [](TrainerOptions& options) {
+    options.optimizer.kind = OptimizerKind::kAdagrad;
+    options.optimizer.weight_decay = 0.01;
+  });
+}
+
+TEST_CASE("nadam is torch.optim.NAdam") {
+  check_against_pytorch("nadam", [](TrainerOptions& options) {
+    options.optimizer.kind = OptimizerKind::kNAdam;
+    options.optimizer.learning_rate = 0.05;
+    options.optimizer.weight_decay = 0.01;
+  });
+}
+
+TEST_CASE("radam is torch.optim.RAdam, before its variance is known and after") {
+  check_against_pytorch("radam", [](TrainerOptions& options) {
+    options.optimizer.kind = OptimizerKind::kRAdam;
+    options.optimizer.learning_rate = 0.05;
+    options.optimizer.weight_decay = 0.01;
+    options.optimizer.beta2 = 0.7;
+  });
+  check_against_pytorch("radam_long", [](TrainerOptions& options) {
+    options.optimizer.kind = OptimizerKind::kRAdam;
+    options.optimizer.learning_rate = 0.05;
+  });
+}
+
+TEST_CASE("lion is that of its paper") {
+  check_against_pytorch("lion", [](TrainerOptions& options) {
+    options.optimizer.kind = OptimizerKind::kLion;
+    options.optimizer.learning_rate = 0.01;
+    options.optimizer.weight_decay = 0.1;
+    options.optimizer.beta2 = 0.99;
+  });
+}
+
+TEST_CASE("lamb is that of its paper") {
+  check_against_pytorch("lamb", [](TrainerOptions& options) {
+    options.optimizer.kind = OptimizerKind::kLAMB;
+    options.optimizer.learning_rate = 0.05;
+    options.optimizer.weight_decay = 0.1;
+  });
+}
+
 TEST_CASE("clipping by norm is clip_grad_norm_") {
   check_against_pytorch("clip_norm", [](TrainerOptions& options) {
     options.optimizer.kind = OptimizerKind::kSGD;
