@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import wasmgrad.compiler
-from wasmgrad._engines._native import NativeFile
 from wasmgrad._files import cache_dir, find_part
-from wasmgrad.compiler import Compiled, CompileOptions, Simd, _kernels, compile_model
-from wasmgrad.compiler._link import finish, link
+from wasmgrad._graph.engines.native import NativeFile
+from wasmgrad.compiler import Compiled, CompileOptions, Simd, compile_model
+from wasmgrad.compiler.backend.link import finish, link
+from wasmgrad.compiler.passes import kernels as _kernels
 
 from benchmarks import peak
 
@@ -145,8 +146,8 @@ def peak_module(simd: str) -> Path:
 
 def metadata(file: Path) -> dict[str, Any]:
     """What a module or a library says about itself."""
-    from wasmgrad import _wasm_file
-    from wasmgrad._graph_meta import SECTION
+    from wasmgrad._graph.format import wasm as _wasm_file
+    from wasmgrad._graph.format.metadata import SECTION
 
     text: bytes | str
     if file.suffix == ".so":

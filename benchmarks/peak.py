@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from wasmgrad import _wasm_file
-from wasmgrad._graph_meta import ABI, SECTION
+from wasmgrad._graph.format import wasm as _wasm_file
+from wasmgrad._graph.format.metadata import ABI, SECTION
 
 _DEPTH, _PASSES = 256, 4000
 _TILES = ((4, 2), (3, 3), (2, 4), (5, 2))

@@ -308,7 +308,8 @@ def _native() -> Run:
     """TVM's own code for this computer: tells faults of the importer from those of code generation."""
     import tvm
     from tvm import relax
-    from wasmgrad.compiler import _importer, _normalize
+    from wasmgrad.compiler.frontend import importer as _importer
+    from wasmgrad.compiler.frontend import normalize as _normalize
 
     def run(model: Any, inputs: dict[str, Any], held: set[str]) -> list[NDArray[Any]]:
         constants = {name: inputs[name] for name in held if name in inputs}

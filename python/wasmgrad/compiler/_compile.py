@@ -12,10 +12,10 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from .. import _wasm_file
 from .._errors import Error, InvalidArgument, TooLarge, Unsupported
 from .._files import write_atomic
-from .._graph_meta import (
+from .._graph.format import wasm as _wasm_file
+from .._graph.format.metadata import (
     ABI,
     GraphMetadata,
     Memory,
@@ -26,19 +26,19 @@ from .._graph_meta import (
     TensorInfo,
     Weights,
 )
-from .._images import preprocessing
+from .._graph.pictures import preprocessing
 from .._version import __version__
-from ._codegen import build_object
-from ._importer import Imported, Tensor, from_onnx, sentence
-from ._kernels import Kernel
-from ._link import finish, link
-from ._native import LEVELS, cpu_level, link_library, target_options
-from ._optimize import optimize
 from ._options import CompileOptions
-from ._plan import Call, Plan, extract, lay_out, weights
-from ._schedules import scheduled
-from ._search import Found, search
-from ._source import Source, open_source
+from .backend.codegen import build_object
+from .backend.link import finish, link
+from .backend.native import LEVELS, cpu_level, link_library, target_options
+from .backend.plan import Call, Plan, extract, lay_out, weights
+from .backend.schedules import scheduled
+from .backend.search import Found, search
+from .frontend.importer import Imported, Tensor, from_onnx, sentence
+from .frontend.source import Source, open_source
+from .passes.kernels import Kernel
+from .passes.optimize import optimize
 
 __all__ = ["STAGES", "Compiled", "compile_imported", "compile_model"]
 

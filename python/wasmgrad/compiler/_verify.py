@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from .._errors import InvalidArgument, NotFound, RuntimeFailure
-from .._graph_meta import TensorInfo
-from ._source import Source
+from .._graph.format.metadata import TensorInfo
+from .frontend.source import Source
 
 if TYPE_CHECKING:
     from ._compile import Compiled
