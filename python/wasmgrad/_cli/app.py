@@ -171,11 +171,11 @@ def guest_run(
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
     """Say what this installation consists of, and what to do about what is missing."""
-    from . import doctor as _doctor
+    from . import doctor as checks
 
-    findings = _doctor.examine()
+    findings = checks.examine()
     if as_json:
-        print(_doctor.as_json(findings))
+        print(checks.as_json(findings))
     else:
         for finding in findings:
             print(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.part:<13} {finding.detail}")

@@ -94,14 +94,14 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Run a compiled model on pictures or arrays."""
-    from .._graph import inputs as _run_graph
+    from .._graph import inputs as files
     from .._graph.module import load
 
     with _ended_by_interrupt():
         graph = load(module, engine, weights, None if max_memory is None else max_memory << 20)
         if output is not None:
-            _run_graph.check_output(output, graph)
-        reader = _run_graph.InputReader(graph, preprocess, labels)
+            files.check_output(output, graph)
+        reader = files.InputReader(graph, preprocess, labels)
         results = []
         for path in _with_progress(inputs):
             result = reader.run(path)
@@ -109,9 +109,9 @@ def run(
             if not json:
                 _print_result(result)
         times = [graph.run() for _ in range(repeat)] if repeat > 1 else []
-        rows = _run_graph.profile(graph, repeat) if profile else []
+        rows = files.profile(graph, repeat) if profile else []
     if output is not None:
-        _run_graph.write_outputs(output, graph, results)
+        files.write_outputs(output, graph, results)
     if json:
         document = {
             "module": str(module),
@@ -134,9 +134,9 @@ def inspect(
     json: JsonOption = False,
 ) -> None:
     """Say what a model file holds: inputs, outputs, operators, parameters, FLOPs, memory."""
-    from .._graph import inspect as _inspect
+    from .._graph.inspect import inspect as summarize
 
-    summary = _inspect.inspect(file)
+    summary = summarize(file)
     if json:
         print(json_format.dumps(summary.as_dict(), ensure_ascii=False))
         return

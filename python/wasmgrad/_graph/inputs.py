@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .._errors import InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
 from .._files import write_atomic
-from . import pictures as _images
+from . import pictures
 from .module import GraphModule
 from .pictures import Classified
 
@@ -69,7 +69,7 @@ class InputReader:
     def __init__(self, module: GraphModule, preprocess: str | None, labels: Path | None) -> None:
         self._module = module
         self._choice = preprocess
-        self._labels = module.metadata.labels if labels is None else _images.read_labels(labels)
+        self._labels = module.metadata.labels if labels is None else pictures.read_labels(labels)
 
     def run(self, path: Path) -> Result:
         """Feeds one file and runs the module."""
@@ -86,16 +86,16 @@ class InputReader:
             raise InvalidArgument(f"{path}: a picture needs a model with one input of batch 1, not {listed}")
         how = self._module.metadata.preprocess
         if self._choice is not None or how is None:
-            how = _images.preprocessing(self._choice or "imagenet", info)
-        image = _images.open_image(path)
-        self._module.feed(_images.to_tensor(image, how, info))
+            how = pictures.preprocessing(self._choice or "imagenet", info)
+        image = pictures.open_image(path)
+        self._module.feed(pictures.to_tensor(image, how, info))
         seconds = self._module.run()
         outputs = self._outputs()
         scores = next(iter(outputs.values()))
         labels = self._labels
         if labels is None and scores.size == _IMAGENET_CLASSES:
-            labels = _images.imagenet_labels()
-        classes = _images.classify(scores, labels) if scores.size else []
+            labels = pictures.imagenet_labels()
+        classes = pictures.classify(scores, labels) if scores.size else []
         return Result(path, outputs, seconds, image.size, (how.crop[1], how.crop[0]), tuple(classes))
 
     def _outputs(self) -> dict[str, NDArray[Any]]:

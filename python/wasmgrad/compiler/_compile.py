@@ -14,7 +14,7 @@ from tvm import s_tir, tirx
 
 from .._errors import Error, InvalidArgument, TooLarge, Unsupported
 from .._files import write_atomic
-from .._graph.format import wasm as _wasm_file
+from .._graph.format import wasm
 from .._graph.format.metadata import (
     ABI,
     GraphMetadata,
@@ -183,7 +183,7 @@ def compile_imported(
         return Compiled(library, None, metadata, graph_object, None, image, source)
     linked = link(graph_object, machine.simd)
     pages = linked.pages(metadata.memory.bytes)
-    whole = replace(metadata.memory, bytes=pages * _wasm_file.PAGE)
+    whole = replace(metadata.memory, bytes=pages * wasm.PAGE)
     metadata = replace(metadata, memory=whole)
     embedded = options.weights == "embed"
     module_bytes = finish(linked, pages, image if embedded else None, metadata)

@@ -13,7 +13,7 @@ import pytest
 import torch
 import wasmgrad
 from onnx import TensorProto, helper, numpy_helper
-from wasmgrad._cli import app as _cli
+from wasmgrad._cli import app
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,7 +26,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr("sys.argv", ["wasmgrad", *args])
         with pytest.raises(SystemExit) as end:
-            _cli.main()
+            app.main()
         out, err = capfd.readouterr()
         return subprocess.CompletedProcess(args, int(end.value.code or 0), out, err)
 

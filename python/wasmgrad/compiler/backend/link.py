@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..._errors import NotFound, RuntimeFailure, TooLarge
 from ..._files import find_part
-from ..._graph.format import wasm as _wasm_file
+from ..._graph.format import wasm
 from ..._graph.format.metadata import SECTION, GraphMetadata
 
 __all__ = ["Linked", "finish", "link"]
@@ -35,10 +35,10 @@ class Linked:
 
     def pages(self, laid_out_bytes: int) -> int:
         """Pages of the memory that also holds that many bytes from `base` on. Errors: `TooLarge`."""
-        pages = -(-(self.base + laid_out_bytes) // _wasm_file.PAGE)
+        pages = -(-(self.base + laid_out_bytes) // wasm.PAGE)
         if pages > _MAX_PAGES:
             raise TooLarge(
-                f"the model needs {pages * _wasm_file.PAGE:,} bytes of memory; a 32-bit module has 4 GiB"
+                f"the model needs {pages * wasm.PAGE:,} bytes of memory; a 32-bit module has 4 GiB"
             )
         return pages
 
@@ -76,17 +76,17 @@ def link(graph_object: bytes, simd: str) -> Linked:
         )
         module = (work / "graph.wasm").read_bytes()
         archive = (work / "libgraph_wasm32.a").read_bytes()
-    pages = _wasm_file.memory_pages(module)
+    pages = wasm.memory_pages(module)
     assert pages is not None, "the linker makes a memory"
-    return Linked(module, archive, pages[0] * _wasm_file.PAGE)
+    return Linked(module, archive, pages[0] * wasm.PAGE)
 
 
 def finish(linked: Linked, pages: int, weights: bytes | None, metadata: GraphMetadata) -> bytes:
     """The final module: a memory of so many pages, weights (None: apart) at the base, metadata in its section."""
-    module = _wasm_file.with_memory(linked.module, pages)
+    module = wasm.with_memory(linked.module, pages)
     if weights:
-        module = _wasm_file.with_data(module, linked.base, weights)
-    return _wasm_file.with_custom(module, SECTION, metadata.to_json().encode())
+        module = wasm.with_data(module, linked.base, weights)
+    return wasm.with_custom(module, SECTION, metadata.to_json().encode())
 
 
 def _tools() -> tuple[list[str], list[str]]:

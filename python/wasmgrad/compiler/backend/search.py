@@ -22,7 +22,7 @@ from tvm.s_tir import meta_schedule
 
 from ..._errors import InvalidEncoding
 from ..._graph.engines import Engine, create
-from ..._graph.format import wasm as _wasm_file
+from ..._graph.format import wasm
 from ..._graph.format.file import GraphFile
 from ..._graph.format.metadata import (
     ABI,
@@ -244,7 +244,7 @@ def _module(kernel: _Kernel, variants: Sequence[Any]) -> bytes:
         operators={},
         parameters=0,
         flops=0,
-        memory=Memory(pages * _wasm_file.PAGE, 0, layout.workspace_bytes + scratch_bytes),
+        memory=Memory(pages * wasm.PAGE, 0, layout.workspace_bytes + scratch_bytes),
         weights=Weights("embed", 0, hashlib.sha256(b"").hexdigest()),
         options=Options(kernel.simd, 3),
         plan=tuple(PlanEntry(call.name, call.kernel, 0, call.bytes) for call in plan.calls),

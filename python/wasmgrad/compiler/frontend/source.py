@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from ..._errors import NotFound, RuntimeFailure
-from . import normalize as _normalize
+from . import normalize
 from .reference import Reference, onnxruntime_reference
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapp
             raise NotFound(f"{path}: no such file")
         name, digest = path.stem, _digest(path)
         if path.suffix not in (".pt", ".pt2"):
-            return _of_onnx(_normalize.read(path), shapes, constants, name, digest)
+            return _of_onnx(normalize.read(path), shapes, constants, name, digest)
         from .torch_program import read_file
 
         return _of_torch(read_file(path), shapes, constants, str(path), name, digest)
@@ -70,7 +70,7 @@ def _of_onnx(
     name: str,
     digest: str | None,
 ) -> Source:
-    checked, static = _normalize.check(proto, shapes, constants)
+    checked, static = normalize.check(proto, shapes, constants)
     return Source(checked, static, name, "onnx", digest or _digest_of(proto), onnxruntime_reference(checked))
 
 
@@ -85,7 +85,7 @@ def _of_torch(
     from .torch import from_torch
 
     proto, reference = from_torch(program, shapes, constants, where)
-    checked, static = _normalize.check(proto, {}, constants)
+    checked, static = normalize.check(proto, {}, constants)
     return Source(checked, static, name, program.format, digest or _digest_of(proto), reference)
 
 

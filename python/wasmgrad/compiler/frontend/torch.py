@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from ..._errors import Error, InvalidArgument, RuntimeFailure, Unsupported
-from . import torch_attention as _attention
-from . import torch_exact as _exact
+from . import torch_attention, torch_exact
 from .normalize import static_shape
 from .reference import Arrays, Reference
 from .rename import rename
@@ -65,7 +64,7 @@ def from_torch(
     """
     examples = _examples(program, shapes, constants, name)
     try:
-        with _quiet(), torch.no_grad(), _exact.exact_constants():
+        with _quiet(), torch.no_grad(), torch_exact.exact_constants():
             exported, names = _recorded(program, examples)
             translated = torch.onnx.export(exported, dynamo=True, optimize=False, opset_version=_OPSET)
             assert translated is not None, "without a file name, the exporter returns a program"
@@ -100,7 +99,8 @@ def _recorded(
             except Exception:
                 raise error from None
             exported = torch.export.export(known, tuple(examples), strict=False)
-    return exported.run_decompositions({**_exact.DECOMPOSITIONS, **_attention.DECOMPOSITIONS}), names
+    decompositions = {**torch_exact.DECOMPOSITIONS, **torch_attention.DECOMPOSITIONS}
+    return exported.run_decompositions(decompositions), names
 
 
 def _known(run: Callable[..., tuple[torch.Tensor, ...]], examples: Sequence[torch.Tensor]) -> torch.nn.Module:

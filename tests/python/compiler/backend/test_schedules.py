@@ -16,8 +16,7 @@ from tvm import te
 from wasmgrad import InvalidArgument
 from wasmgrad.compiler import CompileOptions, Found, compile_model, random_inputs
 from wasmgrad.compiler._compile import _machine
-from wasmgrad.compiler.backend import schedules as _schedules
-from wasmgrad.compiler.backend import search as _search
+from wasmgrad.compiler.backend import schedules, search
 
 CANDIDATES = 8
 
@@ -85,11 +84,11 @@ def test_candidates_leave_the_kernel_as_it_was() -> None:
     x = te.placeholder((1, 196, 128), name="x")
     mean = te.create_prim_func([x, te.compute((1, 128), lambda i, j: te.sum(x[i, column, j], axis=column))])
     before = tvm_ffi.structural_hash(mean)
-    candidates = _search._candidates(mean, _machine(CompileOptions()).target, 16)
+    candidates = search._candidates(mean, _machine(CompileOptions()).target, 16)
     assert len(candidates) > 4
     assert tvm_ffi.structural_hash(mean) == before
     for candidate in candidates:
-        applied = _schedules.apply(mean, candidate.trace)
+        applied = schedules.apply(mean, candidate.trace)
         assert tvm_ffi.structural_hash(applied) == tvm_ffi.structural_hash(candidate.function)
 
 
@@ -138,10 +137,10 @@ def test_a_damaged_schedule_is_ignored(
 
 
 def test_shipped_schedules_are_whole() -> None:
-    entries = json.loads(_schedules.SHIPPED.read_bytes())
+    entries = json.loads(schedules.SHIPPED.read_bytes())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert all(_schedules.find(key) is not None for key in entries)
+        assert all(schedules.find(key) is not None for key in entries)
 
 
 def test_a_native_library_is_not_tuned() -> None:

@@ -57,13 +57,17 @@ class Kernel(Protocol):
     parameters: ClassVar[tuple[str, ...]]
 
     @property
-    def symbol(self) -> str: ...
+    def symbol(self) -> str:
+        """The C function."""
 
-    def descriptor(self) -> Descriptor: ...
+    def descriptor(self) -> Descriptor:
+        """The sizes, as the C function reads them."""
 
-    def scratch_bytes(self) -> int: ...
+    def scratch_bytes(self) -> int:
+        """Scratch memory, in bytes."""
 
-    def flops(self) -> int: ...
+    def flops(self) -> int:
+        """Additions and multiplications of one call."""
 
 
 def bits(value: float) -> int:

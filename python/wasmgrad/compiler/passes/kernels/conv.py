@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ...._errors import InvalidArgument
-from . import winograd as _winograd
+from . import winograd
 from .base import Activation, Descriptor, Tensor, check_sizes, round_up
 from .gemm import Blocking, pack_bias, pack_columns
 
@@ -100,7 +100,7 @@ class Conv2d:
             taps[:, : self.in_c] = weights.reshape(self.out_c, -1).T
             return taps
         if self.algorithm == "winograd":
-            return pack_columns(_winograd.transform_weights(weights, self._tile()), self.lanes)
+            return pack_columns(winograd.transform_weights(weights, self._tile()), self.lanes)
         if self.algorithm == "plane":
             starts = range(0, self.out_c, _PLANE_CHANNELS)
             parts = [
@@ -179,14 +179,14 @@ class Conv2d:
         vectors = self.in_c % self.lanes == 0 and self.out_c % self.lanes == 0
         if not (plain and vectors and self.kernel_h == self.kernel_w == 3):
             return 0
-        return _winograd.choose_tile((self.batch, self.out_h, self.out_w), self.in_c, self.out_c)
+        return winograd.choose_tile((self.batch, self.out_h, self.out_w), self.in_c, self.out_c)
 
     def _blocking(self) -> Blocking:
         columns = self.out_c // self.groups
         tile = self._tile()
         if tile:
             tiles = self.batch * -(-self.out_h // tile) * -(-self.out_w // tile)
-            rows = _winograd.tiles_per_pass(tile, tiles, self.in_c, self.out_c)
+            rows = winograd.tiles_per_pass(tile, tiles, self.in_c, self.out_c)
             depth = Blocking.choose(rows, self.in_c, columns, self.lanes).depth
             return Blocking(depth, rows, self.lanes)
         depth = self.kernel_h * self.kernel_w * self.in_c // self.groups
