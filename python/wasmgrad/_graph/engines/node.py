@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..._errors import NotFound, RuntimeFailure, error_of_kind
 from ..._files import find_part
 from ..format.file import GraphFile
-from . import packed
+from .engine import packed
 
 __all__ = ["NodeEngine"]
 

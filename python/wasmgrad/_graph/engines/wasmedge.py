@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..._errors import Error, NotFound
 from ..._files import cache_dir
 from ..format.file import GraphFile
-from . import packed
+from .engine import packed
 
 __all__ = ["WasmEdgeEngine"]
 

@@ -34,8 +34,8 @@ from ..._graph.format.metadata import (
     TensorInfo,
     Weights,
 )
+from .._difference import difference, random_inputs
 from .._options import Simd
-from .._verify import difference, random_inputs
 from .codegen import build_object
 from .link import finish, link
 from .plan import Call, Operand, Plan, TensorType, lay_out

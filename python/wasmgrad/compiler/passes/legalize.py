@@ -6,31 +6,14 @@ What a comparison with NaN gives is a matter of code generation.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from tvm import te, tirx, topi
 
-__all__ = ["LEGALIZATIONS", "reducer"]
+from .._relax import neutral, reducer
 
-# TVM counts the parameters of a reducer, and those of its own functions are too many.
-_COMBINE: dict[str, Callable[[Any, Any], Any]] = {
-    "max": lambda a, b: tirx.max(a, b),  # noqa: PLW0108
-    "min": lambda a, b: tirx.min(a, b),  # noqa: PLW0108
-}
-
-
-def _neutral(kind: str, dtype: str) -> Any:
-    """What every other value of the type wins against."""
-    if "float" in dtype:
-        return tirx.const(-math.inf if kind == "max" else math.inf, dtype)
-    return tirx.min_value(dtype) if kind == "max" else tirx.max_value(dtype)
-
-
-def reducer(kind: str) -> Any:
-    """`te.max` or `te.min` (kind "max" or "min"), also of infinities."""
-    return te.comm_reducer(_COMBINE[kind], lambda dtype: _neutral(kind, dtype), name=kind)
+__all__ = ["LEGALIZATIONS"]
 
 
 def _extreme(kind: str) -> Callable[[Any, Any], Any]:
@@ -73,7 +56,7 @@ def _max_pool(builder: Any, call: Any) -> Any:
             reach = (output[axis] - 1) * strides[i] + (kernel[i] - 1) * dilation[i] + 1
             after[axis] = max(padding[len(spatial) + i], reach - int(x.shape[axis]) - before[axis])
         if any((*before, *after)):
-            x = topi.nn.pad(x, before, after, pad_value=_neutral("max", str(x.dtype)))
+            x = topi.nn.pad(x, before, after, pad_value=neutral("max", str(x.dtype)))
         taps = [te.reduce_axis((0, size), "k") for size in kernel]
 
         def element(*index: Any) -> Any:

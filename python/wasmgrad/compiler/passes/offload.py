@@ -12,16 +12,12 @@ from typing import Any
 
 from tvm import relax
 
+from .._relax import LSTM_STEP
 from .bindings import Bindings, constant, is_float32, shape, with_bindings
 from .epilogue import follow
 from .kernels import Conv2d, Kernel, LayerNorm, Lstm, MatMul, Pool2d, Softmax, Transpose, Unary, UnaryFunction
 
-__all__ = ["LSTM_STEP", "offload"]
-
-LSTM_STEP = "wasmgrad.lstm_step"
-"""The attribute of importers' kernels that compute what the kernel of an LSTM step does, from the same operands.
-
-Between `inputs` and `product` they take the step, a constant, and between `product` and `memory` the hidden state."""
+__all__ = ["offload"]
 
 _MIN_ELEMENTS = 4  # below, a call costs more than the arithmetic
 

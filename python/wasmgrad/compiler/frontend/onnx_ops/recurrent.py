@@ -6,7 +6,7 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
-from ...passes.offload import LSTM_STEP
+from ..._relax import LSTM_STEP
 from ._recurrent import Direction, recurrent_layer
 from ._registry import Node, converter
 

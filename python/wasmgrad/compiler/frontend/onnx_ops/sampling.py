@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tvm import relax, te, tirx
 
-from ...passes.legalize import reducer
+from ..._relax import reducer
 from ._nn import all_of, cast, wide
 from ._registry import Node, converter, literal
 
