@@ -13,25 +13,11 @@ from .._training.options import Limits
 from .._version import __version__
 from .compile import compile_command, compile_op
 from .graph import inspect, run
-from .train import (
-    DirOption,
-    EngineOption,
-    EnvOption,
-    GraceTimeOption,
-    HandlesOption,
-    MemoryPagesOption,
-    ModelOption,
-    OutputBytesOption,
-    ProcessBytesOption,
-    TensorBytesOption,
-    TimeLimitOption,
-    pairs,
-    train,
-)
+from .options import ArgsArgument, DirOption, EngineOption, EnvOption, ModelOption, pairs, with_limits
+from .train import train
 
 __all__ = ["app", "main"]
 
-_LIMITS = Limits()
 _GUEST_ARGUMENTS = {"allow_interspersed_args": False}  # what follows GUEST is the guest's
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
@@ -119,21 +105,15 @@ def guest_build(
 
 
 @guest_app.command("run", context_settings=_GUEST_ARGUMENTS)
+@with_limits
 def guest_run(
     guest: Annotated[Path, typer.Argument(metavar="FILE", help="A wasm file.")],
-    args: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGS]...", help="The guest's arguments.")
-    ] = None,
+    args: ArgsArgument = None,
     directory: DirOption = None,
     model_file: ModelOption = None,
     env: EnvOption = None,
-    memory_pages: MemoryPagesOption = _LIMITS.memory_pages,
-    time_limit: TimeLimitOption = _LIMITS.wall_seconds,
-    tensor_bytes: TensorBytesOption = _LIMITS.tensor_bytes,
-    handles: HandlesOption = _LIMITS.handles,
-    output_bytes: OutputBytesOption = _LIMITS.output_bytes,
-    process_bytes: ProcessBytesOption = _LIMITS.process_bytes,
-    grace_time: GraceTimeOption = _LIMITS.grace_seconds,
+    *,
+    limits: Limits,
     engine: EngineOption = "wasmedge",
 ) -> None:
     """Run any guest in the sandbox. Its exit code becomes this command's."""
@@ -145,15 +125,7 @@ def guest_run(
         dirs=directory or [],
         models=pairs("--model", model_file),
         env=pairs("--env", env),
-        limits=Limits(
-            memory_pages=memory_pages,
-            wall_seconds=time_limit,
-            tensor_bytes=tensor_bytes,
-            handles=handles,
-            output_bytes=output_bytes,
-            process_bytes=process_bytes,
-            grace_seconds=grace_time,
-        ),
+        limits=limits,
         engine=engine,
     )
 

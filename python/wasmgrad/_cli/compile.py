@@ -32,98 +32,108 @@ OptLevelOption = Annotated[
     int,
     typer.Option("--opt-level", "-O", min=0, max=3, help="How much to optimize.", rich_help_panel=_CODE),
 ]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx, .pt or .pt2 file.")]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=SHAPE",
+        help="Shape of an input that the model leaves open, such as x=1x3x224x224. May be repeated.",
+        rich_help_panel=_MODEL,
+    ),
+]
+ConstantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE.npy",
+        help="Value of an input that becomes part of the model. May be repeated.",
+        rich_help_panel=_MODEL,
+    ),
+]
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How pictures become the input, kept in the module: imagenet, raw, or a JSON file.",
+        rich_help_panel=_MODEL,
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class names, one a line, kept in the module.", rich_help_panel=_MODEL),
+]
+TargetOption = Annotated[
+    Any,
+    typer.Option(
+        metavar="wasm32|native",
+        help="WebAssembly, or a shared library for this computer.",
+        rich_help_panel=_CODE,
+        parser=str,
+    ),
+]
+TuneOption = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Measure N random schedules of each generated kernel; the fastest is kept for later, too.",
+        rich_help_panel=_CODE,
+    ),
+]
+WeightsOption = Annotated[
+    Any,
+    typer.Option(
+        metavar="embed|file",
+        help="In the module, or in a file beside it.",
+        rich_help_panel=_CODE,
+        parser=str,
+    ),
+]
+VerifyOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--verify/--no-verify",
+        help="Compare all outputs with onnxruntime's, or torch's for its models.  [default: where it can]",
+        rich_help_panel=_CHECK,
+    ),
+]
+VerifyInputOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        help="Inputs to compare on, by name.  [default: random]",
+        rich_help_panel=_CHECK,
+    ),
+]
+KeepOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also write graph.o, libgraph_wasm32.a, weights.bin and plan.txt.",
+        rich_help_panel=_CHECK,
+    ),
+]
+ReportOption = Annotated[
+    bool, typer.Option(help="Print kernel, FLOPs and bytes of each call.", rich_help_panel=_CHECK)
+]
 
 
 def compile_command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx, .pt or .pt2 file.")],
+    model: ModelArgument,
     output: OutputOption = None,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="NAME=SHAPE",
-            help="Shape of an input that the model leaves open, such as x=1x3x224x224. May be repeated.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    constant: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE.npy",
-            help="Value of an input that becomes part of the model. May be repeated.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    preprocess: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How pictures become the input, kept in the module: imagenet, raw, or a JSON file.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Class names, one a line, kept in the module.", rich_help_panel=_MODEL
-        ),
-    ] = None,
-    target: Annotated[
-        Any,
-        typer.Option(
-            metavar="wasm32|native",
-            help="WebAssembly, or a shared library for this computer.",
-            rich_help_panel=_CODE,
-            parser=str,
-        ),
-    ] = "wasm32",
+    shape: ShapeOption = None,
+    constant: ConstantOption = None,
+    preprocess: PreprocessOption = None,
+    labels: LabelsOption = None,
+    target: TargetOption = "wasm32",
     simd: SimdOption = "128",
     opt_level: OptLevelOption = 3,
-    tune: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Measure N random schedules of each generated kernel; the fastest is kept for later, too.",
-            rich_help_panel=_CODE,
-        ),
-    ] = 0,
-    weights: Annotated[
-        Any,
-        typer.Option(
-            metavar="embed|file",
-            help="In the module, or in a file beside it.",
-            rich_help_panel=_CODE,
-            parser=str,
-        ),
-    ] = "embed",
-    verify: Annotated[
-        bool | None,
-        typer.Option(
-            "--verify/--no-verify",
-            help="Compare all outputs with onnxruntime's, or torch's for its models.  [default: where it can]",
-            rich_help_panel=_CHECK,
-        ),
-    ] = None,
-    verify_input: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.npz",
-            help="Inputs to compare on, by name.  [default: random]",
-            rich_help_panel=_CHECK,
-        ),
-    ] = None,
-    keep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Also write graph.o, libgraph_wasm32.a, weights.bin and plan.txt.",
-            rich_help_panel=_CHECK,
-        ),
-    ] = None,
-    report: Annotated[
-        bool, typer.Option(help="Print kernel, FLOPs and bytes of each call.", rich_help_panel=_CHECK)
-    ] = False,
+    tune: TuneOption = 0,
+    weights: WeightsOption = "embed",
+    verify: VerifyOption = None,
+    verify_input: VerifyInputOption = None,
+    keep: KeepOption = None,
+    report: ReportOption = False,
 ) -> None:
     """Compile a model to one WebAssembly module."""
     from .._graph.pictures import read_labels

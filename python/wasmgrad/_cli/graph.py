@@ -23,74 +23,84 @@ __all__ = ["inspect", "run"]
 _INPUT, _MODULE, _MEASURE = "Inputs and outputs", "Module", "Measuring"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+ModuleArgument = Annotated[Path, typer.Argument(metavar="MODULE", help="A compiled model, a .wasm file.")]
+InputsOption = Annotated[
+    list[Path],
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="FILE",
+        help="A picture, an .npy array, or an .npz archive with an array for each input. May be repeated.",
+        rich_help_panel=_INPUT,
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the outputs to an .npy or .npz file; of several inputs, one after another.",
+        rich_help_panel=_INPUT,
+    ),
+]
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How pictures become tensors: imagenet, raw, or a JSON file.  [default: as compiled]",
+        rich_help_panel=_INPUT,
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class names, one a line.", rich_help_panel=_INPUT),
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="wasmtime, wasmedge, node, or native for a library.", rich_help_panel=_MODULE
+    ),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The weights of a module compiled with --weights file.  [default: beside it]",
+        rich_help_panel=_MODULE,
+    ),
+]
+MaxMemoryOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="MIB", min=1, help="Refuse a module that needs more memory.", rich_help_panel=_MODULE
+    ),
+]
+RepeatOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Run the last input N times and show the times.",
+        rich_help_panel=_MEASURE,
+    ),
+]
+ProfileOption = Annotated[
+    bool, typer.Option("--profile", help="Show the time of each layer.", rich_help_panel=_MEASURE)
+]
 
 
 def run(
-    module: Annotated[Path, typer.Argument(metavar="MODULE", help="A compiled model, a .wasm file.")],
-    inputs: Annotated[
-        list[Path],
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE",
-            help="A picture, an .npy array, or an .npz archive with an array for each input. May be repeated.",
-            rich_help_panel=_INPUT,
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write the outputs to an .npy or .npz file; of several inputs, one after another.",
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
-    preprocess: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How pictures become tensors: imagenet, raw, or a JSON file.  [default: as compiled]",
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Class names, one a line.", rich_help_panel=_INPUT),
-    ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="wasmtime, wasmedge, node, or native for a library.", rich_help_panel=_MODULE
-        ),
-    ] = "wasmtime",
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The weights of a module compiled with --weights file.  [default: beside it]",
-            rich_help_panel=_MODULE,
-        ),
-    ] = None,
-    max_memory: Annotated[
-        int | None,
-        typer.Option(
-            metavar="MIB", min=1, help="Refuse a module that needs more memory.", rich_help_panel=_MODULE
-        ),
-    ] = None,
-    repeat: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Run the last input N times and show the times.",
-            rich_help_panel=_MEASURE,
-        ),
-    ] = 1,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Show the time of each layer.", rich_help_panel=_MEASURE)
-    ] = False,
+    module: ModuleArgument,
+    inputs: InputsOption,
+    output: OutputOption = None,
+    preprocess: PreprocessOption = None,
+    labels: LabelsOption = None,
+    engine: EngineOption = "wasmtime",
+    weights: WeightsOption = None,
+    max_memory: MaxMemoryOption = None,
+    repeat: RepeatOption = 1,
+    profile: ProfileOption = False,
     json: JsonOption = False,
 ) -> None:
     """Run a compiled model on pictures or arrays."""

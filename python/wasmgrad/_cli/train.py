@@ -2,262 +2,142 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import shlex
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .._errors import GuestExit, Interrupted, InvalidArgument
-from .._training.option_table import OPTIONS
 from .._training.options import Limits, TrainingOptions
 from .._training.result import Event
+from . import options as given
 
 if TYPE_CHECKING:
     from .._training.run import Collector
 
-__all__ = ["DirOption", "EnvOption", "ModelOption", "pairs", "train"]
-
-_MODEL, _TRAINING, _SCHEDULE, _FILES, _LIMITS, _VIEW = (
-    "Model and data",
-    "Training",
-    "Schedule",
-    "Files",
-    "Limits",
-    "View",
-)
-_D = Limits()
-
-ModelOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--model", metavar="NAME=FILE", help="A model the guest may use by name.", rich_help_panel=_MODEL
-    ),
-]
-DirOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--dir", metavar="HOST:GUEST[:ro]", help="A directory the guest may use.", rich_help_panel=_MODEL
-    ),
-]
-EnvOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--env", metavar="KEY=VALUE", help="A variable of the guest's environment.", rich_help_panel=_MODEL
-    ),
-]
+__all__ = ["train"]
 
 
-EngineOption = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="What runs the guest: wasmedge or wasmtime.", rich_help_panel=_VIEW),
-]
-
-
-def _limit(help_text: str) -> Any:
-    return typer.Option(help=help_text, rich_help_panel=_LIMITS)
-
-
-MemoryPagesOption = Annotated[int, _limit("Linear memory, pages of 64 KiB.")]
-TimeLimitOption = Annotated[float, _limit("Seconds of the whole run; 0: none.")]
-TensorBytesOption = Annotated[int, _limit("Host copies of tensors.")]
-HandlesOption = Annotated[int, _limit("Files the guest may have open.")]
-OutputBytesOption = Annotated[int, _limit("Console output, and each file written.")]
-ProcessBytesOption = Annotated[int, _limit("All that the run's process allocates; 0: most of what is free.")]
-GraceTimeOption = Annotated[float, _limit("Seconds that an interrupted run has to end by itself.")]
-
-
-def pairs(option: str, values: list[str] | None) -> dict[str, str]:
-    """The `NAME=VALUE` texts of an option. Errors: `InvalidArgument` with the one that is not such a text."""
-    result = {}
-    for text in values or []:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise InvalidArgument(f"{option} {text}: expected the form NAME=VALUE")
-        result[name] = value
-    return result
-
-
-def _option(panel: str, help_text: str, metavar: str | None = None) -> Any:
-    return typer.Option(help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False)
-
-
-def _with_training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives the command a parameter for every option of the table; it gets those that have a value as `options`."""
-    extra = [
-        inspect.Parameter(
-            option.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                option.type | None,
-                typer.Option(
-                    *option.flags,
-                    help=option.help,
-                    metavar="NAME" if option.type is str else None,
-                    rich_help_panel=_SCHEDULE
-                    if option.group in ("schedule", "early_stopping")
-                    else _TRAINING,
-                    show_default=False,
-                ),
-            ],
-        )
-        for option in OPTIONS
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
-    place = next(i for i, parameter in enumerate(own) if parameter.name == "output")
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **given: Any) -> None:
-        options = {option.name: given.pop(option.name) for option in OPTIONS}
-        command(*args, options=cast(TrainingOptions, options), **given)
-
-    parameters = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own[:place], *extra, *own[place:])
-    ]
-    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapped
-
-
-@_with_training_options
+@given.with_limits
+@given.with_training_options
 def train(
-    guest: Annotated[
-        Path | None,
-        typer.Argument(metavar="[GUEST]", help="A wasm file.  [default: the packaged MNIST guest]"),
-    ] = None,
-    args: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGS]...", help="The guest's arguments.")
-    ] = None,
-    model: ModelOption = None,
-    default_model: Annotated[
-        Path | None, _option(_MODEL, "The model of guests whose import names none.", "FILE")
-    ] = None,
-    directory: DirOption = None,
-    env: EnvOption = None,
-    data: Annotated[
-        Path | None, _option(_MODEL, "Directory with the MNIST files of the packaged guest.", "DIR")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The trained model.  [default: trained_<model>.pt]",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, _option(_FILES, "Written after every epoch, and kept.", "FILE")
-    ] = None,
-    resume: Annotated[Path | None, _option(_FILES, "A checkpoint to go on from.", "FILE")] = None,
-    memory_pages: MemoryPagesOption = _D.memory_pages,
-    time_limit: TimeLimitOption = _D.wall_seconds,
-    tensor_bytes: TensorBytesOption = _D.tensor_bytes,
-    handles: HandlesOption = _D.handles,
-    output_bytes: OutputBytesOption = _D.output_bytes,
-    process_bytes: ProcessBytesOption = _D.process_bytes,
-    grace_time: GraceTimeOption = _D.grace_seconds,
-    engine: EngineOption = "wasmedge",
-    interpret: Annotated[
-        bool,
-        typer.Option(
-            "--interpret", help="Interpret the guest in place of compiling it.", rich_help_panel=_VIEW
-        ),
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON event a line.", rich_help_panel=_VIEW)
-    ] = False,
-    classic: Annotated[
-        bool, typer.Option("--classic", help="Plain lines, step by step.", rich_help_panel=_VIEW)
-    ] = False,
-    log_dir: Annotated[
-        Path | None, _option(_VIEW, "TensorBoard event files, besides the view.", "DIR")
-    ] = None,
+    guest: given.TrainingGuestArgument = None,
+    args: given.ArgsArgument = None,
+    model: given.ModelOption = None,
+    default_model: given.DefaultModelOption = None,
+    directory: given.DirOption = None,
+    env: given.EnvOption = None,
+    data: given.DataOption = None,
     *,
     options: TrainingOptions,
+    output: given.OutputOption = None,
+    checkpoint: given.CheckpointOption = None,
+    resume: given.ResumeOption = None,
+    limits: Limits,
+    engine: given.EngineOption = "wasmedge",
+    interpret: given.InterpretOption = False,
+    json: given.JsonOption = False,
+    classic: given.ClassicOption = False,
+    log_dir: given.LogDirOption = None,
 ) -> None:
     """Train a model from inside a guest.
 
     Without GUEST: the packaged guest trains the model mnist-cnn on MNIST. What follows GUEST is passed to the
     guest.
     """
-    from .._training.default import DEFAULT_MODEL, add_default_guest
-    from .._training.run import configure
+    from .._training.config import configure
 
-    if json and classic:
-        raise InvalidArgument("--json and --classic: choose one view")
-    if classic and log_dir is not None:
-        raise InvalidArgument("--classic and --log-dir: plain lines leave no events to log; choose one")
-    models = pairs("--model", model)
-    settings: dict[str, Any] = {"args": args or [], "dirs": directory or [], "models": models}
-    if guest is None:
-        if classic:
-            settings["args"] = ["--f32"]  # whose pixels are floats, as the plain lines have always shown
-        guest, settings = add_default_guest(data=data, **settings)
-    elif data is not None:
-        raise InvalidArgument(
-            "--data: names the MNIST files of the packaged guest; give another guest its own --dir"
-        )
-    if output is None and (settings["models"] or default_model):
-        name = next(iter(settings["models"])) if settings["models"] else str(default_model)
-        output = Path(f"trained_{Path(name).stem or DEFAULT_MODEL}.pt")
-    kept = (
-        checkpoint if checkpoint is not None else Path((output or Path("trained")).stem + ".ckpt.safetensors")
-    )
+    _check_views(json, classic, log_dir)
+    grants: dict[str, Any] = {
+        "args": args or [],
+        "dirs": directory or [],
+        "models": given.pairs("--model", model),
+    }
+    guest, grants = _guest_with_grants(guest, data, grants, classic)
+    output = output or _usual_output(grants["models"], default_model)
+    kept = checkpoint or Path((output or Path("trained")).stem + ".ckpt.safetensors")
     config = configure(
         guest,
-        **settings,
+        **grants,
         default_model=default_model,
-        env=pairs("--env", env),
-        limits=Limits(
-            memory_pages=memory_pages,
-            wall_seconds=time_limit,
-            tensor_bytes=tensor_bytes,
-            handles=handles,
-            output_bytes=output_bytes,
-            process_bytes=process_bytes,
-            grace_seconds=grace_time,
-        ),
+        env=given.pairs("--env", env),
+        limits=limits,
         options=options,
         output=output,
         checkpoint=kept,
         resume=resume,
         interpret=interpret,
         engine=engine,
-        view="json" if json or not classic else "classic",
+        view="classic" if classic else "json",
     )
     before = _stamp(kept)
+    code, interrupted = _run(config, guest, log_dir, plain=json or classic)
+    if interrupted:
+        # A file of an earlier run says nothing about this one.
+        _say_how_to_go_on(kept if _stamp(kept) != before else resume, len(args or []))
+        raise typer.Exit(130)
+    if code != 0:
+        raise typer.Exit(code)
+    if checkpoint is None:
+        kept.unlink(missing_ok=True)
+
+
+def _check_views(json: bool, classic: bool, log_dir: Path | None) -> None:
+    if json and classic:
+        raise InvalidArgument("--json and --classic: choose one view")
+    if classic and log_dir is not None:
+        raise InvalidArgument("--classic and --log-dir: plain lines leave no events to log; choose one")
+
+
+def _guest_with_grants(
+    guest: Path | None, data: Path | None, grants: dict[str, Any], classic: bool
+) -> tuple[Path, dict[str, Any]]:
+    """The guest of the command, or the packaged one with what it needs besides the grants."""
+    from .._training.default import add_default_guest
+
+    if guest is None:
+        if classic:
+            grants["args"] = ["--f32"]  # whose pixels are floats, as the plain lines have always shown
+        return add_default_guest(data=data, **grants)
+    if data is not None:
+        raise InvalidArgument(
+            "--data: names the MNIST files of the packaged guest; give another guest its own --dir"
+        )
+    return guest, grants
+
+
+def _usual_output(models: dict[str, Any], default_model: Path | None) -> Path | None:
+    """Named after the model; None for a guest without one."""
+    from .._training.default import DEFAULT_MODEL
+
+    if not models and default_model is None:
+        return None
+    name = next(iter(models)) if models else str(default_model)
+    return Path(f"trained_{Path(name).stem or DEFAULT_MODEL}.pt")
+
+
+def _run(config: dict[str, Any], guest: Path, log_dir: Path | None, plain: bool) -> tuple[int, bool]:
+    """The exit code, and whether the run was interrupted."""
     with ExitStack() as stack:
         log = None
         if log_dir is not None:
             from .._training.tensorboard import TensorBoardLog
 
             log = stack.enter_context(TensorBoardLog(log_dir))
-        code, interrupted = _plain(config, log) if json or classic else _rich(config, guest, log)
-    if interrupted:
-        # A file of an earlier run says nothing about this one.
-        going_on = kept if _stamp(kept) != before else resume
-        if going_on is not None:
-            command = _resume_command(going_on, len(args or []))
-            print(f"wasmgrad: interrupted; go on with: {command}", file=sys.stderr)
-        else:
-            print(
-                "wasmgrad: interrupted before the first step; there is nothing to go on from", file=sys.stderr
-            )
-        raise typer.Exit(130)
-    if code != 0:
-        raise typer.Exit(code)
+        return _plain(config, log) if plain else _rich(config, guest, log)
+
+
+def _say_how_to_go_on(checkpoint: Path | None, guest_arguments: int) -> None:
     if checkpoint is None:
-        kept.unlink(missing_ok=True)
+        message = "interrupted before the first step; there is nothing to go on from"
+    else:
+        message = f"interrupted; go on with: {_resume_command(checkpoint, guest_arguments)}"
+    print(f"wasmgrad: {message}", file=sys.stderr)
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""One guest run from Python's arguments to a record: builds the configuration, collects the events."""
+"""One guest run to a record: runs it, and collects its events."""
 
 from __future__ import annotations
 
@@ -11,98 +11,14 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from .._errors import Error, GuestExit, Interrupted, InvalidArgument, ModelWarning, error_of_kind
-from .._files import cache_dir, find_wasmtime, scratch_directory
+from .._files import scratch_directory
+from .config import StrPath, configure
 from .default import add_default_guest
-from .options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions, set_options
+from .options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions
 from .process import forwarding_interrupts, run_isolated
 from .result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
 
-__all__ = ["Collector", "Sandbox", "configure", "execute", "train"]
-
-StrPath = str | os.PathLike[str]
-
-GUEST_ENGINES = ("wasmedge", "wasmtime")
-
-
-def configure(
-    guest: StrPath,
-    *,
-    args: Sequence[str] = (),
-    dirs: Sequence[str] = (),
-    models: Mapping[str, StrPath] | None = None,
-    default_model: StrPath | None = None,
-    env: Mapping[str, str] | None = None,
-    limits: Limits | None = None,
-    options: TrainingOptions | None = None,
-    output: StrPath | None = None,
-    checkpoint: StrPath | None = None,
-    resume: StrPath | None = None,
-    interrupted_output: StrPath | None = None,
-    interpret: bool = False,
-    engine: str = "wasmedge",
-    view: str = "json",
-) -> dict[str, Any]:
-    """The run configuration that the native tools read, with host paths made absolute.
-
-    Errors: `InvalidArgument` for what is not UTF-8 or no engine, `NotFound` for an engine that is not installed.
-    """
-    if engine not in GUEST_ENGINES:
-        raise InvalidArgument(f"engine {engine!r}: expected one of {', '.join(GUEST_ENGINES)}")
-    if interpret and engine != "wasmedge":
-        raise InvalidArgument(f"interpret: the engine {engine} always compiles; expected the engine wasmedge")
-    config: dict[str, Any] = {
-        "guest": os.path.abspath(guest),
-        "args": list(args),
-        "env": [f"{key}={value}" for key, value in (env or {}).items()],
-        "dirs": [_preopen(text) for text in dirs],
-        "models": {name: os.path.abspath(file) for name, file in (models or {}).items()},
-        "training": set_options(options or {}),
-        "limits": (limits or Limits()).to_config(),
-        "engine": engine,
-        "interpret": interpret,
-        "cache_dir": str(cache_dir() / "guests"),
-        "view": view,
-    }
-    optional = {
-        "default_model": default_model,
-        "output": output,
-        "checkpoint": checkpoint,
-        "resume": resume,
-        "interrupted_output": interrupted_output,
-    }
-    config.update({key: os.path.abspath(path) for key, path in optional.items() if path is not None})
-    if engine == "wasmtime":
-        config["wasmtime_library"] = str(find_wasmtime())
-    for key, value in config.items():
-        _check_text(key, value)
-    return config
-
-
-def _check_text(where: str, value: object) -> None:
-    """Errors: `InvalidArgument` for a text in `value`, named by its place, that UTF-8 cannot express."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidArgument(f"{where} is not UTF-8: {os.fsencode(value)!r}") from None
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_text(f"a name in {where}", key)
-            _check_text(f"{where}.{key}", item)
-    elif isinstance(value, list):
-        for number, item in enumerate(value, 1):
-            _check_text(
-                f"argument {number} of the guest" if where == "args" else f"{where}[{number - 1}]", item
-            )
-
-
-def _preopen(text: str) -> dict[str, object]:
-    """A directory's text, "HOST:GUEST[:ro]" or "DIR", as the configuration has it."""
-    host, *rest = text.split(":")
-    if len(rest) > 2 or rest[1:] not in ([], ["ro"]) or not all((host, *rest)):
-        raise InvalidArgument(f"directory {text!r}: expected HOST:GUEST or HOST:GUEST:ro")
-    guest = rest[0] if rest else host
-    return {"host": os.path.abspath(host), "guest": guest, "read_only": len(rest) == 2}
+__all__ = ["Collector", "Sandbox", "execute", "train"]
 
 
 @dataclass
@@ -159,6 +75,28 @@ class Collector:
 
     def text(self, stream: str) -> str:
         return "".join(self.console[stream])
+
+    def result(self, model: bytes, output: Path | None, interrupted: str | None) -> TrainingResult:
+        """Of a run that trained `model`; `interrupted` says why it ended early, if it did."""
+        return TrainingResult(
+            epochs=tuple(self.epochs),
+            initial=self.initial,
+            model=model,
+            stopped_early=bool(self.fit_end.get("stopped_early")),
+            interrupted=interrupted is not None,
+            training_seconds=float(self.fit_end.get("seconds", 0.0)),
+            seconds=float(self.end.get("seconds", 0.0)),
+            peak_memory_bytes=self.end.get("peak_rss_bytes"),
+            output=output if interrupted is None else None,
+            checkpoint=self.checkpoint,
+            stdout=self.text("stdout"),
+            stderr=self.text("stderr"),
+            usage=self.usage,
+            best_epoch=self.fit_end.get("best_epoch"),
+            best_loss=self.fit_end.get("best_loss"),
+            best_restored=bool(self.fit_end.get("best_restored")),
+            reason=interrupted or "",
+        )
 
 
 def _refuse_limits_of_the_child(limits: Mapping[str, object]) -> None:
@@ -234,63 +172,46 @@ def train(
     with scratch_directory() as scratch:
         saved = scratch / "model.pt" if output is None else Path(output)
         partial = scratch / "interrupted.pt"
-        settings: dict[str, Any] = {"args": args, "dirs": dirs, "models": models}
-        if guest is None:
-            guest, settings = add_default_guest(data=data, **settings)
-        elif data is not None:
-            raise InvalidArgument(
-                "data: names the MNIST files of the packaged guest; give another guest its own dirs"
-            )
-        config = configure(
-            guest,
-            **settings,
-            default_model=default_model,
-            env=env,
-            limits=limits,
-            options=options,
-            output=saved,
-            checkpoint=checkpoint,
-            resume=resume,
-            interrupted_output=partial,
-            interpret=interpret,
-            engine=engine,
-        )
+        guest, grants = _guest_with_grants(guest, data, {"args": args, "dirs": dirs, "models": models})
+        paths: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "interrupted_output": partial}
+        how: dict[str, Any] = {"interpret": interpret, "engine": engine, "env": env, "limits": limits}
+        how |= {"default_model": default_model, "options": options, "output": saved}
+        config = configure(guest, **grants, **paths, **how)
         collector = Collector(on_event)
-        interrupted, reason = False, ""
-        try:
-            code = execute(config, collector, isolate=isolate)
-        except Interrupted as error:
-            if not collector.trained:
-                raise
-            code, interrupted, reason = 0, True, error.message
-        if code != 0:
-            message = f"{os.path.basename(guest)}: the guest ended with exit code {code}"
-            raise GuestExit(message, code, collector.text("stdout"), collector.text("stderr"))
-        if not collector.trained:
-            raise InvalidArgument(
-                f"{os.path.basename(guest)}: the guest ended without having called a training import"
-            )
-        trained = partial if interrupted else saved
+        reason = _train(config, collector, isolate)
+        trained = saved if reason is None else partial
         model = trained.read_bytes() if trained.exists() else b""
-    return TrainingResult(
-        epochs=tuple(collector.epochs),
-        initial=collector.initial,
-        model=model,
-        stopped_early=bool(collector.fit_end.get("stopped_early")),
-        interrupted=interrupted,
-        training_seconds=float(collector.fit_end.get("seconds", 0.0)),
-        seconds=float(collector.end.get("seconds", 0.0)),
-        peak_memory_bytes=collector.end.get("peak_rss_bytes"),
-        output=None if output is None or interrupted else Path(output),
-        checkpoint=collector.checkpoint,
-        stdout=collector.text("stdout"),
-        stderr=collector.text("stderr"),
-        usage=collector.usage,
-        best_epoch=collector.fit_end.get("best_epoch"),
-        best_loss=collector.fit_end.get("best_loss"),
-        best_restored=bool(collector.fit_end.get("best_restored")),
-        reason=reason,
-    )
+    return collector.result(model, None if output is None else Path(output), reason)
+
+
+def _guest_with_grants(
+    guest: StrPath | None, data: StrPath | None, grants: dict[str, Any]
+) -> tuple[StrPath, dict[str, Any]]:
+    """The guest that was named, or the packaged one with what it needs besides the grants."""
+    if guest is None:
+        return add_default_guest(data=data, **grants)
+    if data is not None:
+        raise InvalidArgument(
+            "data: names the MNIST files of the packaged guest; give another guest its own dirs"
+        )
+    return guest, grants
+
+
+def _train(config: Mapping[str, Any], collector: Collector, isolate: bool) -> str | None:
+    """Runs a guest that must train. Why it was interrupted after it had begun to; None: it was not."""
+    name = os.path.basename(config["guest"])
+    try:
+        code = execute(config, collector, isolate=isolate)
+    except Interrupted as error:
+        if not collector.trained:
+            raise
+        return error.message
+    if code != 0:
+        message = f"{name}: the guest ended with exit code {code}"
+        raise GuestExit(message, code, collector.text("stdout"), collector.text("stderr"))
+    if not collector.trained:
+        raise InvalidArgument(f"{name}: the guest ended without having called a training import")
+    return None
 
 
 class Sandbox:

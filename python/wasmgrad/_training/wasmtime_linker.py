@@ -13,9 +13,9 @@ from typing import Any, Unpack
 
 from .. import _core
 from .._errors import InvalidArgument, InvalidEncoding, NotFound
+from .config import StrPath, configure
 from .options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions
 from .result import Event
-from .run import StrPath, configure
 
 try:
     import wasmtime

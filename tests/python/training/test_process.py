@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import wasmgrad
+from wasmgrad._training.config import configure
 from wasmgrad._training.process import forwarding_interrupts, run_isolated
-from wasmgrad._training.run import configure
 
 
 def test_refused_configuration_is_an_invalid_argument(regression_guest: Path) -> None:
