@@ -5,10 +5,12 @@ Each finding is a row; none raises.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -99,13 +101,22 @@ def _cache() -> str:
     return str(folder)
 
 
+def _required(package: str) -> str:
+    """A dependency as this package's own metadata names it, with the version."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for requirement in importlib.metadata.requires("wasmgrad") or ():
+            if re.match(rf"{package}\b", requirement):
+                return requirement
+    return package
+
+
 _CHECKS: tuple[tuple[str, Callable[[], str], str], ...] = (
     ("wasmgrad", lambda: f"{__version__}, Python {platform.python_version()}", ""),
     ("native tool", _native, _REINSTALL),
     ("native core", _core_module, _REINSTALL),
     ("WasmEdge", _engine, "set WASMEDGE_ROOT to an installed WasmEdge, or " + _REINSTALL),
-    ("torch", _torch, "pip install torch==2.13.0"),
-    ("CPU", _cpu, "pip install torch==2.13.0"),
+    ("torch", _torch, f"pip install {_required('torch')}"),
+    ("CPU", _cpu, f"pip install {_required('torch')}"),
     ("threads", _threads, ""),
     ("guest", lambda: str(find_part("guests/mnist_train.wasm")), _REINSTALL),
     ("MNIST", lambda: str(find_part("data/mnist", "data/mnist")), "name your own files with --data DIR"),

@@ -6,18 +6,16 @@ One class each; `_toolchain` chooses among them. It must not know what a guest d
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from .._errors import InvalidArgument, NotFound, RuntimeFailure
-from .._files import cache_dir, find_part
+from .._files import cache_dir, find_part, find_zig
 
 __all__ = ["LANGUAGES", "Language", "ToolChain", "find_tool_chain"]
 
@@ -63,11 +61,12 @@ def _system() -> ToolChain | None:
 
 
 def _zig() -> ToolChain | None:
-    if importlib.util.find_spec("ziglang") is None:
+    program = find_zig()
+    if program is None:
         return None
     # Zig compiles with the undefined-behaviour sanitizer unless told otherwise.
-    start, target = (sys.executable, "-m", "ziglang"), ("-target", "wasm32-wasi", "-fno-sanitize=undefined")
-    return ToolChain("ziglang", (*start, "cc", *target), (*start, "c++", *target))
+    target = ("-target", "wasm32-wasi", "-fno-sanitize=undefined")
+    return ToolChain("ziglang", (str(program), "cc", *target), (str(program), "c++", *target))
 
 
 def find_tool_chain() -> ToolChain:

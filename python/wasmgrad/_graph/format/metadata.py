@@ -17,17 +17,27 @@ from ..._errors import InvalidEncoding, Unsupported
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ABI", "SECTION", "GraphMetadata", "PlanEntry", "Preprocess", "TensorInfo", "Weights"]
+__all__ = [
+    "ABI",
+    "ITEM_BYTES",
+    "SECTION",
+    "GraphMetadata",
+    "PlanEntry",
+    "Preprocess",
+    "TensorInfo",
+    "Weights",
+]
 
 ABI = 1
 SECTION = "wasmgrad.graph"
-
-_MAX_JSON = 64 << 20
-_ADDRESS_SPACE = 1 << 32
-_ITEM_BYTES = {
+ITEM_BYTES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "uint32": 4,
     "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
 }  # fmt: skip
+"""By NumPy name of the dtype: every dtype that a tensor of a graph module may have."""
+
+_MAX_JSON = 64 << 20
+_ADDRESS_SPACE = 1 << 32
 
 T = TypeVar("T")
 
@@ -97,7 +107,7 @@ class TensorInfo:
     @property
     def nbytes(self) -> int:
         """Size in memory."""
-        return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -122,7 +132,7 @@ class TensorInfo:
     def read(cls, node: _Node) -> TensorInfo:
         """From its JSON object. Errors: `InvalidEncoding`."""
         shape = tuple(extent.count(_ADDRESS_SPACE) for extent in node.get("shape").items())
-        info = cls(node.get("name").text(), node.get("dtype").choice(*_ITEM_BYTES), shape)
+        info = cls(node.get("name").text(), node.get("dtype").choice(*ITEM_BYTES), shape)
         if info.nbytes >= _ADDRESS_SPACE:
             raise node.get("shape").fail("a tensor of less than 4 GiB")
         return info

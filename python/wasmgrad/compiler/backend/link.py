@@ -6,7 +6,6 @@ the object computes.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..._errors import NotFound, RuntimeFailure, TooLarge
-from ..._files import find_part
+from ..._files import find_part, find_zig
 from ..._graph.format import wasm
 from ..._graph.format.metadata import SECTION, GraphMetadata
 
@@ -91,10 +90,8 @@ def finish(linked: Linked, pages: int, weights: bytes | None, metadata: GraphMet
 
 def _tools() -> tuple[list[str], list[str]]:
     """Command lines of the archiver and of the WebAssembly linker."""
-    zig = importlib.util.find_spec("ziglang")
-    if zig is not None and zig.origin is not None:
-        program = str(Path(zig.origin).with_name("zig"))
-        return [program, "ar"], [program, "wasm-ld"]
+    if zig := find_zig():
+        return [str(zig), "ar"], [str(zig), "wasm-ld"]
     archiver, linker = shutil.which("llvm-ar"), shutil.which("wasm-ld")
     if archiver is None or linker is None:
         raise NotFound(

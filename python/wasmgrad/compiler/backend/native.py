@@ -6,7 +6,6 @@ computes.
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ import tvm
 from tvm.target import codegen
 
 from ..._errors import NotFound, RuntimeFailure
-from ..._files import find_part
+from ..._files import find_part, find_zig
 from ..._graph.format.metadata import GraphMetadata
 
 __all__ = ["LEVELS", "cpu_level", "link_library", "target_options"]
@@ -81,12 +80,12 @@ def _compiler() -> list[str]:
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name):
             return [found]
-    zig = importlib.util.find_spec("ziglang")
-    if zig is None or zig.origin is None:
+    zig = find_zig()
+    if zig is None:
         raise NotFound(
             "no C compiler to link with was found; install one with `pip install 'wasmgrad[compile]'`"
         )
-    return [str(Path(zig.origin).with_name("zig")), "cc"]
+    return [str(zig), "cc"]
 
 
 _DATA = """\

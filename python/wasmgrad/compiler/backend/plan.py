@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tvm import relax
 
 from ..._errors import TooLarge, Unsupported
+from ..._graph.format.metadata import ITEM_BYTES
 
 __all__ = ["ALIGNMENT", "Call", "Layout", "Operand", "Plan", "TensorType", "extract", "lay_out", "weights"]
 
@@ -22,11 +23,6 @@ ALIGNMENT = 64
 _MAX_BYTES = (1 << 31) - (
     1 << 24
 )  # offsets are signed 32-bit; what is left holds the module's own data and stack
-
-_ITEM_BYTES = {
-    "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "uint32": 4,
-    "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,13 +35,13 @@ class TensorType:
     @property
     def bytes(self) -> int:
         """Size in memory."""
-        return prod(self.shape) * _ITEM_BYTES[self.dtype]
+        return prod(self.shape) * ITEM_BYTES[self.dtype]
 
     @classmethod
     def of(cls, ty: Any, what: str) -> TensorType:
         """From a Relax type. Errors: `Unsupported` for a dtype that kernels do not have."""
         dtype = str(ty.dtype)
-        if dtype not in _ITEM_BYTES:
+        if dtype not in ITEM_BYTES:
             raise Unsupported(f"{what}: tensors of {dtype} are not supported")
         return cls(tuple(int(extent) for extent in ty.shape), dtype)
 
