@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -169,6 +170,12 @@ def exit_code_of(error: Error) -> int:
     return 124 if isinstance(error, TimeLimit) else 130 if isinstance(error, Interrupted) else 3
 
 
+def _refusals() -> type[Exception]:
+    """What typer raises for options that do not fit: an exception of its own, or of click in versions built on it."""
+    own = getattr(typer, "TyperException", None)
+    return cast(type[Exception], own or importlib.import_module("click").ClickException)
+
+
 def main() -> NoReturn:
     """The command line. Every failure is one sentence on standard error and a non-zero exit code."""
     try:
@@ -178,11 +185,12 @@ def main() -> NoReturn:
         sys.exit(exit_code_of(error))
     except typer.Abort:
         sys.exit(130)
-    except typer.TyperException as error:
-        message = error.format_message()
+    except _refusals() as error:
+        refused: Any = error
+        message = refused.format_message()
         if message:
             print(f"wasmgrad: {message}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(refused.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import typer
 import wasmgrad
+from wasmgrad._cli import app
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -21,7 +25,7 @@ def test_version(command: Command) -> None:
 @pytest.mark.parametrize(
     ("args", "exit_code", "sentence"),
     [
-        (["train", "--no-such-option"], 2, "No such option: --no-such-option"),
+        (["train", "--no-such-option"], 2, "No such option"),
         (["train", "--epochs", "ten"], 2, "Invalid value for '--epochs'"),
         (["train", "absent.wasm"], 3, "absent.wasm"),
         (["train", "--json", "--classic"], 3, "--json and --classic: choose one view"),
@@ -118,3 +122,25 @@ def test_doctor_says_what_to_do_about_what_is_missing(
     assert done.returncode == 1
     assert "MISSING  cache" in done.stdout
     assert "-> set WASMGRAD_CACHE to a directory that can be written" in done.stdout
+
+
+def test_refused_options_are_one_sentence_with_a_typer_built_on_click(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As typer was up to 0.20, which other packages still ask for."""
+
+    class ClickException(Exception):
+        exit_code = 2
+
+        def format_message(self) -> str:
+            return "Missing argument 'FILE'."
+
+    def refuse(standalone_mode: bool) -> None:
+        raise ClickException
+
+    monkeypatch.delattr(typer, "TyperException", raising=False)
+    monkeypatch.setitem(sys.modules, "click", types.SimpleNamespace(ClickException=ClickException))
+    monkeypatch.setattr(app, "app", refuse)
+    with pytest.raises(SystemExit, match="2"):
+        app.main()
+    assert capsys.readouterr().err == "wasmgrad: Missing argument 'FILE'.\n"
