@@ -20,6 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test with the folders that it lies in, so that `-m compiler` selects an area."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            for folder in item.path.relative_to(here).parts[:-1] or ("repository",):
+                item.add_marker(folder)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Data, models and compiled guests in a fresh cache."""
