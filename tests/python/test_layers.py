@@ -165,6 +165,7 @@ MAY_IMPORT = {
     "_cli/app": {"typer"},
     "_cli/compile": {"typer"},
     "_cli/graph": {"typer"},
+    "_cli/options": {"typer"},
     "_cli/train": {"typer"},
     "_cli/view": {"rich"},
     "_graph/engines/engine": {"numpy"},

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..graph.conftest import arrays, bare_module, colors, make_module, module
+from ..graph.conftest import arrays, bare_module, colors, make_module, metadata, module
 
-__all__ = ["arrays", "bare_module", "colors", "make_module", "module"]
+__all__ = ["arrays", "bare_module", "colors", "make_module", "metadata", "module"]
