@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import wasmgrad.compiler
-from wasmgrad._engines._native import NativeFile
 from wasmgrad._files import cache_dir, find_part
-from wasmgrad.compiler import Compiled, CompileOptions, Simd, _kernels, compile_model
-from wasmgrad.compiler._link import finish, link
+from wasmgrad._graph.engines.native import NativeFile
+from wasmgrad.compiler import Compiled, CompileOptions, Simd, compile_model
+from wasmgrad.compiler.backend.link import finish, link
+from wasmgrad.compiler.passes import kernels
 
 from benchmarks import peak
 
@@ -30,14 +31,14 @@ Build: TypeAlias = Literal["128", "relaxed", "native"]
 _ROOT = Path(__file__).resolve().parent.parent
 
 # Kernels by the first word of their functions' names; all others are element-wise.
-_KERNELS: dict[str, type[_kernels.Kernel]] = {
-    "conv2d": _kernels.Conv2d,
-    "lstm": _kernels.Lstm,
-    "matmul": _kernels.MatMul,
-    "pool2d": _kernels.Pool2d,
-    "softmax": _kernels.Softmax,
-    "layer": _kernels.LayerNorm,
-    "transpose": _kernels.Transpose,
+_KERNELS: dict[str, type[kernels.Kernel]] = {
+    "conv2d": kernels.Conv2d,
+    "lstm": kernels.Lstm,
+    "matmul": kernels.MatMul,
+    "pool2d": kernels.Pool2d,
+    "softmax": kernels.Softmax,
+    "layer": kernels.LayerNorm,
+    "transpose": kernels.Transpose,
 }
 
 
@@ -119,7 +120,7 @@ def _hollow(whole: Compiled, simd: Simd) -> bytes:
 
 
 def _parameters(symbol: str) -> str:
-    kernel = _KERNELS.get(symbol.split("_")[1], _kernels.Unary)
+    kernel = _KERNELS.get(symbol.split("_")[1], kernels.Unary)
     return ", ".join(["void *"] * (1 + len(kernel.parameters)))
 
 
@@ -145,8 +146,8 @@ def peak_module(simd: str) -> Path:
 
 def metadata(file: Path) -> dict[str, Any]:
     """What a module or a library says about itself."""
-    from wasmgrad import _wasm_file
-    from wasmgrad._graph_meta import SECTION
+    from wasmgrad._graph.format import wasm
+    from wasmgrad._graph.format.metadata import SECTION
 
     text: bytes | str
     if file.suffix == ".so":
@@ -154,7 +155,7 @@ def metadata(file: Path) -> dict[str, Any]:
         text = library.metadata.to_json()
         library.close()
     else:
-        section = _wasm_file.custom(file.read_bytes(), SECTION)
+        section = wasm.custom(file.read_bytes(), SECTION)
         assert section is not None
         text = bytes(section)
     result: dict[str, Any] = json.loads(text)

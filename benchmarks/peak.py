@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from wasmgrad import _wasm_file
-from wasmgrad._graph_meta import ABI, SECTION
+from wasmgrad._graph.format import wasm
+from wasmgrad._graph.format.metadata import ABI, SECTION
 
 _DEPTH, _PASSES = 256, 4000
 _TILES = ((4, 2), (3, 3), (2, 4), (5, 2))
@@ -19,7 +19,7 @@ _TARGETS = {"128": "generic+simd128", "relaxed": "generic+simd128+relaxed_simd"}
 
 def build(simd: str, target: Path) -> None:
     """Write the module for `simd` ("128" or "relaxed") to `target`; its plan has a call for each register tile."""
-    size = _PAGES * _wasm_file.PAGE
+    size = _PAGES * wasm.PAGE
     command = [
         sys.executable,
         "-m",
@@ -59,4 +59,4 @@ def build(simd: str, target: Path) -> None:
         "preprocess": None,
         "labels": None,
     }
-    target.write_bytes(_wasm_file.with_custom(target.read_bytes(), SECTION, json.dumps(metadata).encode()))
+    target.write_bytes(wasm.with_custom(target.read_bytes(), SECTION, json.dumps(metadata).encode()))

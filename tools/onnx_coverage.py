@@ -308,13 +308,13 @@ def _native() -> Run:
     """TVM's own code for this computer: tells faults of the importer from those of code generation."""
     import tvm
     from tvm import relax
-    from wasmgrad.compiler import _importer, _normalize
+    from wasmgrad.compiler.frontend import importer, normalize
 
     def run(model: Any, inputs: dict[str, Any], held: set[str]) -> list[NDArray[Any]]:
         constants = {name: inputs[name] for name in held if name in inputs}
         shapes = {name: value.shape for name, value in inputs.items() if name not in constants}
-        model, static = _normalize.check(model, shapes, constants)
-        imported = _importer.from_onnx(model, static, constants)
+        model, static = normalize.check(model, shapes, constants)
+        imported = importer.from_onnx(model, static, constants)
         machine = relax.VirtualMachine(tvm.compile(imported.module, target="llvm"), tvm.cpu())
         arguments = [
             tvm.runtime.tensor(np.asarray(inputs[tensor.name], order="C")) for tensor in imported.inputs

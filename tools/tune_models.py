@@ -16,7 +16,7 @@ from pathlib import Path
 from wasmgrad.compiler import CompileOptions, Found, compile_model
 from zoo import MODELS, build
 
-_SHIPPED = Path(__file__).resolve().parents[1] / "python" / "wasmgrad" / "compiler" / "schedules.json"
+_SHIPPED = Path(__file__).resolve().parents[1] / "python/wasmgrad/compiler/backend/schedules.json"
 _SHAPES = {"opennsfw": {"input:0": (1, 224, 224, 3)}}
 
 

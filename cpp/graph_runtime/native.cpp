@@ -15,7 +15,7 @@
 #define WASMGRAD_EXPORT __attribute__((visibility("default")))
 
 extern "C" {
-// Made by the compiler (python/wasmgrad/compiler/_native.py).
+// Made by the compiler (python/wasmgrad/compiler/backend/native.py).
 extern const std::uint8_t graph_image[];
 extern const std::uint64_t graph_image_bytes;
 extern const std::uint64_t graph_memory_bytes;

@@ -32,18 +32,18 @@ from ._errors import (
     Unknown,
     Unsupported,
 )
-from ._options import Limits, TrainingOptions
-from ._result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
-from ._run import Sandbox, train
+from ._training.options import Limits, TrainingOptions
+from ._training.result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
+from ._training.run import Sandbox, train
 from ._version import __version__
 
 if TYPE_CHECKING:
     from . import models
-    from ._engines._wasmtime_linker import add_to_linker
-    from ._graph import GraphModule, load
-    from ._tensorboard import TensorBoardLog
-    from ._toolchain import build_guest, new_guest
-    from ._trainer import Dataset, FitResult, Trainer
+    from ._graph.module import GraphModule, load
+    from ._guests.toolchain import build_guest, new_guest
+    from ._training.tensorboard import TensorBoardLog
+    from ._training.trainer import Dataset, FitResult, Trainer
+    from ._training.wasmtime_linker import add_to_linker
     from .compiler import compile  # noqa: A004
 
 __all__ = [
@@ -85,16 +85,16 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Dataset": "._trainer",
-    "FitResult": "._trainer",
-    "GraphModule": "._graph",
-    "TensorBoardLog": "._tensorboard",
-    "Trainer": "._trainer",
-    "add_to_linker": "._engines._wasmtime_linker",
-    "build_guest": "._toolchain",
+    "Dataset": "._training.trainer",
+    "FitResult": "._training.trainer",
+    "GraphModule": "._graph.module",
+    "TensorBoardLog": "._training.tensorboard",
+    "Trainer": "._training.trainer",
+    "add_to_linker": "._training.wasmtime_linker",
+    "build_guest": "._guests.toolchain",
     "compile": ".compiler",
-    "load": "._graph",
-    "new_guest": "._toolchain",
+    "load": "._graph.module",
+    "new_guest": "._guests.toolchain",
 }
 
 

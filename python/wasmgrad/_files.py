@@ -23,6 +23,7 @@ __all__ = [
     "cache_dir",
     "find_part",
     "find_wasmtime",
+    "find_zig",
     "keep_recent",
     "mark_used",
     "scratch_directory",
@@ -108,6 +109,12 @@ def find_wasmtime() -> Path:
         if library.is_file():
             return library
     raise NotFound("the engine wasmtime is not installed; install it with `pip install wasmtime`")
+
+
+def find_zig() -> Path | None:
+    """The program of the package `ziglang`, a C and C++ compiler with archiver and linkers; None without it."""
+    package = importlib.util.find_spec("ziglang")
+    return None if package is None or package.origin is None else Path(package.origin).with_name("zig")
 
 
 _SCRATCH = ".wasmgrad-scratch-"  # as in cpp/base/scratch_directory.hpp, and with the same locks

@@ -12,12 +12,21 @@ from pathlib import Path
 import pytest
 import wasmgrad
 from wasmgrad import models
-from wasmgrad._default import prepare_mnist
 from wasmgrad._files import find_part
+from wasmgrad._training.default import prepare_mnist
 
 ROOT = Path(__file__).resolve().parents[2]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test with the folders that it lies in, so that `-m compiler` selects an area."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            for folder in item.path.relative_to(here).parts[:-1] or ("repository",):
+                item.add_marker(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +35,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WASMGRAD_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def node_is_there(request: pytest.FixtureRequest) -> None:
+    """Leaves out what runs in Node on a machine without it; in continuous integration there must be one."""
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    wanted = parameters.get("engine") == "node" or request.node.get_closest_marker("node") is not None
+    if wanted and shutil.which("node") is None and not os.environ.get("CI"):
+        pytest.skip("no Node.js: install version 20 or newer to test modules in it")
 
 
 @pytest.fixture(scope="session")

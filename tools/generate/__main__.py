@@ -35,7 +35,7 @@ def whole_files(table: Table, header: Header) -> dict[str, str]:
     return {
         "docs/training-abi.md": write_page.page(header, table),
         "cpp/training/options/option_table.hpp": write_cpp.header(table),
-        "python/wasmgrad/_option_table.py": write_python.module(table),
+        "python/wasmgrad/_training/option_table.py": write_python.module(table),
         "tests/conformance/option_cases.h": write_text.conformance(table),
     }
 
@@ -53,7 +53,7 @@ def regions(table: Table, header: Header) -> dict[str, dict[str, Region]]:
             },
         },
         "cpp/training/options/overrides.hpp": {"fields": lambda: write_cpp.overrides(table)},
-        "python/wasmgrad/_options.py": {
+        "python/wasmgrad/_training/options.py": {
             "literals": lambda: write_python.literals(table),
             "members": lambda: write_python.members(table),
         },

@@ -30,7 +30,7 @@ void visit_options(Visit visit) {
   visit(OptionInfo{.name = "beta1", .group = "optimizer", .key = "beta1", .flag = "", .help = "Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb)", .default_text = "0.9", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.beta1; },
         [](auto& overrides) -> auto& { return overrides.beta1; });
-  visit(OptionInfo{.name = "beta2", .group = "optimizer", .key = "beta2", .flag = "", .help = "Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam, lion, lamb)", .default_text = "0.999", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
+  visit(OptionInfo{.name = "beta2", .group = "optimizer", .key = "beta2", .flag = "", .help = "Smoothing of the gradient's square, or lion's later one of the mean (adam, adamw, nadam, radam, lion, lamb)", .default_text = "0.999", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.beta2; },
         [](auto& overrides) -> auto& { return overrides.beta2; });
   visit(OptionInfo{.name = "epsilon", .group = "optimizer", .key = "epsilon", .flag = "", .help = "Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb)", .default_text = "1e-08", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = true},

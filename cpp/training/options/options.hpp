@@ -83,8 +83,8 @@ struct OptimizerOptions {
   double weight_decay = 0;
   /// Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb)
   double beta1 = 0.9;
-  /// Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam,
-  /// lion, lamb)
+  /// Smoothing of the gradient's square, or lion's later one of the mean (adam, adamw, nadam, radam, lion,
+  /// lamb)
   double beta2 = 0.999;
   /// Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb)
   double epsilon = 1e-08;

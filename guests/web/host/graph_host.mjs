@@ -1,4 +1,4 @@
-// Serves one graph module to the process that started this one, over standard input and output (wasmgrad/_engines/_node.py).
+// Serves one graph module to the process that started this one, over standard input and output (wasmgrad/_graph/engines/node.py).
 //
 // Request: operation, index, length as 32-bit little-endian words, then `length` bytes; weights and module are given as bytes, or
 // as a path where the index is 1. Reply: status (0: well), length, bytes;

@@ -1,4 +1,4 @@
-// Pictures to input tensors and scores to classes, as wasmgrad/_images.py does it (a browser's own scaling differs a little).
+// Pictures to input tensors and scores to classes, as wasmgrad/_graph/pictures.py does it (a browser's own scaling differs a little).
 
 const IMAGENET = { scale: 1 / 255, color: "RGB", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 

@@ -17,11 +17,12 @@ except ImportError as error:
 
 from ._api import compile  # noqa: A004
 from ._compile import STAGES, Compiled, compile_model
-from ._operators import operator_names, single_operator
+from ._difference import TOLERANCE, Difference, random_inputs
 from ._options import CompileOptions, Simd, WeightsMode
-from ._search import Found
-from ._source import Source, open_source
-from ._verify import TOLERANCE, Difference, Unverified, differences, random_inputs, verify
+from ._verify import Unverified, differences, verify
+from .backend.search import Found
+from .frontend.operators import operator_names, single_operator
+from .frontend.source import Source, open_source
 
 __all__ = [
     "STAGES",

@@ -13,8 +13,8 @@ from ._verify import Unverified
 from ._verify import verify as verify_compiled
 
 if TYPE_CHECKING:
-    from .._graph import GraphModule
-    from .._graph_meta import Preprocess
+    from .._graph.format.metadata import Preprocess
+    from .._graph.module import GraphModule
 
 __all__ = ["compile"]
 
@@ -54,7 +54,7 @@ def compile(  # noqa: A001  (as torch.compile)
     `InvalidArgument` (shapes that are missing or do not fit), `TooLarge`, `RuntimeFailure` when outputs differ from
     onnxruntime's by more than rounding explains.
     """
-    from .._graph import load
+    from .._graph.module import load
 
     options = CompileOptions(
         shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},

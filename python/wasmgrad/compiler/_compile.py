@@ -12,10 +12,10 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from .. import _wasm_file
 from .._errors import Error, InvalidArgument, TooLarge, Unsupported
 from .._files import write_atomic
-from .._graph_meta import (
+from .._graph.format import wasm
+from .._graph.format.metadata import (
     ABI,
     GraphMetadata,
     Memory,
@@ -26,19 +26,19 @@ from .._graph_meta import (
     TensorInfo,
     Weights,
 )
-from .._images import preprocessing
+from .._graph.pictures import preprocessing
 from .._version import __version__
-from ._codegen import build_object
-from ._importer import Imported, Tensor, from_onnx, sentence
-from ._kernels import Kernel
-from ._link import finish, link
-from ._native import LEVELS, cpu_level, link_library, target_options
-from ._optimize import optimize
 from ._options import CompileOptions
-from ._plan import Call, Plan, extract, lay_out, weights
-from ._schedules import scheduled
-from ._search import Found, search
-from ._source import Source, open_source
+from .backend.codegen import build_object
+from .backend.link import finish, link
+from .backend.native import LEVELS, cpu_level, link_library, target_options
+from .backend.plan import Call, Plan, extract, lay_out, weights
+from .backend.schedules import scheduled
+from .backend.search import Found, search
+from .frontend.importer import Imported, Tensor, from_onnx, sentence
+from .frontend.source import Source, open_source
+from .passes.kernels import Kernel
+from .passes.optimize import optimize
 
 __all__ = ["STAGES", "Compiled", "compile_imported", "compile_model"]
 
@@ -183,7 +183,7 @@ def compile_imported(
         return Compiled(library, None, metadata, graph_object, None, image, source)
     linked = link(graph_object, machine.simd)
     pages = linked.pages(metadata.memory.bytes)
-    whole = replace(metadata.memory, bytes=pages * _wasm_file.PAGE)
+    whole = replace(metadata.memory, bytes=pages * wasm.PAGE)
     metadata = replace(metadata, memory=whole)
     embedded = options.weights == "embed"
     module_bytes = finish(linked, pages, image if embedded else None, metadata)

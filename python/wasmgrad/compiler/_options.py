@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from .._errors import InvalidArgument
-from .._graph_meta import Preprocess
+from .._graph.format.metadata import Preprocess
 
 __all__ = ["CompileOptions", "Simd", "Target", "WeightsMode"]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from wasmgrad import _wasm_file as wasm
-from wasmgrad._graph_meta import SECTION
+from wasmgrad._graph.format import wasm
+from wasmgrad._graph.format.metadata import SECTION
 
 HERE = Path(__file__).parent
 PAGES = 4
@@ -65,15 +63,6 @@ COLORS: dict[str, Any] = METADATA | {
 }  # fmt: skip
 
 MakeModule = Callable[..., bytes]
-
-
-@pytest.fixture(autouse=True)
-def node_is_there(request: pytest.FixtureRequest) -> None:
-    """Leaves out what runs in Node on a machine without it; in continuous integration there must be one."""
-    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    wanted = parameters.get("engine") == "node" or request.node.get_closest_marker("node") is not None
-    if wanted and shutil.which("node") is None and not os.environ.get("CI"):
-        pytest.skip("no Node.js: install version 20 or newer to test modules in it")
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from wasmgrad import InvalidEncoding, NotFound, RuntimeFailure
-from wasmgrad import _wasm_file as wasm
-from wasmgrad._engines import ENGINES, create
-from wasmgrad._graph import GraphModule, load
-from wasmgrad._graph_file import GraphFile
-from wasmgrad._graph_meta import SECTION
+from wasmgrad._graph.engines import ENGINES, create
+from wasmgrad._graph.format import wasm
+from wasmgrad._graph.format.file import GraphFile
+from wasmgrad._graph.format.metadata import SECTION
+from wasmgrad._graph.module import GraphModule, load
 
 from .conftest import METADATA, PAGES, WEIGHTS, MakeModule
 
@@ -272,7 +272,7 @@ class TestCompiledCode:
     def test_what_was_not_used_for_longest_makes_room(
         self, make_module: MakeModule, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from wasmgrad._engines import _wasmtime
+        from wasmgrad._graph.engines import wasmtime as wasmtime_engine
 
         first, second, third = (make_module(f"BEFORE_RUN=return {code}") for code in (1, 2, 3))
         load(first)
@@ -282,7 +282,7 @@ class TestCompiledCode:
         for path, seconds in ((kept, 1000), (dropped, 2000)):
             os.utime(path, (seconds, seconds))
         load(first)
-        monkeypatch.setattr(_wasmtime, "_MAX_CACHE", int(2.5 * kept.stat().st_size))
+        monkeypatch.setattr(wasmtime_engine, "_MAX_CACHE", int(2.5 * kept.stat().st_size))
         load(third)
         assert kept.is_file() and not dropped.exists() and len(list(folder.iterdir())) == 2
 

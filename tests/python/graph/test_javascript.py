@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from wasmgrad import _wasm_file as wasm
 from wasmgrad._files import find_part
+from wasmgrad._graph.format import wasm
 
 from .browser import Browser, browser
 from .conftest import COLORS, WEIGHTS, MakeModule

@@ -52,7 +52,7 @@ export class Optimizer extends JsonObject {
     this.put("beta1", value.toString());
     return this;
   }
-  /** Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam, lion, lamb). */
+  /** Smoothing of the gradient's square, or lion's later one of the mean (adam, adamw, nadam, radam, lion, lamb). */
   beta2(value: f64): this {
     this.put("beta2", value.toString());
     return this;

@@ -22,8 +22,8 @@ struct OptimizerOptions {
   std::optional<double> weight_decay = {};
   /// Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb)
   std::optional<double> beta1 = {};
-  /// Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam,
-  /// lion, lamb)
+  /// Smoothing of the gradient's square, or lion's later one of the mean (adam, adamw, nadam, radam, lion,
+  /// lamb)
   std::optional<double> beta2 = {};
   /// Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb)
   std::optional<double> epsilon = {};

@@ -19,8 +19,8 @@ pub struct Optimizer {
     pub weight_decay: Option<f64>,
     /// Smoothing of the gradient's mean (adam, adamw, nadam, radam, lion, lamb).
     pub beta1: Option<f64>,
-    /// Smoothing of the gradient's square; lion's second smoothing of its mean (adam, adamw, nadam, radam,
-    /// lion, lamb).
+    /// Smoothing of the gradient's square, or lion's later one of the mean (adam, adamw, nadam, radam, lion,
+    /// lamb).
     pub beta2: Option<f64>,
     /// Added to the divisor (adam, adamw, rmsprop, adagrad, nadam, radam, lamb).
     pub epsilon: Option<f64>,

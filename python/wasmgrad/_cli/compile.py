@@ -1,0 +1,302 @@
+"""`wasmgrad compile` and `wasmgrad compile-op`: options, and what is printed. The compiler is in compiler/."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .._errors import InvalidArgument, RuntimeFailure
+
+if TYPE_CHECKING:
+    from ..compiler import Compiled, CompileOptions, Found
+
+__all__ = ["compile_command", "compile_op"]
+
+_MODEL, _CODE, _CHECK = "Model", "Generated code", "Checks and by-products"
+
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Where to write it.  [default: MODEL.wasm]"),
+]
+# Choices are checked by CompileOptions.
+SimdOption = Annotated[
+    Any,
+    typer.Option(
+        metavar="128|relaxed|off", help="Vector instructions to use.", rich_help_panel=_CODE, parser=str
+    ),
+]
+OptLevelOption = Annotated[
+    int,
+    typer.Option("--opt-level", "-O", min=0, max=3, help="How much to optimize.", rich_help_panel=_CODE),
+]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx, .pt or .pt2 file.")]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=SHAPE",
+        help="Shape of an input that the model leaves open, such as x=1x3x224x224. May be repeated.",
+        rich_help_panel=_MODEL,
+    ),
+]
+ConstantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE.npy",
+        help="Value of an input that becomes part of the model. May be repeated.",
+        rich_help_panel=_MODEL,
+    ),
+]
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How pictures become the input, kept in the module: imagenet, raw, or a JSON file.",
+        rich_help_panel=_MODEL,
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class names, one a line, kept in the module.", rich_help_panel=_MODEL),
+]
+TargetOption = Annotated[
+    Any,
+    typer.Option(
+        metavar="wasm32|native",
+        help="WebAssembly, or a shared library for this computer.",
+        rich_help_panel=_CODE,
+        parser=str,
+    ),
+]
+TuneOption = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Measure N random schedules of each generated kernel; the fastest is kept for later, too.",
+        rich_help_panel=_CODE,
+    ),
+]
+WeightsOption = Annotated[
+    Any,
+    typer.Option(
+        metavar="embed|file",
+        help="In the module, or in a file beside it.",
+        rich_help_panel=_CODE,
+        parser=str,
+    ),
+]
+VerifyOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--verify/--no-verify",
+        help="Compare all outputs with onnxruntime's, or torch's for its models.  [default: where it can]",
+        rich_help_panel=_CHECK,
+    ),
+]
+VerifyInputOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz",
+        help="Inputs to compare on, by name.  [default: random]",
+        rich_help_panel=_CHECK,
+    ),
+]
+KeepOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also write graph.o, libgraph_wasm32.a, weights.bin and plan.txt.",
+        rich_help_panel=_CHECK,
+    ),
+]
+ReportOption = Annotated[
+    bool, typer.Option(help="Print kernel, FLOPs and bytes of each call.", rich_help_panel=_CHECK)
+]
+
+
+def compile_command(
+    model: ModelArgument,
+    output: OutputOption = None,
+    shape: ShapeOption = None,
+    constant: ConstantOption = None,
+    preprocess: PreprocessOption = None,
+    labels: LabelsOption = None,
+    target: TargetOption = "wasm32",
+    simd: SimdOption = "128",
+    opt_level: OptLevelOption = 3,
+    tune: TuneOption = 0,
+    weights: WeightsOption = "embed",
+    verify: VerifyOption = None,
+    verify_input: VerifyInputOption = None,
+    keep: KeepOption = None,
+    report: ReportOption = False,
+) -> None:
+    """Compile a model to one WebAssembly module."""
+    from .._graph.pictures import read_labels
+    from ..compiler import CompileOptions
+
+    suffix = ".so" if target == "native" else ".wasm"
+    written = model.with_suffix(suffix) if output is None else output
+    if written.resolve() == model.resolve():
+        raise InvalidArgument(f"{written}: is the model itself; choose another --output")
+    options = CompileOptions(
+        shapes=dict(map(_shape, shape or [])),
+        constants=dict(map(_constant, constant or [])),
+        target=target,
+        simd=simd,
+        opt_level=opt_level,
+        tune=tune,
+        weights=weights,
+        preprocess=preprocess,
+        labels=None if labels is None else tuple(read_labels(labels)),
+    )
+    compiled = _compile(model, options)
+    if verify is not False or verify_input is not None:
+        _verify(options, compiled, verify_input, required=bool(verify) or verify_input is not None)
+    _write(compiled, written, keep, report)
+
+
+def compile_op(
+    operator: Annotated[
+        str, typer.Argument(metavar="OPERATOR", help="Such as add, matmul, conv2d, softmax.")
+    ],
+    shape: Annotated[
+        str,
+        typer.Option(
+            metavar="SHAPE",
+            help="Of each input, such as 1024; MxKxN for matmul; "
+            "batch x channels x height x width x filters x kernel for conv2d.",
+        ),
+    ],
+    dtype: Annotated[str, typer.Option(metavar="float32|int32|int8", help="Of the inputs.")] = "float32",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to write it.  [default: OPERATOR.wasm]"),
+    ] = None,
+    simd: SimdOption = "128",
+    opt_level: OptLevelOption = 3,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write graph.o, libgraph_wasm32.a, weights.bin and plan.txt."),
+    ] = None,
+) -> None:
+    """Compile a single operator to a WebAssembly module."""
+    from ..compiler import CompileOptions, single_operator
+
+    model = single_operator(operator, _sizes(shape, "--shape"), dtype)
+    options = CompileOptions(simd=simd, opt_level=opt_level)
+    compiled = _compile(model, options)
+    _write(compiled, Path(f"{operator}.wasm") if output is None else output, keep, report=False)
+
+
+def _compile(model: Any, options: CompileOptions) -> Compiled:
+    """With the stages shown on a terminal's standard error."""
+    from rich.console import Console
+
+    from ..compiler import STAGES, compile_model
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def show(stage: str) -> None:
+            status.update(f"{STAGES.index(stage) + 1}/{len(STAGES)} {stage}")
+
+        def tell(found: Found) -> None:
+            schedule = found.schedule
+            gain = (
+                "TVM's own schedule is the fastest"
+                if schedule.trace is None
+                else f"{schedule.speedup:.2f}x as fast"
+            )
+            of = f"{'best' if found.searched else 'known as best'} of {schedule.candidates}"
+            console.print(f"{found.position}/{found.total} {schedule.kernel}: {gain} ({of})", highlight=False)
+
+        return compile_model(model, options, show, tell)
+
+
+def _verify(options: CompileOptions, compiled: Compiled, inputs: Path | None, *, required: bool) -> None:
+    """Prints the differences; raises `RuntimeFailure` when one is too large, or when there are none but `required`."""
+    import numpy as np
+
+    from .._graph.module import load
+    from ..compiler import Unverified, verify
+
+    feeds = None
+    if inputs is not None:
+        try:
+            with np.load(inputs) as archive:
+                feeds = dict(archive)
+        except (OSError, ValueError) as error:
+            raise InvalidArgument(f"{inputs}: not an .npz archive that can be read: {error}") from error
+    engine = "native" if options.target == "native" else "wasmtime"
+    module = load(compiled.module, engine, weights=compiled.weights)
+    try:
+        found = verify(compiled, module, options.constants, feeds)
+    except RuntimeFailure as error:
+        raise RuntimeFailure(
+            f"{error.message}; nothing was written (--no-verify writes it all the same)"
+        ) from error
+    if isinstance(found, Unverified):
+        if required:
+            raise RuntimeFailure(f"the model cannot be verified: {found.reason}")
+        if found.installed:
+            print(f"wasmgrad: not verified: {found.reason}", file=sys.stderr)
+        return
+    framework = compiled.source.reference.framework
+    for each in found:
+        limit = "" if each.allowed is None else f" (at most {each.allowed:.3g} is allowed)"
+        print(
+            f"{each.output}: largest difference from {framework} {each.absolute:.3g}, "
+            f"{each.relative:.3g} of its range{limit}"
+        )
+
+
+def _write(compiled: Compiled, target: Path, keep: Path | None, report: bool) -> None:
+    if keep is not None:
+        compiled.keep(keep)
+    compiled.save(target)
+    if report:
+        print(compiled.plan_text(), end="")
+    meta = compiled.metadata
+    print(
+        f"{target}: {len(compiled.module):,} bytes, {len(meta.plan)} calls, {meta.flops / 1e6:,.1f} MFLOP, "
+        f"{meta.memory.bytes / 1e6:,.1f} MB of memory"
+    )
+    if compiled.weights is not None:
+        print(f"{target.with_suffix('.weights')}: {len(compiled.weights):,} bytes")
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """From NAME=1x3x224x224; NAME= is a scalar's."""
+    name, equals, sizes = text.partition("=")
+    if not name or not equals:
+        raise InvalidArgument(f"--input {text}: expected NAME=SHAPE, such as x=1x3x224x224")
+    return name, tuple(_sizes(sizes, f"--input {name}", smallest=0)) if sizes else ()
+
+
+def _sizes(text: str, option: str, smallest: int = 1) -> list[int]:
+    try:
+        sizes = [int(part) for part in text.split("x")]
+    except ValueError as error:
+        raise InvalidArgument(f"{option}: expected sizes such as 1x3x224x224, not {text!r}") from error
+    if min(sizes) < smallest:
+        raise InvalidArgument(f"{option}: sizes are at least {smallest}, not {text}")
+    return sizes
+
+
+def _constant(text: str) -> tuple[str, Any]:
+    import numpy as np
+
+    name, equals, file = text.partition("=")
+    if not name or not equals:
+        raise InvalidArgument(f"--constant {text}: expected NAME=FILE.npy")
+    try:
+        return name, np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(
+            f"--constant {name}: {file} is not an .npy array that can be read: {error}"
+        ) from error

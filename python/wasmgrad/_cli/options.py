@@ -1,0 +1,182 @@
+"""Options of the commands that run guests: what a guest may use, its limits, and the options of training."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from .._errors import InvalidArgument
+from .._training.option_table import OPTIONS
+from .._training.options import Limits, TrainingOptions
+
+__all__ = [
+    "ArgsArgument",
+    "CheckpointOption",
+    "ClassicOption",
+    "DataOption",
+    "DefaultModelOption",
+    "DirOption",
+    "EngineOption",
+    "EnvOption",
+    "InterpretOption",
+    "JsonOption",
+    "LogDirOption",
+    "ModelOption",
+    "OutputOption",
+    "ResumeOption",
+    "TrainingGuestArgument",
+    "pairs",
+    "with_limits",
+    "with_training_options",
+]
+
+_MODEL, _TRAINING, _SCHEDULE, _FILES, _LIMITS, _VIEW = (
+    "Model and data",
+    "Training",
+    "Schedule",
+    "Files",
+    "Limits",
+    "View",
+)
+
+
+def _option(panel: str, help_text: str, *flags: str, metavar: str | None = None) -> Any:
+    return typer.Option(*flags, help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False)
+
+
+TrainingGuestArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[GUEST]", help="A wasm file.  [default: the packaged MNIST guest]"),
+]
+ArgsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="The guest's arguments.")]
+ModelOption = Annotated[
+    list[str] | None,
+    _option(_MODEL, "A model the guest may use by name.", "--model", metavar="NAME=FILE"),
+]
+DefaultModelOption = Annotated[
+    Path | None, _option(_MODEL, "The model of guests whose import names none.", metavar="FILE")
+]
+DirOption = Annotated[
+    list[str] | None,
+    _option(_MODEL, "A directory the guest may use.", "--dir", metavar="HOST:GUEST[:ro]"),
+]
+EnvOption = Annotated[
+    list[str] | None,
+    _option(_MODEL, "A variable of the guest's environment.", "--env", metavar="KEY=VALUE"),
+]
+DataOption = Annotated[
+    Path | None, _option(_MODEL, "Directory with the MNIST files of the packaged guest.", metavar="DIR")
+]
+OutputOption = Annotated[
+    Path | None,
+    _option(_FILES, "The trained model.  [default: trained_<model>.pt]", "--output", "-o", metavar="FILE"),
+]
+CheckpointOption = Annotated[
+    Path | None, _option(_FILES, "Written after every epoch, and kept.", metavar="FILE")
+]
+ResumeOption = Annotated[Path | None, _option(_FILES, "A checkpoint to go on from.", metavar="FILE")]
+EngineOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="What runs the guest: wasmedge or wasmtime.", rich_help_panel=_VIEW),
+]
+InterpretOption = Annotated[
+    bool, _option(_VIEW, "Interpret the guest in place of compiling it.", "--interpret")
+]
+JsonOption = Annotated[bool, _option(_VIEW, "One JSON event a line.", "--json")]
+ClassicOption = Annotated[bool, _option(_VIEW, "Plain lines, step by step.", "--classic")]
+LogDirOption = Annotated[
+    Path | None, _option(_VIEW, "TensorBoard event files, besides the view.", metavar="DIR")
+]
+
+# Field of `Limits`, option, what it limits.
+_LIMIT_OPTIONS = (
+    ("memory_pages", "--memory-pages", "Linear memory, pages of 64 KiB."),
+    ("wall_seconds", "--time-limit", "Seconds of the whole run; 0: none."),
+    ("tensor_bytes", "--tensor-bytes", "Host copies of tensors."),
+    ("handles", "--handles", "Files the guest may have open."),
+    ("output_bytes", "--output-bytes", "Console output, and each file written."),
+    ("process_bytes", "--process-bytes", "All that the run's process allocates; 0: most of what is free."),
+    ("grace_seconds", "--grace-time", "Seconds that an interrupted run has to end by itself."),
+)
+
+
+def pairs(option: str, values: list[str] | None) -> dict[str, str]:
+    """The `NAME=VALUE` texts of an option. Errors: `InvalidArgument` with the one that is not such a text."""
+    result = {}
+    for text in values or []:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise InvalidArgument(f"{option} {text}: expected the form NAME=VALUE")
+        result[name] = value
+    return result
+
+
+Command = Callable[..., None]
+
+
+def with_limits(command: Command) -> Command:
+    """Gives the command an option for every limit in place of its parameter `limits`."""
+    defaults = Limits()
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=getattr(defaults, name),
+            annotation=Annotated[
+                type(getattr(defaults, name)), typer.Option(flag, help=text, rich_help_panel=_LIMITS)
+            ],
+        )
+        for name, flag, text in _LIMIT_OPTIONS
+    ]
+    return _expanded(command, "limits", parameters, lambda given: Limits(**given))
+
+
+def with_training_options(command: Command) -> Command:
+    """Gives the command an option for every row of the table in place of its parameter `options`."""
+    parameters = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                option.type | None,
+                _option(
+                    _SCHEDULE if option.group in ("schedule", "early_stopping") else _TRAINING,
+                    option.help,
+                    *option.flags,
+                    metavar="NAME" if option.type is str else None,
+                ),
+            ],
+        )
+        for option in OPTIONS
+    ]
+    return _expanded(command, "options", parameters, lambda given: cast(TrainingOptions, dict(given)))
+
+
+def _expanded(
+    command: Command,
+    name: str,
+    parameters: Sequence[inspect.Parameter],
+    make: Callable[[Mapping[str, Any]], Any],
+) -> Command:
+    """The command with several parameters in place of `name`; what `make` makes of their values is what it gets."""
+    signature = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        values = {parameter.name: given.pop(parameter.name) for parameter in parameters}
+        command(**given, **{name: make(values)})
+
+    every: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        every += (
+            parameters if parameter.name == name else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        )
+    wrapped.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+    return wrapped

@@ -1,0 +1,222 @@
+"""`wasmgrad train`: options to a run configuration, one of three views, and what to say at the end."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .._errors import GuestExit, Interrupted, InvalidArgument
+from .._training.options import Limits, TrainingOptions
+from .._training.result import Event
+from . import options as given
+
+if TYPE_CHECKING:
+    from .._training.run import Collector
+
+__all__ = ["train"]
+
+
+@given.with_limits
+@given.with_training_options
+def train(
+    guest: given.TrainingGuestArgument = None,
+    args: given.ArgsArgument = None,
+    model: given.ModelOption = None,
+    default_model: given.DefaultModelOption = None,
+    directory: given.DirOption = None,
+    env: given.EnvOption = None,
+    data: given.DataOption = None,
+    *,
+    options: TrainingOptions,
+    output: given.OutputOption = None,
+    checkpoint: given.CheckpointOption = None,
+    resume: given.ResumeOption = None,
+    limits: Limits,
+    engine: given.EngineOption = "wasmedge",
+    interpret: given.InterpretOption = False,
+    json: given.JsonOption = False,
+    classic: given.ClassicOption = False,
+    log_dir: given.LogDirOption = None,
+) -> None:
+    """Train a model from inside a guest.
+
+    Without GUEST: the packaged guest trains the model mnist-cnn on MNIST. What follows GUEST is passed to the
+    guest.
+    """
+    from .._training.config import configure
+
+    _check_views(json, classic, log_dir)
+    grants: dict[str, Any] = {
+        "args": args or [],
+        "dirs": directory or [],
+        "models": given.pairs("--model", model),
+    }
+    guest, grants = _guest_with_grants(guest, data, grants, classic)
+    output = output or _usual_output(grants["models"], default_model)
+    kept = checkpoint or Path((output or Path("trained")).stem + ".ckpt.safetensors")
+    config = configure(
+        guest,
+        **grants,
+        default_model=default_model,
+        env=given.pairs("--env", env),
+        limits=limits,
+        options=options,
+        output=output,
+        checkpoint=kept,
+        resume=resume,
+        interpret=interpret,
+        engine=engine,
+        view="classic" if classic else "json",
+    )
+    before = _stamp(kept)
+    code, interrupted = _run(config, guest, log_dir, plain=json or classic)
+    if interrupted:
+        # A file of an earlier run says nothing about this one.
+        _say_how_to_go_on(kept if _stamp(kept) != before else resume, len(args or []))
+        raise typer.Exit(130)
+    if code != 0:
+        raise typer.Exit(code)
+    if checkpoint is None:
+        kept.unlink(missing_ok=True)
+
+
+def _check_views(json: bool, classic: bool, log_dir: Path | None) -> None:
+    if json and classic:
+        raise InvalidArgument("--json and --classic: choose one view")
+    if classic and log_dir is not None:
+        raise InvalidArgument("--classic and --log-dir: plain lines leave no events to log; choose one")
+
+
+def _guest_with_grants(
+    guest: Path | None, data: Path | None, grants: dict[str, Any], classic: bool
+) -> tuple[Path, dict[str, Any]]:
+    """The guest of the command, or the packaged one with what it needs besides the grants."""
+    from .._training.default import add_default_guest
+
+    if guest is None:
+        if classic:
+            grants["args"] = ["--f32"]  # whose pixels are floats, as the plain lines have always shown
+        return add_default_guest(data=data, **grants)
+    if data is not None:
+        raise InvalidArgument(
+            "--data: names the MNIST files of the packaged guest; give another guest its own --dir"
+        )
+    return guest, grants
+
+
+def _usual_output(models: dict[str, Any], default_model: Path | None) -> Path | None:
+    """Named after the model; None for a guest without one."""
+    from .._training.default import DEFAULT_MODEL
+
+    if not models and default_model is None:
+        return None
+    name = next(iter(models)) if models else str(default_model)
+    return Path(f"trained_{Path(name).stem or DEFAULT_MODEL}.pt")
+
+
+def _run(config: dict[str, Any], guest: Path, log_dir: Path | None, plain: bool) -> tuple[int, bool]:
+    """The exit code, and whether the run was interrupted."""
+    with ExitStack() as stack:
+        log = None
+        if log_dir is not None:
+            from .._training.tensorboard import TensorBoardLog
+
+            log = stack.enter_context(TensorBoardLog(log_dir))
+        return _plain(config, log) if plain else _rich(config, guest, log)
+
+
+def _say_how_to_go_on(checkpoint: Path | None, guest_arguments: int) -> None:
+    if checkpoint is None:
+        message = "interrupted before the first step; there is nothing to go on from"
+    else:
+        message = f"interrupted; go on with: {_resume_command(checkpoint, guest_arguments)}"
+    print(f"wasmgrad: {message}", file=sys.stderr)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What differs when a file is written anew; None: there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _plain(config: dict[str, Any], log: Callable[[Event], None] | None) -> tuple[int, bool]:
+    from .._training.process import run_isolated, run_to_terminal
+
+    if log is None:
+        code = run_to_terminal(config)
+    else:
+
+        def show(event: Event) -> None:
+            print(dumps(event, separators=(",", ":"), ensure_ascii=False), flush=True)
+            log(event)
+
+        code = run_isolated(config, show)
+    return code, code == 130
+
+
+def _rich(config: dict[str, Any], guest: Path, log: Callable[[Event], None] | None) -> tuple[int, bool]:
+    from rich.console import Console
+
+    from .._training.run import Collector, execute
+    from .view import RichView
+
+    console = Console()
+    saved: list[str] = []
+    with RichView(console) as view:
+
+        def show(event: Any) -> None:
+            view(event)
+            if event["event"] == "model_saved":
+                saved.append(f"{event['path']} ({event['bytes']:,} bytes)")
+            if log is not None:
+                log(event)
+
+        collector = Collector(show)
+        try:
+            code = execute(config, collector)
+        except Interrupted as error:
+            code, interrupted = 130, True
+            view.note(error.message)
+        else:
+            interrupted = False
+    if code != 0 and not interrupted:
+        raise GuestExit(f"{guest}: the guest ended with exit code {code}", code)
+    if collector.epochs:
+        console.print(view.table())
+        console.print(_summary(collector, saved), highlight=False, markup=False, soft_wrap=True)
+    return code, interrupted
+
+
+def _summary(run: Collector, saved: list[str]) -> str:
+    parts = [f"{run.end['seconds']:.1f} s"] if run.end.get("seconds") is not None else []
+    if run.usage is not None:
+        parts.append(f"of which guest {run.usage.guest_seconds:.1f} s")
+    if run.end.get("peak_rss_bytes"):
+        parts.append(f"peak memory {run.end['peak_rss_bytes'] / 2**20:,.0f} MiB")
+    if run.usage is not None:
+        memory = run.usage.guest_memory_bytes / 2**20, run.usage.host_bytes / 2**20
+        parts.append("guest {:,.0f} MiB, data and model {:,.0f} MiB".format(*memory))
+    return "\n".join([", ".join(parts), *(f"saved {path}" for path in saved)])
+
+
+def _resume_command(checkpoint: Path, guest_arguments: int) -> str:
+    """This command with `--resume`. The last words belong to the guest, whatever they look like."""
+    end = len(sys.argv) - guest_arguments
+    words = iter(sys.argv[2:end])
+    rest = []
+    for word in words:
+        if word == "--resume":
+            next(words, None)
+        elif not word.startswith("--resume="):
+            rest.append(word)
+    return shlex.join(["wasmgrad", "train", "--resume", str(checkpoint), *rest, *sys.argv[end:]])

@@ -1,0 +1,1 @@
+"""Graph modules: compiled models as files, called from Python."""

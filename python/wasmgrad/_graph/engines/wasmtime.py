@@ -1,0 +1,191 @@
+"""Graph modules in wasmtime, in this process.
+
+Compiled code is kept in the user's cache. Weights do not pass the compiler: they are copied from the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._errors import InvalidEncoding, NotFound, RuntimeFailure
+from ..._files import cache_dir, keep_recent, mark_used, write_atomic
+from ..format.file import GraphFile
+from ..format.metadata import TensorInfo
+
+try:
+    import wasmtime
+except ImportError as error:
+    raise NotFound("the engine wasmtime is not installed; install it with `pip install wasmtime`") from error
+
+__all__ = ["WasmtimeEngine"]
+
+_SETTINGS = "speed, relaxed SIMD"  # part of the cache key: what Config says below
+_MAX_TABLE = 1 << 20
+_MAX_CACHE = 2 << 30  # bytes of compiled code that are kept
+_SIGNATURES = {
+    "_initialize": ([], []),
+    "graph_input": (["i32"], ["i32"]),
+    "graph_output": (["i32"], ["i32"]),
+    "graph_weights": ([], ["i32"]),
+    "graph_run": ([], ["i32"]),
+    "graph_call": (["i32"], ["i32"]),
+}
+
+
+class WasmtimeEngine:
+    """See `Engine`. Tensors are views of the instance's memory, whose size is fixed."""
+
+    def __init__(self, graph: GraphFile) -> None:
+        self._name = graph.module.name
+        config = wasmtime.Config()
+        config.wasm_relaxed_simd = True
+        config.cranelift_opt_level = "speed"
+        engine = wasmtime.Engine(config)
+        module = _compiled(engine, graph.contents.code, self._name)
+        self._store = wasmtime.Store(engine)
+        self._store.set_limits(
+            memory_size=graph.contents.memory, table_elements=_MAX_TABLE, instances=1, tables=8, memories=1
+        )
+        try:
+            exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+        except wasmtime.WasmtimeError as error:
+            raise RuntimeFailure(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
+        except wasmtime.Trap as error:
+            raise InvalidEncoding(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
+        self._functions = {name: self._function(exports[name], name) for name in _SIGNATURES}
+        memory = exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)  # GraphFile has checked its kind
+        self._memory: NDArray[np.uint8] = np.frombuffer(
+            memoryview(memory.get_buffer_ptr(self._store)), np.uint8
+        )
+        for segment in graph.contents.segments:
+            where = self._range(segment.address, segment.size, "a data segment")
+            graph.module.read_into(where.data, segment.offset)
+        self._invoke("_initialize")
+        metadata = graph.metadata
+        if graph.weights is not None:
+            address = self._invoke("graph_weights")
+            where = self._range(address, graph.weights.size, "graph_weights()")
+            graph.weights.read_into(where.data)
+            graph.check_weights(where.data)
+        self._inputs = self._tensors("input", metadata.inputs)
+        self._outputs = self._tensors("output", metadata.outputs)
+
+    def write_input(self, index: int, array: NDArray[Any]) -> None:
+        """See `Engine`."""
+        self._inputs[index][...] = array
+
+    def run(self) -> float:
+        """See `Engine`."""
+        return self._timed("graph_run")
+
+    def call(self, index: int) -> float:
+        """See `Engine`."""
+        return self._timed("graph_call", index)
+
+    def read_output(self, index: int) -> NDArray[Any]:
+        """See `Engine`."""
+        return self._outputs[index].copy()
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._inputs, self._outputs, self._memory = [], [], np.empty(0, np.uint8)
+        self._store.close()
+
+    def _function(self, export: Any, name: str) -> wasmtime.Func:
+        kind = export.type(self._store)
+        signature = [str(part) for part in kind.params], [str(part) for part in kind.results]
+        if signature != _SIGNATURES[name]:
+            raise InvalidEncoding(f"{self._name}: not a graph module: {name} has another signature")
+        assert isinstance(export, wasmtime.Func)
+        return export
+
+    def _invoke(self, name: str, *arguments: int) -> int:
+        try:
+            return int(self._functions[name](self._store, *arguments) or 0)
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            shown = ", ".join(map(str, arguments))
+            raise RuntimeFailure(f"{self._name}: {name}({shown}) failed: {_reason(error)}") from error
+
+    def _timed(self, name: str, *arguments: int) -> float:
+        start = time.perf_counter()
+        code = self._invoke(name, *arguments)
+        seconds = time.perf_counter() - start
+        if code != 0:
+            shown = ", ".join(map(str, arguments))
+            raise RuntimeFailure(f"{self._name}: {name}({shown}) failed with code {code}")
+        return seconds
+
+    def _range(self, address: int, size: int, what: str) -> NDArray[np.uint8]:
+        """The memory of an address that the module gave, over its full extent."""
+        address %= 1 << 32
+        if address + size > len(self._memory):
+            raise InvalidEncoding(
+                f"{self._name}: {what}: {size:,} bytes at {address:#x} run past the end of the memory "
+                f"({len(self._memory):,} bytes)"
+            )
+        return self._memory[address : address + size]
+
+    def _tensors(self, side: str, infos: Sequence[TensorInfo]) -> list[NDArray[Any]]:
+        """Views of all inputs or outputs in memory."""
+        function = f"graph_{side}"
+        if self._invoke(function, len(infos)) != 0:
+            raise InvalidEncoding(
+                f"{self._name}: the module has more {side}s than the {len(infos)} of its metadata"
+            )
+        views = []
+        for index, info in enumerate(infos):
+            address = self._invoke(function, index)
+            if address == 0:
+                raise InvalidEncoding(f"{self._name}: {function}({index}) is 0, but the metadata has {info}")
+            place = self._range(address, info.nbytes, f"{function}({index}), {info}")
+            views.append(place.view(info.numpy_dtype).reshape(info.shape))
+        return views
+
+
+def _reason(error: Exception) -> str:
+    """The last line of a report that may hold a backtrace: the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("wasm trap: ") if lines else type(error).__name__
+
+
+def _compiled(engine: wasmtime.Engine, code: bytes, name: str) -> wasmtime.Module:
+    """The module, from the cache when it has been compiled before for this machine and version."""
+    folder = _private_folder()
+    key = hashlib.sha256(f"{version('wasmtime')} {platform.machine()} {_SETTINGS}\n".encode() + code)
+    cached = folder / f"{key.hexdigest()}.cwasm" if folder else None
+    if cached is not None and cached.is_file():
+        mark_used(cached)
+        with contextlib.suppress(wasmtime.WasmtimeError):  # of another processor: compiled again and replaced
+            return wasmtime.Module.deserialize_file(engine, str(cached))
+    try:
+        module = wasmtime.Module(engine, code)
+    except wasmtime.WasmtimeError as error:
+        raise InvalidEncoding(f"{name}: wasmtime refuses the module: {_reason(error)}") from error
+    if cached is not None:
+        with contextlib.suppress(RuntimeFailure):  # a full disk costs the next load some time, nothing else
+            write_atomic(cached, bytes(module.serialize()))
+            keep_recent(cached.parent, "*.cwasm", _MAX_CACHE)
+    return module
+
+
+def _private_folder() -> Path | None:
+    """Where compiled code is kept, or None when others could write there: it is trusted like a program."""
+    folder = cache_dir() / "wasmtime"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return folder if state.st_uid == os.getuid() and state.st_mode & 0o077 == 0 else None

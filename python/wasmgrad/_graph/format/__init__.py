@@ -1,0 +1,1 @@
+"""The files of graph modules: wasm sections, metadata, weights. Nothing of them is run."""

@@ -1,0 +1,163 @@
+"""What `wasmgrad run` does between its options and its printing: files to inputs, outputs to classes and files."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._errors import InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
+from .._files import write_atomic
+from . import pictures
+from .module import GraphModule
+from .pictures import Classified
+
+__all__ = ["InputReader", "ProfileRow", "Result", "check_output", "profile", "write_outputs"]
+
+_ARRAYS = (".npy", ".npz")
+_IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one input file gave: the outputs, and of a picture its sizes (width, height) and most probable classes."""
+
+    path: Path
+    outputs: dict[str, NDArray[Any]]
+    seconds: float
+    original: tuple[int, int] | None = None
+    resized: tuple[int, int] | None = None
+    classes: tuple[Classified, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: everything but the outputs' elements."""
+        return {
+            "input": str(self.path),
+            "seconds": self.seconds,
+            "original": self.original,
+            "resized": self.resized,
+            "classes": [found._asdict() for found in self.classes],
+            "outputs": {
+                name: {"dtype": str(array.dtype), "shape": array.shape}
+                for name, array in self.outputs.items()
+            },
+        }
+
+
+class ProfileRow(NamedTuple):
+    """One call of the plan: its time, its speed, and its share of the whole time."""
+
+    name: str
+    kernel: str
+    seconds: float
+    gflops: float
+    share: float
+
+
+class InputReader:
+    """Runs a module on files. `preprocess` and `labels` replace what the module says about pictures and classes.
+
+    Errors, of the constructor too: `NotFound`, `InvalidEncoding`, `InvalidArgument`, each naming the file.
+    """
+
+    def __init__(self, module: GraphModule, preprocess: str | None, labels: Path | None) -> None:
+        self._module = module
+        self._choice = preprocess
+        self._labels = module.metadata.labels if labels is None else pictures.read_labels(labels)
+
+    def run(self, path: Path) -> Result:
+        """Feeds one file and runs the module."""
+        if path.suffix not in _ARRAYS:
+            return self._run_picture(path)
+        self._module.feed(**self._arrays(path))
+        seconds = self._module.run()
+        return Result(path, self._outputs(), seconds)
+
+    def _run_picture(self, path: Path) -> Result:
+        info = self._module.inputs[0] if len(self._module.inputs) == 1 else None
+        if info is None or not info.shape or info.shape[0] != 1:
+            listed = ", ".join(map(str, self._module.inputs))
+            raise InvalidArgument(f"{path}: a picture needs a model with one input of batch 1, not {listed}")
+        how = self._module.metadata.preprocess
+        if self._choice is not None or how is None:
+            how = pictures.preprocessing(self._choice or "imagenet", info)
+        image = pictures.open_image(path)
+        self._module.feed(pictures.to_tensor(image, how, info))
+        seconds = self._module.run()
+        outputs = self._outputs()
+        scores = next(iter(outputs.values()))
+        labels = self._labels
+        if labels is None and scores.size == _IMAGENET_CLASSES:
+            labels = pictures.imagenet_labels()
+        classes = pictures.classify(scores, labels) if scores.size else []
+        return Result(path, outputs, seconds, image.size, (how.crop[1], how.crop[0]), tuple(classes))
+
+    def _outputs(self) -> dict[str, NDArray[Any]]:
+        values = self._module.results()
+        names = [info.name for info in self._module.outputs]
+        return dict(zip(names, values if isinstance(values, tuple) else (values,), strict=True))
+
+    def _arrays(self, path: Path) -> dict[str, NDArray[Any]]:
+        try:
+            loaded = np.load(path, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise NotFound(f"{path}: this file does not exist") from error
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InvalidEncoding(f"{path}: not an array file of NumPy: {error}") from error
+        except OSError as error:
+            raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
+        if isinstance(loaded, np.ndarray):
+            if len(self._module.inputs) != 1:
+                listed = ", ".join(map(str, self._module.inputs))
+                raise InvalidArgument(
+                    f"{path}: one array for a model with the inputs {listed}; expected an .npz"
+                )
+            return {self._module.inputs[0].name: loaded}
+        with loaded:
+            try:
+                return dict(loaded)
+            except (ValueError, EOFError, zipfile.BadZipFile) as error:
+                raise InvalidEncoding(f"{path}: not an array file of NumPy: {error}") from error
+
+
+def profile(module: GraphModule, repeat: int) -> list[ProfileRow]:
+    """The time of each call of the plan on the inputs last fed; medians of `repeat` runs."""
+    runs = [module.profile_run() for _ in range(repeat)]
+    medians = [statistics.median(times) for times in zip(*runs, strict=True)]
+    whole = max(sum(medians), 1e-12)
+    return [
+        ProfileRow(entry.name, entry.kernel, seconds, entry.flops / max(seconds, 1e-9) / 1e9, seconds / whole)
+        for entry, seconds in zip(module.metadata.plan, medians, strict=True)
+    ]
+
+
+def check_output(path: Path, module: GraphModule) -> None:
+    """Errors: `InvalidArgument` when the module's outputs cannot go to a file of that name."""
+    if path.suffix not in _ARRAYS:
+        raise InvalidArgument(f"--output {path}: expected a name that ends in .npy or .npz")
+    if path.suffix == ".npy" and len(module.outputs) != 1:
+        raise InvalidArgument(
+            f"--output {path}: the model has {len(module.outputs)} outputs; expected an .npz"
+        )
+
+
+def write_outputs(path: Path, module: GraphModule, results: list[Result]) -> None:
+    """Writes the outputs, those of several inputs joined along the first axis. Errors: `RuntimeFailure`."""
+    joined = {
+        info.name: np.concatenate([np.atleast_1d(result.outputs[info.name]) for result in results])
+        if len(results) > 1
+        else results[0].outputs[info.name]
+        for info in module.outputs
+    }
+    buffer = io.BytesIO()
+    if path.suffix == ".npy":
+        np.save(buffer, joined[module.outputs[0].name])
+    else:
+        np.savez(buffer, allow_pickle=False, **joined)
+    write_atomic(path, buffer.getvalue())

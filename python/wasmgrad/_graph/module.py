@@ -1,0 +1,170 @@
+"""Compiled models as Python callables: arrays in, arrays out, on any engine.
+
+It checks what a caller hands in; the engines check what a module hands out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._errors import InvalidArgument
+from .._files import write_atomic
+from .engines import Engine, NativeFile, create
+from .format.file import GraphFile, Source
+from .format.metadata import GraphMetadata, TensorInfo
+
+__all__ = ["GraphModule", "load"]
+
+
+class GraphModule:
+    """A model compiled to WebAssembly, ready to run: `outputs = module(array)` or `module(name=array)`.
+
+    One instance may not be used by several threads at a time. It is made by `load`.
+    """
+
+    def __init__(self, graph: GraphFile | NativeFile, engine: str) -> None:
+        self._graph = graph
+        self._engine: Engine = create(engine, graph)
+        self._engine_name = engine
+
+    @property
+    def metadata(self) -> GraphMetadata:
+        """What the module says about itself: plan, operators, memory, how it was compiled."""
+        return self._graph.metadata
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """Names, dtypes and shapes of the inputs, in order."""
+        return self.metadata.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """Names, dtypes and shapes of the outputs, in order."""
+        return self.metadata.outputs
+
+    @property
+    def engine(self) -> str:
+        """The engine it runs on: "wasmtime", "wasmedge", "node", or "native" for none."""
+        return self._engine_name
+
+    def __call__(self, /, *arrays: Any, **named: Any) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """Runs the model on NumPy arrays or torch tensors: by position, by input name, or both.
+
+        Returns one array, or a tuple when the model has several outputs. Nothing is converted: dtype and shape must
+        be the input's. Errors: `InvalidArgument` for inputs that do not fit, `RuntimeFailure` when the module fails.
+        """
+        self.feed(*arrays, **named)
+        self._engine.run()
+        return self.results()
+
+    def feed(self, /, *arrays: Any, **named: Any) -> None:
+        """Copies the inputs into the module. Errors: as for a call; then no input has been changed."""
+        ready = [_checked(info, value) for info, value in self._assigned(arrays, named)]
+        for index, array in enumerate(ready):
+            self._engine.write_input(index, array)
+
+    def run(self) -> float:
+        """Runs the model on the inputs it was fed; the seconds it took. Errors: `RuntimeFailure`."""
+        return self._engine.run()
+
+    def results(self) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """Copies of the outputs of the last run: one array, or a tuple when there are several."""
+        values = tuple(self._engine.read_output(index) for index in range(len(self.outputs)))
+        return values[0] if len(values) == 1 else values
+
+    def profile(self, /, *arrays: Any, **named: Any) -> list[float]:
+        """Runs the model call by call; the seconds of each entry of `metadata.plan`. Errors: as for a call."""
+        self.feed(*arrays, **named)
+        return self.profile_run()
+
+    def profile_run(self) -> list[float]:
+        """As `profile`, on the inputs it was fed."""
+        return [self._engine.call(index) for index in range(len(self.metadata.plan))]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the module, and `<stem>.weights` beside it when its weights are apart.
+
+        Errors: `RuntimeFailure` with the system's reason; then `path` is as it was.
+        """
+        target = Path(path)
+        if self._graph.weights is not None:
+            write_atomic(target.with_suffix(".weights"), self._graph.weights.read())
+        write_atomic(target, self._graph.module.read())
+
+    def close(self) -> None:
+        """Frees the instance now rather than with the last reference; it cannot run afterwards."""
+        self._engine.close()
+        self._graph.close()
+
+    def __repr__(self) -> str:
+        sides = [", ".join(map(str, side)) for side in (self.inputs, self.outputs)]
+        return f"<GraphModule {self.metadata.model.name} on {self.engine}: {sides[0]} -> {sides[1]}>"
+
+    def _assigned(self, arrays: Sequence[Any], named: dict[str, Any]) -> list[tuple[TensorInfo, Any]]:
+        """Each input with the value for it."""
+        names = [info.name for info in self.inputs]
+        listed = f"the inputs are {', '.join(map(str, self.inputs)) or 'none'}"
+        if len(arrays) > len(names):
+            raise InvalidArgument(f"{len(arrays)} arrays for {len(names)} inputs; {listed}")
+        values = dict(zip(names, arrays, strict=False))
+        for name, value in named.items():
+            if name not in names:
+                raise InvalidArgument(f"there is no input {name!r}; {listed}")
+            if name in values:
+                raise InvalidArgument(f"input {name!r} is given by position and by name")
+            values[name] = value
+        if missing := [name for name in names if name not in values]:
+            raise InvalidArgument(f"no array for {', '.join(map(repr, missing))}; {listed}")
+        return [(info, values[info.name]) for info in self.inputs]
+
+
+def load(
+    source: Source,
+    engine: str = "wasmtime",
+    weights: Source | None = None,
+    max_memory: int | None = None,
+) -> GraphModule:
+    """Loads a graph module from a path or from bytes and instantiates it.
+
+    `weights` names the file of the weights, or gives its bytes, when the module does not hold them and they are not
+    in `<stem>.weights` beside it. `max_memory` limits the module's linear memory, in bytes. The engine "native" runs
+    libraries that were compiled with `--target native`, which no sandbox holds. Errors: `NotFound`,
+    `InvalidEncoding` for a file that is not a graph module or lies about itself, `Unsupported` for one of a newer
+    ABI, `TooLarge`, `InvalidArgument`, `RuntimeFailure`.
+    """
+    graph = NativeFile(source) if engine == "native" else GraphFile(source, weights, max_memory)
+    try:
+        return GraphModule(graph, engine)
+    except BaseException:
+        graph.close()
+        raise
+
+
+def _checked(info: TensorInfo, value: Any) -> NDArray[Any]:
+    array = _as_array(value)
+    if array.dtype != info.numpy_dtype:
+        raise InvalidArgument(f"input {info.name!r}: expected dtype {info.dtype}, got {array.dtype}")
+    if array.shape != info.shape:
+        raise InvalidArgument(
+            f"input {info.name!r}: expected shape {list(info.shape)}, got {list(array.shape)}"
+        )
+    return array
+
+
+def _as_array(value: Any) -> NDArray[Any]:
+    if hasattr(value, "detach"):  # a torch tensor
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":  # which torch does not hand to NumPy
+            import ml_dtypes
+            import torch
+
+            raw: NDArray[Any] = value.view(torch.int16).numpy()
+            return raw.view(ml_dtypes.bfloat16)
+        return np.asarray(value.numpy())
+    return np.asarray(value)

@@ -1,0 +1,1 @@
+"""Compiling and starting guest programs."""

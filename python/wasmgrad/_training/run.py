@@ -1,0 +1,265 @@
+"""One guest run to a record: runs it, and collects its events."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Unpack
+
+from .._errors import Error, GuestExit, Interrupted, InvalidArgument, ModelWarning, error_of_kind
+from .._files import scratch_directory
+from .config import StrPath, configure
+from .default import add_default_guest
+from .options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions
+from .process import forwarding_interrupts, run_isolated
+from .result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
+
+__all__ = ["Collector", "Sandbox", "execute", "train"]
+
+
+@dataclass
+class Collector:
+    """Gathers the events of one run, and passes each on to the caller."""
+
+    on_event: Callable[[Event], None] | None = None
+    epochs: list[EpochMetrics] = field(default_factory=list)
+    initial: Metrics | None = None
+    checkpoint: Path | None = None
+    error: Error | None = None
+    guest_exit: int | None = None
+    console: dict[str, list[str]] = field(default_factory=lambda: {"stdout": [], "stderr": []})
+    fit_end: Event = field(default_factory=dict)
+    end: Event = field(default_factory=dict)
+    usage: Usage | None = None
+    trained: bool = False
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "fit":
+                self.trained = True
+                self.epochs.clear()
+            case "initial":
+                self.initial = Metrics.from_event(event)
+            case "epoch":
+                self.trained = True
+                self.epochs.append(EpochMetrics.from_event(event))
+            case (
+                "progress" | "steps" | "model_saved"
+            ):  # the last alone: all was done when the run was resumed
+                self.trained = True
+            case "checkpoint":
+                self.checkpoint = Path(event["path"])
+            case "fit_end":
+                self.fit_end = event
+            case "console":
+                self.console[event["stream"]].append(event["text"])
+            case "error" if event["kind"] == GuestExit.kind:
+                self.guest_exit = event["exit_code"]  # an error on the command line; here it is a result
+            case "error":
+                self.error = error_of_kind(event["kind"], event["message"])
+            case "usage":
+                self.usage = Usage.from_event(event)
+            case "end":
+                self.end = event
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        if self.on_event is not None:
+            self.on_event(event)
+        elif event["event"] == "warning":
+            warnings.warn(event["message"], ModelWarning, stacklevel=2)
+
+    def text(self, stream: str) -> str:
+        return "".join(self.console[stream])
+
+    def result(self, model: bytes, output: Path | None, interrupted: str | None) -> TrainingResult:
+        """Of a run that trained `model`; `interrupted` says why it ended early, if it did."""
+        return TrainingResult(
+            epochs=tuple(self.epochs),
+            initial=self.initial,
+            model=model,
+            stopped_early=bool(self.fit_end.get("stopped_early")),
+            interrupted=interrupted is not None,
+            training_seconds=float(self.fit_end.get("seconds", 0.0)),
+            seconds=float(self.end.get("seconds", 0.0)),
+            peak_memory_bytes=self.end.get("peak_rss_bytes"),
+            output=output if interrupted is None else None,
+            checkpoint=self.checkpoint,
+            stdout=self.text("stdout"),
+            stderr=self.text("stderr"),
+            usage=self.usage,
+            best_epoch=self.fit_end.get("best_epoch"),
+            best_loss=self.fit_end.get("best_loss"),
+            best_restored=bool(self.fit_end.get("best_restored")),
+            reason=interrupted or "",
+        )
+
+
+def _refuse_limits_of_the_child(limits: Mapping[str, object]) -> None:
+    """Some limits are kept by the child process alone."""
+    defaults = Limits().to_config()
+    for key in LIMITS_OF_A_PROCESS:
+        if limits[key] != defaults[key]:
+            raise InvalidArgument(
+                f"limits.{key} needs an isolated run; expected isolate=True, or no such limit"
+            )
+
+
+def execute(config: Mapping[str, Any], collector: Collector, *, isolate: bool = True) -> int:
+    """Runs `config` and returns the guest's exit code.
+
+    Errors: whatever ended the run in place of the guest.
+    """
+    if isolate:
+        code = run_isolated(config, collector)
+    else:
+        _refuse_limits_of_the_child(config["limits"])
+        from .. import _core
+
+        stop = _core.StopToken()
+        with forwarding_interrupts(stop.request):
+            code, seconds = _core.run(json.dumps(config), collector, stop)
+        collector.end = {"seconds": seconds}
+    if collector.error is not None:
+        raise collector.error
+    return code if collector.guest_exit is None else collector.guest_exit
+
+
+def train(
+    guest: StrPath | None = None,
+    *,
+    args: Sequence[str] = (),
+    dirs: Sequence[str] = (),
+    models: Mapping[str, StrPath] | None = None,
+    default_model: StrPath | None = None,
+    env: Mapping[str, str] | None = None,
+    data: StrPath | None = None,
+    limits: Limits | None = None,
+    output: StrPath | None = None,
+    checkpoint: StrPath | None = None,
+    resume: StrPath | None = None,
+    interpret: bool = False,
+    engine: str = "wasmedge",
+    isolate: bool = True,
+    on_event: Callable[[Event], None] | None = None,
+    **options: Unpack[TrainingOptions],
+) -> TrainingResult:
+    """Runs a guest that trains, and returns what it trained.
+
+    guest: a wasm file; None takes the packaged MNIST guest, with the MNIST files of `data` (or those found)
+        and `mnist-cnn` where `models` names no other. `args` follow the guest's name, `env` is its whole
+        environment.
+    dirs: directories the guest may use, each "HOST:GUEST" or "HOST:GUEST:ro".
+    models: name -> model file (TorchScript or torch.export), for guests that ask by name; `default_model` is
+        for guests whose import has no name.
+    output: where the trained model is saved. The result holds its bytes either way.
+    checkpoint: written after every epoch and when interrupted; `resume` restores one before the first step.
+    engine: "wasmedge" or "wasmtime". The first can also `interpret` the guest.
+    isolate: run in a child process, where a crash or a limit cannot touch this one. Without it the guest's
+        console output goes to this process's own, and the limits that need an isolated run are refused.
+    on_event: called with each event while the run goes on; what it raises ends the run.
+    options: see `TrainingOptions`; each replaces the guest's own choice.
+
+    Ctrl-C ends the run after the current step; the result then says `interrupted`, and its model is the one
+    after that step. `output` is left as it was then.
+    Errors: a subclass of `Error`; `GuestExit` when the guest ends with a non-zero exit code;
+    `InvalidArgument` when it never trained.
+    """
+    with scratch_directory() as scratch:
+        saved = scratch / "model.pt" if output is None else Path(output)
+        partial = scratch / "interrupted.pt"
+        guest, grants = _guest_with_grants(guest, data, {"args": args, "dirs": dirs, "models": models})
+        paths: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "interrupted_output": partial}
+        how: dict[str, Any] = {"interpret": interpret, "engine": engine, "env": env, "limits": limits}
+        how |= {"default_model": default_model, "options": options, "output": saved}
+        config = configure(guest, **grants, **paths, **how)
+        collector = Collector(on_event)
+        reason = _train(config, collector, isolate)
+        trained = saved if reason is None else partial
+        model = trained.read_bytes() if trained.exists() else b""
+    return collector.result(model, None if output is None else Path(output), reason)
+
+
+def _guest_with_grants(
+    guest: StrPath | None, data: StrPath | None, grants: dict[str, Any]
+) -> tuple[StrPath, dict[str, Any]]:
+    """The guest that was named, or the packaged one with what it needs besides the grants."""
+    if guest is None:
+        return add_default_guest(data=data, **grants)
+    if data is not None:
+        raise InvalidArgument(
+            "data: names the MNIST files of the packaged guest; give another guest its own dirs"
+        )
+    return guest, grants
+
+
+def _train(config: Mapping[str, Any], collector: Collector, isolate: bool) -> str | None:
+    """Runs a guest that must train. Why it was interrupted after it had begun to; None: it was not."""
+    name = os.path.basename(config["guest"])
+    try:
+        code = execute(config, collector, isolate=isolate)
+    except Interrupted as error:
+        if not collector.trained:
+            raise
+        return error.message
+    if code != 0:
+        message = f"{name}: the guest ended with exit code {code}"
+        raise GuestExit(message, code, collector.text("stdout"), collector.text("stderr"))
+    if not collector.trained:
+        raise InvalidArgument(f"{name}: the guest ended without having called a training import")
+    return None
+
+
+class Sandbox:
+    """Any guest, with what it may use. Nothing runs before `run`, and every run starts afresh.
+
+    The arguments are those of `train`.
+    """
+
+    def __init__(
+        self,
+        guest: StrPath,
+        *,
+        args: Sequence[str] = (),
+        dirs: Sequence[str] = (),
+        models: Mapping[str, StrPath] | None = None,
+        default_model: StrPath | None = None,
+        env: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        interpret: bool = False,
+        isolate: bool = True,
+        engine: str = "wasmedge",
+    ) -> None:
+        self._isolate = isolate
+        self._config = configure(
+            guest,
+            args=args,
+            dirs=dirs,
+            models=models,
+            default_model=default_model,
+            env=env,
+            limits=limits,
+            interpret=interpret,
+            engine=engine,
+        )
+
+    def run(self, *, on_event: Callable[[Event], None] | None = None) -> GuestResult:
+        """Runs the guest's `_start` to its end.
+
+        Errors: a subclass of `Error` when something else than the guest ended it: a trap, a limit, a refused
+        module. A non-zero exit code is a result. `Interrupted` after Ctrl-C.
+        """
+        collector = Collector(on_event)
+        code = execute(self._config, collector, isolate=self._isolate)
+        return GuestResult(
+            exit_code=code,
+            stdout=collector.text("stdout"),
+            stderr=collector.text("stderr"),
+            seconds=float(collector.end.get("seconds", 0.0)),
+            peak_memory_bytes=collector.end.get("peak_rss_bytes"),
+            usage=collector.usage,
+        )

@@ -1,0 +1,34 @@
+"""What importers and passes agree on about the Relax program between them. It knows neither."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tvm import te, tirx
+
+__all__ = ["LSTM_STEP", "neutral", "reducer"]
+
+LSTM_STEP = "wasmgrad.lstm_step"
+"""The attribute of importers' kernels that compute what the kernel of an LSTM step does, from the same operands.
+
+Between `inputs` and `product` they take the step, a constant, and between `product` and `memory` the hidden state."""
+
+# TVM counts the parameters of a reducer, and those of its own functions are too many.
+_COMBINE: dict[str, Callable[[Any, Any], Any]] = {
+    "max": lambda a, b: tirx.max(a, b),  # noqa: PLW0108
+    "min": lambda a, b: tirx.min(a, b),  # noqa: PLW0108
+}
+
+
+def neutral(kind: str, dtype: str) -> Any:
+    """What every other value of the type wins against."""
+    if "float" in dtype:
+        return tirx.const(-math.inf if kind == "max" else math.inf, dtype)
+    return tirx.min_value(dtype) if kind == "max" else tirx.max_value(dtype)
+
+
+def reducer(kind: str) -> Any:
+    """`te.max` or `te.min` (kind "max" or "min"), also of infinities."""
+    return te.comm_reducer(_COMBINE[kind], lambda dtype: neutral(kind, dtype), name=kind)

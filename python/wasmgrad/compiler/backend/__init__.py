@@ -1,0 +1,1 @@
+"""From Relax to files: the memory plan, generated code, schedules, linking."""

@@ -1,0 +1,224 @@
+"""Kernels and plan to one object file, through TVM's LLVM: plain C functions that need no TVM runtime.
+
+A generated kernel takes one pointer for each tensor and returns 0. The plan becomes the functions that
+cpp/graph_runtime/plan.hpp declares. Nothing here knows where kernels come from.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import s_tir, tirx
+
+from .ieee import explicit_casts, strict
+from .narrow import keep_rounding
+from .plan import ALIGNMENT, Layout, Operand, Plan
+
+__all__ = ["build_object", "symbol"]
+
+_CALLING_CONVENTION = (
+    2  # kDeviceKernelLaunch: the one that LLVM code generation leaves as it is, with C parameters
+)
+_OWN_PREFIX = "wg_"
+
+
+def symbol(kernel: str) -> str:
+    """The linker's name of a kernel: our own keep theirs, generated ones get a prefix of their own."""
+    return kernel if kernel.startswith(_OWN_PREFIX) else f"k_{kernel}"
+
+
+def build_object(functions: Mapping[Any, Any], plan: Plan, layout: Layout, target: Any) -> tuple[bytes, int]:
+    """Compiles generated kernels (global variable -> PrimFunc) and the plan.
+
+    Returns the object file, and the bytes of scratch memory that the hungriest generated kernel takes.
+    """
+    kernels, scratch_bytes = _lower_kernels(functions, target)
+    kernels.update(_plan_functions(plan, layout, target))
+    module = tvm.transform.Sequential(
+        [
+            tirx.transform.FP8StorageLegalize(),
+            tirx.transform.BF16StorageLegalize(),
+            tirx.transform.LowerTVMBuiltin(),
+            tirx.transform.LowerIntrin(),
+        ]
+    )(kernels)
+    native = tvm.get_global_func("target.build.llvm")(module, target)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "graph.o")
+        native.write_to_file(str(path), "o")
+        return path.read_bytes(), scratch_bytes
+
+
+def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]:
+    module = tvm.IRModule(
+        {
+            variable: keep_rounding(function)
+            .with_attr("global_symbol", symbol(variable.name_hint))
+            .with_attr("target", target)
+            for variable, function in functions.items()
+        }
+    )
+    module = tvm.transform.Sequential(
+        [
+            s_tir.transform.CanonicalizeLoop(),
+            s_tir.transform.LowerInitBlock(),
+            s_tir.transform.PlanAndUpdateBufferAllocationLocation(),
+            s_tir.transform.ConvertBlocksToOpaque(),
+            s_tir.transform.CompactBufferAllocation(),
+            s_tir.transform.LowerMatchBuffer(),
+            s_tir.transform.StmtSimplify(),
+            s_tir.transform.AnnotateIrregularLoop(),
+            s_tir.transform.LowerOpaqueBlock(),
+            tirx.transform.FlattenBuffer(),
+            tvm.transform.module_pass(lambda module, _: explicit_casts(module, target), opt_level=0),
+            tirx.transform.BF16ComputeLegalize(),
+            tirx.transform.NarrowDataType(32),
+            s_tir.transform.LoopPartition(),
+            tirx.transform.VectorizeLoop(True),
+            tirx.transform.StorageRewrite(),
+            s_tir.transform.HoistIfThenElse(),
+            tirx.transform.UnrollLoop(),
+            s_tir.transform.RenormalizeSplitPattern(),
+            tirx.transform.StmtSimplify(),
+            tirx.transform.RemoveNoOp(),
+            s_tir.transform.RewriteUnsafeSelect(),
+            tirx.transform.CommonSubexprElim(),
+        ]
+    )(module)
+    module = strict(module)
+    scratch_bytes = max((_scratch_bytes(function) for function in module.functions.values()), default=0)
+    lowered = {variable: _with_pointers(function, target) for variable, function in module.functions.items()}
+    return tvm.IRModule(lowered), scratch_bytes
+
+
+def _scratch_bytes(function: Any) -> int:
+    """What a kernel takes at most for its own buffers, each rounded up as the graph runtime does."""
+    total = 0
+
+    def count(node: Any, visitor: Any) -> None:
+        nonlocal total
+        elements = prod(int(extent) for extent in node.buffer.shape)
+        item_bytes = -(-int(node.buffer.dtype.bits) * int(node.buffer.dtype.lanes) // 8)
+        total += -(-elements * item_bytes // ALIGNMENT) * ALIGNMENT
+        visitor.default_visit(node)
+
+    tvm_ffi.structural_visit(function.body, [(tirx.AllocBuffer, count)])
+    return total
+
+
+def _with_pointers(function: Any, target: Any) -> Any:
+    """The same kernel over raw pointers."""
+    pointers, declarations = [], []
+    for parameter in function.params:
+        element = tvm.ir.PrimType(str(parameter.ty.dtype))
+        pointer = tirx.Var(f"{parameter.name}_pointer", tvm.ir.PointerType(element, "global"))
+        pointers.append(pointer)
+        declarations.append(tirx.DeclBuffer(parameter, data=pointer))
+    body = function.body
+    scope = tvm.ir.StringImm(f"{function.attrs['global_symbol']}_compute_")
+    for key, value in (
+        ("compute_scope", scope),
+        ("device_id", tirx.IntImm("int32", 0)),
+        ("device_type", tirx.IntImm("int32", 1)),
+    ):
+        body = tirx.AttrStmt(tvm.ir.StringImm("default"), key, value, body)
+    return _c_function(
+        pointers,
+        [*declarations, body],
+        str(function.attrs["global_symbol"]),
+        target,
+        attributes=function.attrs,
+    )
+
+
+def _c_function(
+    parameters: list[Any], statements: list[Any], name: str, target: Any, attributes: Any = None
+) -> Any:
+    body = tirx.SeqStmt([*statements, tirx.Return(tirx.IntImm("int32", 0))])
+    function = tirx.PrimFunc(parameters, body, ret_type=tvm.ir.PrimType("int32"), attrs=attributes)
+    return (
+        function.with_attr("global_symbol", name)
+        .with_attr("calling_conv", _CALLING_CONVENTION)
+        .with_attr("target", target)
+        .with_attr("tirx.noalias", True)
+    )
+
+
+def _plan_functions(plan: Plan, layout: Layout, target: Any) -> dict[Any, Any]:
+    """The functions of plan.hpp."""
+    inputs = [layout.offset(operand) for _, operand in plan.inputs]
+    outputs = [layout.offset(operand) for operand in plan.outputs]
+    functions = [
+        _offsets("plan_input", inputs, target),
+        _offsets("plan_output", outputs, target),
+        _scratch(layout, target),
+        _run(plan, layout, target),
+        _call(plan, layout, target),
+    ]
+    return {tvm.ir.GlobalVar(str(function.attrs["global_symbol"])): function for function in functions}
+
+
+def _offsets(name: str, offsets: list[int], target: Any) -> Any:
+    index, (pointer, cell, declaration) = tirx.Var("index", "int32"), _cell("offset")
+    cases = [_when(index, position, _set(cell, offset)) for position, offset in enumerate(offsets)]
+    return _c_function([index, pointer], [declaration, *cases], name, target)
+
+
+def _scratch(layout: Layout, target: Any) -> Any:
+    pointer, cell, declaration = _cell("offset")
+    return _c_function([pointer], [declaration, _set(cell, layout.end)], "plan_scratch", target)
+
+
+def _run(plan: Plan, layout: Layout, target: Any) -> Any:
+    base, memory, declaration = _memory(layout)
+    return _c_function([base], [declaration, *_calls(plan, layout, memory)], "plan_run", target)
+
+
+def _call(plan: Plan, layout: Layout, target: Any) -> Any:
+    index = tirx.Var("index", "int32")
+    base, memory, memory_declaration = _memory(layout)
+    pointer, cell, cell_declaration = _cell("ran")
+    cases = [
+        _when(index, position, tirx.SeqStmt([call, _set(cell, 1)]))
+        for position, call in enumerate(_calls(plan, layout, memory))
+    ]
+    parameters = [index, base, pointer]
+    return _c_function(parameters, [memory_declaration, cell_declaration, *cases], "plan_call", target)
+
+
+def _calls(plan: Plan, layout: Layout, memory: Any) -> list[Any]:
+    def address(operand: Operand) -> Any:
+        return tirx.address_of(tirx.BufferLoad(memory, [tirx.IntImm("int32", layout.offset(operand))]))
+
+    return [
+        tirx.Evaluate(tirx.call_extern("int32", symbol(call.kernel), *map(address, call.operands)))
+        for call in plan.calls
+    ]
+
+
+def _memory(layout: Layout) -> tuple[Any, Any, Any]:
+    """The parameter `base`, and the bytes that it points to."""
+    base = tirx.Var("base", tvm.ir.PointerType(tvm.ir.PrimType("uint8"), "global"))
+    memory = tirx.decl_buffer((layout.end + 1,), "uint8", "memory")
+    return base, memory, tirx.DeclBuffer(memory, data=base)
+
+
+def _cell(name: str) -> tuple[Any, Any, Any]:
+    """A parameter that points to one int32 for a result."""
+    pointer = tirx.Var(name, tvm.ir.PointerType(tvm.ir.PrimType("int32"), "global"))
+    cell = tirx.decl_buffer((1,), "int32", f"{name}_cell")
+    return pointer, cell, tirx.DeclBuffer(cell, data=pointer)
+
+
+def _set(cell: Any, value: int) -> Any:
+    return tirx.BufferStore(cell, tirx.IntImm("int32", value), [0])
+
+
+def _when(index: Any, value: int, statement: Any) -> Any:
+    return tirx.IfThenElse(index == value, statement, None)

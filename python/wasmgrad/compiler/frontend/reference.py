@@ -1,0 +1,53 @@
+"""What a model computes where it comes from: the values that the compiled one is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from ..._errors import NotFound, RuntimeFailure
+
+__all__ = ["Reference", "onnxruntime_reference"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`outputs` takes arrays by the names of the model's inputs, constants among them, and gives all outputs in order.
+
+    `framework` is what computes them: onnxruntime, or torch for models that come from it. An exporter stands between
+    such a model and its ONNX form, so that form is no witness. Errors: `NotFound` when the framework is not installed,
+    `RuntimeFailure` when it cannot run the model.
+    """
+
+    framework: str
+    outputs: Callable[[Arrays], list[NDArray[Any]]]
+
+
+def onnxruntime_reference(model: onnx.ModelProto) -> Reference:
+    """What onnxruntime makes of the model."""
+
+    def outputs(inputs: Arrays) -> list[NDArray[Any]]:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise NotFound("onnxruntime is not installed: `pip install onnxruntime`") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+            known = {info.name for info in session.get_inputs()}
+            feeds = {name: value for name, value in inputs.items() if name in known}
+            return [np.asarray(value) for value in session.run(None, feeds)]
+        except Exception as error:
+            raise RuntimeFailure(f"onnxruntime cannot run the model: {str(error).splitlines()[0]}") from error
+
+    return Reference("onnxruntime", outputs)

@@ -1,0 +1,101 @@
+"""Any model a user may hand in, as a checked ONNX model: a file (.onnx, .pt, .pt2), or an object of onnx or torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from ..._errors import NotFound, RuntimeFailure
+from . import normalize
+from .reference import Reference, onnxruntime_reference
+
+if TYPE_CHECKING:
+    from .torch_program import Program
+
+__all__ = ["Source", "open_source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model ready for import. `shapes` has the static shape of every input.
+
+    `reference` computes what the compiled model should.
+    """
+
+    model: onnx.ModelProto
+    shapes: dict[str, tuple[int, ...]]
+    name: str
+    format: str
+    sha256: str
+    reference: Reference
+
+
+def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapping[str, Any]) -> Source:
+    """Reads, converts and checks a model.
+
+    model: a path, an `onnx.ModelProto`, a torch module, TorchScript, or a `torch.export` program. shapes: of inputs
+    whose own are symbolic or, for torch modules, unknown; by name. constants: values of inputs that are to become
+    part of the model.
+
+    Errors: `NotFound`, `InvalidEncoding`, `Unsupported`, `InvalidArgument`, each with what to do.
+    """
+    if isinstance(model, str | os.PathLike):
+        path = Path(model)
+        if not path.is_file():
+            raise NotFound(f"{path}: no such file")
+        name, digest = path.stem, _digest(path)
+        if path.suffix not in (".pt", ".pt2"):
+            return _of_onnx(normalize.read(path), shapes, constants, name, digest)
+        from .torch_program import read_file
+
+        return _of_torch(read_file(path), shapes, constants, str(path), name, digest)
+    if isinstance(model, onnx.ModelProto):
+        return _of_onnx(model, shapes, constants, model.graph.name or "model", None)
+    from .torch_program import of_object
+
+    name = type(model).__name__
+    return _of_torch(of_object(model), shapes, constants, name, name, None)
+
+
+def _of_onnx(
+    proto: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    constants: Mapping[str, Any],
+    name: str,
+    digest: str | None,
+) -> Source:
+    checked, static = normalize.check(proto, shapes, constants)
+    return Source(checked, static, name, "onnx", digest or _digest_of(proto), onnxruntime_reference(checked))
+
+
+def _of_torch(
+    program: Program,
+    shapes: Mapping[str, Sequence[int]],
+    constants: Mapping[str, Any],
+    where: str,
+    name: str,
+    digest: str | None,
+) -> Source:
+    from .torch import from_torch
+
+    proto, reference = from_torch(program, shapes, constants, where)
+    checked, static = normalize.check(proto, {}, constants)
+    return Source(checked, static, name, program.format, digest or _digest_of(proto), reference)
+
+
+def _digest_of(proto: onnx.ModelProto) -> str:
+    return hashlib.sha256(proto.SerializeToString()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,283 @@
+"""Gives operators to our own kernels: finds them in a Relax function, packs their weights, and calls the kernels.
+
+Pictures must be in NHWC. What no kernel fits stays for TVM's generated code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from tvm import relax
+
+from .._relax import LSTM_STEP
+from .bindings import Bindings, constant, is_float32, shape, with_bindings
+from .epilogue import follow
+from .kernels import Conv2d, Kernel, LayerNorm, Lstm, MatMul, Pool2d, Softmax, Transpose, Unary, UnaryFunction
+
+__all__ = ["offload"]
+
+_MIN_ELEMENTS = 4  # below, a call costs more than the arithmetic
+
+_UNARY: dict[str, UnaryFunction] = {
+    "relax.exp": "exp",
+    "relax.log": "log",
+    "relax.erf": "erf",
+    "relax.tanh": "tanh",
+    "relax.sigmoid": "sigmoid",
+    "relax.nn.silu": "swish",
+    "relax.nn.gelu": "gelu",
+}
+
+
+@dataclass
+class _Match:
+    """A kernel for the binding `last`, which makes the `absorbed` ones superfluous. None: no such operand."""
+
+    kernel: Kernel
+    operands: Sequence[Any]
+    last: int
+    absorbed: Sequence[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What a matcher works on: a module and the bindings of its `main`, floats of a vector, and what others took."""
+
+    module: Any
+    bindings: Bindings
+    lanes: int
+    taken: Container[int]
+
+
+def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
+    """Replaces what our kernels compute in `main` by calls of them. lanes: floats of a vector, 1 without SIMD.
+
+    Returns the new module and the kernels that it calls.
+    """
+    bindings = Bindings(module["main"])
+    matches: dict[int, _Match] = {}
+    absorbed: set[int] = set()
+    for position in range(len(bindings)):
+        find = _MATCHERS.get(bindings.operator(position) or "")
+        taken = matches.keys() | absorbed
+        if find is None or position in taken or _is_empty(bindings, position):
+            continue
+        match = find(_Context(module, bindings, lanes, taken), position)
+        if match is not None and _has_the_types_of_its_kernel(match, bindings):
+            matches[match.last] = match
+            absorbed.update(match.absorbed)
+    rewritten = []
+    for position, binding in enumerate(bindings.bindings):
+        if position in matches:
+            rewritten += _call(binding.var, matches[position])
+        elif position not in absorbed:
+            rewritten.append(binding)
+    module = with_bindings(module, rewritten)
+    return module, [match.kernel for match in matches.values()]
+
+
+def _is_empty(bindings: Bindings, position: int) -> bool:
+    """Whether a tensor without elements is read or made, for which no kernel is needed or fits."""
+    tensors = [bindings.variable(position), *bindings.value(position).args]
+    return any(isinstance(each.ty, relax.TensorType) and 0 in shape(each) for each in tensors)
+
+
+def _has_the_types_of_its_kernel(match: _Match, bindings: Bindings) -> bool:
+    """Whether all that the kernel would read and write is float32: it is given addresses, and reads blindly.
+
+    No matcher has to ask: a product of float16 summed in float32, for one, is a match whose result alone fits.
+    """
+    operands = [operand for operand in match.operands if operand is not None]
+    return all(map(is_float32, [*operands, bindings.variable(match.last)]))
+
+
+def _call(variable: Any, match: _Match) -> list[Any]:
+    """Bindings that call the kernel for its results and scratch memory, and take the results."""
+    descriptor = relax.const(match.kernel.descriptor())
+    operands = [descriptor if operand is None else operand for operand in match.operands]
+    scratch = relax.TensorType((match.kernel.scratch_bytes(),), "uint8")
+    several = isinstance(variable.ty, relax.TupleType)
+    types = [*(variable.ty.fields if several else [variable.ty]), scratch]
+    call = relax.op.call_dps_packed(match.kernel.symbol, relax.Tuple([descriptor, *operands]), out_ty=types)
+    every = relax.DataflowVar(variable.name, relax.TupleType(types))
+    results = [relax.TupleGetItem(every, index) for index in range(len(types) - 1)]
+    taken = relax.Tuple(results) if several else results[0]
+    return [relax.VarBinding(every, call), relax.VarBinding(variable, taken)]
+
+
+def _conv2d(context: _Context, position: int) -> _Match | None:
+    bindings = context.bindings
+    call = bindings.value(position)
+    weights, attributes = constant(call.args[1]), call.attrs
+    layouts = (attributes.data_layout, attributes.kernel_layout, attributes.out_layout)
+    if weights is None or layouts != ("NHWC", "OHWI", "NHWC"):
+        return None
+    found = follow(bindings, position, context.taken, may_scale=True)
+    batch, in_h, in_w, in_c = shape(call.args[0])
+    _, out_h, out_w, out_c = shape(bindings.variable(position))
+    stride_h, stride_w = _ints(attributes.strides)
+    dilation_h, dilation_w = _ints(attributes.dilation)
+    pad_top, pad_left, *_ = _ints(attributes.padding)
+    kernel = Conv2d(
+        batch, in_h, in_w, in_c, out_h, out_w, out_c, weights.shape[1], weights.shape[2], stride_h, stride_w,
+        dilation_h, dilation_w, pad_top, pad_left, int(attributes.groups), found.activation,
+        found.residual is not None, context.lanes,
+    )  # fmt: skip
+    packed = kernel.pack(weights * found.scale[:, None, None, None])
+    operands = [call.args[0], relax.const(packed), relax.const(kernel.pack_bias(found.bias)), found.residual]
+    return _Match(kernel, operands, found.last, found.absorbed)
+
+
+def _matmul(context: _Context, position: int) -> _Match | None:
+    bindings = context.bindings
+    left, right = bindings.value(position).args
+    left_shape, right_shape = shape(left), shape(right)
+    if len(left_shape) < 2 or len(right_shape) < 2:
+        return None
+    *leading, rows, depth = left_shape
+    batched = len(right_shape) > 2
+    if batched and list(right_shape[:-2]) != leading:
+        return None
+    matrix, transposed = constant(right), False
+    if matrix is None:
+        right, transposed = _before_swap(bindings, right)
+    found = follow(bindings, position, context.taken, may_scale=matrix is not None)
+    kernel = MatMul(
+        rows, depth, right_shape[-1], batch=prod(leading), activation=found.activation, lanes=context.lanes,
+        has_residual=found.residual is not None, b_is_constant=matrix is not None, b_transposed=transposed,
+        b_batched=batched,
+    )  # fmt: skip
+    if matrix is not None:
+        matrix = matrix * found.scale
+        right = relax.const(
+            kernel.pack(matrix.reshape(prod(leading), *matrix.shape[-2:]) if batched else matrix)
+        )
+    operands = [left, right, relax.const(kernel.pack_bias(found.bias)), found.residual]
+    return _Match(kernel, operands, found.last, found.absorbed)
+
+
+def _before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
+    """A matrix before its last two axes were swapped, when that is how it was made."""
+    position = bindings.producer(expression)
+    if position is None or bindings.operator(position) != "relax.permute_dims":
+        return expression, False
+    call, last = bindings.value(position), len(shape(expression)) - 1
+    swap = [*range(last - 1), last, last - 1]
+    return (call.args[0], True) if _ints(call.attrs.axes) == swap else (expression, False)
+
+
+def _pool2d(context: _Context, position: int) -> _Match | None:
+    bindings = context.bindings
+    call = bindings.value(position)
+    attributes = call.attrs
+    if attributes.layout != "NHWC" or attributes.out_layout != "NHWC":
+        return None
+    batch, in_h, in_w, channels = shape(call.args[0])
+    _, out_h, out_w, _ = shape(bindings.variable(position))
+    is_max = bindings.operator(position) == "relax.nn.max_pool2d"
+    kernel_h, kernel_w = _ints(attributes.pool_size)
+    stride_h, stride_w = _ints(attributes.strides)
+    dilation_h, dilation_w = _ints(attributes.dilation)
+    pad_top, pad_left, pad_bottom, pad_right = _ints(attributes.padding)
+    kernel = Pool2d(
+        "max" if is_max else "average", batch, in_h, in_w, channels, out_h, out_w, kernel_h, kernel_w, stride_h,
+        stride_w, dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right, bool(attributes.count_include_pad),
+    )  # fmt: skip
+    return _Match(kernel, [call.args[0]], position)
+
+
+def _mean(context: _Context, position: int) -> _Match | None:
+    """The mean over height and width of a picture is a pooling over all of it."""
+    bindings = context.bindings
+    call = bindings.value(position)
+    if len(shape(call.args[0])) != 4 or _ints(call.attrs.axis or ()) != [1, 2]:
+        return None
+    return _Match(Pool2d.over_all("average", *shape(call.args[0])), [call.args[0]], position)
+
+
+def _softmax(context: _Context, position: int) -> _Match | None:
+    bindings = context.bindings
+    call = bindings.value(position)
+    *leading, columns = shape(call.args[0])
+    if int(call.attrs.axis) not in (-1, len(leading)):
+        return None
+    is_log = bindings.operator(position) == "relax.nn.log_softmax"
+    return _Match(Softmax(prod(leading), columns, log=is_log), [call.args[0]], position)
+
+
+def _layer_norm(context: _Context, position: int) -> _Match | None:
+    bindings = context.bindings
+    call = bindings.value(position)
+    x, scale, bias = call.args
+    *leading, columns = shape(x)
+    scale_array, bias_array = constant(scale), constant(bias)
+    if _ints(call.attrs.axes) not in ([-1], [len(leading)]) or scale_array is None or bias_array is None:
+        return None
+    if not (call.attrs.center and call.attrs.scale):
+        return None
+    kernel = LayerNorm(prod(leading), columns, float(call.attrs.epsilon))
+    operands = [x, relax.const(kernel.pack_scale(scale_array)), relax.const(kernel.pack_bias(bias_array))]
+    return _Match(kernel, operands, position)
+
+
+def _unary(context: _Context, position: int) -> _Match | None:
+    bindings = context.bindings
+    call = bindings.value(position)
+    count = prod(shape(call.args[0]))
+    if count < _MIN_ELEMENTS:
+        return None
+    return _Match(Unary(_UNARY[bindings.operator(position) or ""], count), [call.args[0]], position)
+
+
+def _transpose(context: _Context, position: int) -> _Match | None:
+    """Axes that fall into leading ones, which stay, and two runs that change places."""
+    bindings = context.bindings
+    call = bindings.value(position)
+    extents = shape(call.args[0])
+    axes = _ints(call.attrs.axes or range(len(extents))[::-1])
+    stay = next((index for index, axis in enumerate(axes) if axis != index), None)
+    if stay is None:
+        return None
+    turn = axes.index(stay)
+    if axes[stay:] != [*range(stay + len(axes) - turn, len(axes)), *range(stay, stay + len(axes) - turn)]:
+        return None
+    middle = stay + len(axes) - turn
+    rows, columns = prod(extents[stay:middle]), prod(extents[middle:])
+    if rows == 1 or columns == 1:
+        return None
+    return _Match(Transpose(prod(extents[:stay]), rows, columns), [call.args[0]], position)
+
+
+def _lstm(context: _Context, position: int) -> _Match | None:
+    name, operands = context.bindings.value(position).args[:2]
+    attributes = context.module[name].attrs
+    if attributes is None or LSTM_STEP not in attributes:
+        return None
+    inputs, step, product, _, memory = operands.fields
+    number = constant(step)
+    if number is None:
+        return None
+    batch, hidden = shape(memory)
+    return _Match(Lstm(int(number), batch, hidden), [inputs, product, memory], position)
+
+
+def _ints(values: Any) -> list[int]:
+    return [int(value) for value in values]
+
+
+_MATCHERS: dict[str, Callable[[_Context, int], _Match | None]] = {
+    "relax.nn.conv2d": _conv2d,
+    "relax.matmul": _matmul,
+    "relax.nn.max_pool2d": _pool2d,
+    "relax.nn.avg_pool2d": _pool2d,
+    "relax.mean": _mean,
+    "relax.nn.softmax": _softmax,
+    "relax.nn.log_softmax": _softmax,
+    "relax.nn.layer_norm": _layer_norm,
+    "relax.permute_dims": _transpose,
+    "relax.call_tir": _lstm,
+    **dict.fromkeys(_UNARY, _unary),
+}

@@ -1,0 +1,66 @@
+"""The passes between an imported Relax module and kernels, by optimization level.
+
+| level | what is done                                                          |
+|-------|-----------------------------------------------------------------------|
+| 0     | every operator becomes a generated kernel of its own                  |
+| 1     | and constants are folded, batch normalization with them               |
+| 2     | and element-wise operators are fused into the kernels before them     |
+| 3     | and our own kernels take over, on pictures in NHWC                    |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from .constants import rearrange_constants
+from .flatten import flatten_as_stored
+from .kernels import Kernel
+from .legalize import LEGALIZATIONS
+from .offload import offload
+from .simplify import full_rank_constants, pad_inside, whole_gelu, without_clip, zeros_in_memory
+
+__all__ = ["optimize"]
+
+
+def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, list[Kernel]]:
+    """Lowers `main` to kernel calls. Returns the module and those of our own kernels that it calls.
+
+    lanes: floats of a vector in our kernels, 1 without SIMD.
+    """
+    transform = relax.transform
+    kernels: list[Kernel] = []
+    with target, tvm.transform.PassContext(opt_level=3):
+        module = _run(module, transform.DecomposeOpsForInference(), transform.CanonicalizeBindings())
+        module = zeros_in_memory(module)
+        if level >= 1:
+            module = rearrange_constants(module)
+            module = _run(module, transform.FoldConstant(), transform.DeadCodeElimination(["main"]))
+        if level >= 3:
+            module = full_rank_constants(whole_gelu(pad_inside(without_clip(module))))
+            module = _run(
+                module,
+                transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "OHWI"]}),
+                transform.Normalize(),
+            )
+            module = rearrange_constants(module)
+            module = _run(module, transform.FoldConstant(), transform.DeadCodeElimination(["main"]))
+            module = flatten_as_stored(module)
+            module, kernels = offload(module, lanes)
+            module = _run(module, transform.DeadCodeElimination(["main"]))
+        module = _run(module, transform.LegalizeOps(LEGALIZATIONS), transform.RewriteDataflowReshape())
+        if level >= 2:
+            module = _run(
+                module,
+                transform.AnnotateTIROpPattern(),
+                transform.FoldConstant(),
+                transform.FuseOps(),
+                transform.FuseTIR(),
+            )
+        return _run(module, transform.DeadCodeElimination(["main"])), kernels
+
+
+def _run(module: Any, *passes: Any) -> Any:
+    return tvm.transform.Sequential(passes)(module)
