@@ -45,8 +45,10 @@ class ExportedTensor:
 
 @dataclass(frozen=True)
 class ExportedProgram:
-    """`inputs` and `outputs`: those of the user that are tensors. `keys`: of each output, those on the way to it
-    joined by dots, where a dictionary is among what holds it.
+    """What a program says of itself.
+
+    `inputs` and `outputs`: those of the user that are tensors. `keys`: of each output, those on the way to it joined by
+    dots, where a dictionary is among what holds it.
     """
 
     inputs: list[ExportedTensor]

@@ -169,7 +169,7 @@ def _unspecialized() -> Iterator[None]:
     After some runs its executor rewrites a graph for what it has seen. Without an executor, numbers that a trace holds
     as tensors would count as tensors in the types of results.
     """
-    runs = torch._C._jit_set_num_profiled_runs(1 << 30)
+    runs: Any = torch._C._jit_set_num_profiled_runs(1 << 30)  # type: ignore[arg-type]  # its stub is wrong
     try:
         yield
     finally:

@@ -36,11 +36,11 @@ def with_known_values(
     return make_fx(recorded, tracing_mode="real")(*examples)
 
 
-class _KnownValues(TorchDispatchMode):
+class _KnownValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps from the recording what does not depend on `unknown` tensors."""
 
     def __init__(self, unknown: Sequence[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._unknown = WeakIdKeyDictionary(dict.fromkeys(unknown, True))
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
