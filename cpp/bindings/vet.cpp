@@ -45,7 +45,7 @@ nb::bytes torchscript_for_inference(const nb::bytes& archive) {
                                    training::ModelEncoding::kTorchExport, training::ModelUse::kInference));
     written = value_of(model.save());
   }
-  return {written.data(), written.size()};
+  return nb::bytes(written.data(), written.size());
 }
 
 }  // namespace
