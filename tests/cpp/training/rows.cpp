@@ -30,7 +30,7 @@ Tensor class_targets(std::int64_t rows) {
 Dataset dataset(const Tensor& inputs, const Tensor& targets) {
   const TensorView x = inputs.view();
   const TensorView y = targets.view();
-  return unwrap(Dataset::create({&x, 1}, {&y, 1}, kPlenty));
+  return unwrap(Dataset::create({&x, 1}, {&y, 1}, kAmple));
 }
 
 Dataset linear_dataset(std::int64_t rows) { return dataset(linear_inputs(rows), class_targets(rows)); }

@@ -20,7 +20,7 @@ T unwrap(Expected<T> expected) {
   return std::move(expected).value();
 }
 
-inline constexpr std::uint64_t kPlenty = std::uint64_t{1} << 30;
+inline constexpr std::uint64_t kAmple = std::uint64_t{1} << 30;
 
 /// A tensor together with its bytes.
 class Tensor {

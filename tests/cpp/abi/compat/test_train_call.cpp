@@ -61,8 +61,7 @@ struct Guest {
   GuestImage image;
   Recorder recorder;
   StopToken stop;
-  abi::HostConfig config;
-  config.backend = &training::torch_backend();
+  abi::HostConfig config{.backend = &training::torch_backend()};
   std::vector<Value> arguments;
 
   explicit Guest(std::string_view model_path = "model.pt") {

@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
 
 #include "../rows.hpp"
 
@@ -74,39 +77,6 @@ TEST_CASE("a part shares its rows' memory and can be split again") {
   CHECK(quarters[0].size() == 25);
   const std::int64_t highest = *half.highest_label(0);
   CHECK(std::max(*quarters[0].highest_label(0), *quarters[1].highest_label(0)) == highest);
-}
-
-TEST_CASE("training on all rows of a split sees the rows of the whole") {
-  TrainerOptions options = small_options();
-  options.batch_size = 10;
-  options.epochs = 1;
-  Trainer on_whole = testing::trainer("linear", options);
-  Trainer on_part = testing::trainer("linear", options);
-  const Dataset whole = linear_dataset(10);
-  const double expected = on_whole.fit(whole, {}, {})->epochs[0].train.loss;
-  const Dataset part = split(whole, {1})[0];
-  CHECK(on_part.fit(part, {}, {})->epochs[0].train.loss == doctest::Approx(expected));
-  CHECK(on_part.evaluate(part)->loss == doctest::Approx(on_part.evaluate(whole)->loss));
-}
-
-TEST_CASE("a label is judged in the part that has it, by its index there") {
-  const auto parts = split(numbered(10), std::vector<double>(10, 0.1));
-  Trainer run = testing::trainer("linear", small_options());  // 3 classes
-  for (const Dataset& part : parts) {
-    const std::int64_t label = *part.highest_label(0);
-    const auto report = run.evaluate(part);
-    CHECK(report.has_value() == (label < 3));
-    if (!report) CHECK(report.error().message.find("the label at index 0 is ") != std::string::npos);
-  }
-}
-
-TEST_CASE("an empty part is no data to train on") {
-  const auto parts = split(numbered(10), {0.01, 0.99});
-  CHECK(parts[0].size() == 0);
-  Trainer run = testing::trainer("linear", small_options());
-  const auto report = run.fit(parts[0], {}, {});
-  REQUIRE_FALSE(report);
-  CHECK(report.error().message == "train: the data set is empty; at least one sample is needed");
 }
 
 TEST_CASE("fractions that do not fit are named") {

@@ -17,11 +17,11 @@ std::filesystem::path models_directory() {
 }
 
 std::vector<std::byte> model_archive(const std::string& name) {
-  return unwrap(read_file(models_directory() / (name + ".pt"), kPlenty));
+  return unwrap(read_file(models_directory() / (name + ".pt"), kAmple));
 }
 
 TorchModel load_model(const std::string& name) {
-  return unwrap(TorchModel::load(model_archive(name), name, kPlenty));
+  return unwrap(TorchModel::load(model_archive(name), name, kAmple));
 }
 
 TorchTrainer trainer(const std::string& model, const TrainerOptions& options, Observer* observer,

@@ -190,7 +190,7 @@ def test_a_program_is_evaluated_whatever_it_was_recorded_in(training: bool, tmp_
 def test_a_program_is_vetted_before_it_compiles(tmp_path: Path) -> None:
     path = exported(nn.Linear(3, 2), (torch.ones(2, 3),), tmp_path)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("archive/native.so", b"code")
+        archive.writestr("model/native.so", b"code")
     with pytest.raises(wasmgrad.SecurityError, match=r"not one that torch\.export\.save writes"):
         wasmgrad.compile(path)
 
