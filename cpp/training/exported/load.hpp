@@ -19,8 +19,7 @@ bool is_exported(const vet::Archive& archive) noexcept;
 /// The module: parameters and buffers under their names or what TorchScript carries for them, and a `forward`
 /// of one argument a user input that returns a Tensor, a tuple of Tensors or a Dict[str, Tensor]. Batch norm,
 /// dropout and the like follow the module's mode as far as they were recorded in training mode
-/// (recorded_mode.hpp); buffers change in
-/// training mode only.
+/// (recorded_mode.hpp); buffers change in training mode only.
 ///
 /// Errors: kInvalidEncoding (not what torch.export.save writes, names that are undefined or defined twice,
 /// tensors outside their records), kSecurity (an operator that is not on the allow-list, by name; a needed

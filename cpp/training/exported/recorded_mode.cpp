@@ -1,23 +1,11 @@
 #include "wasmgrad/training/exported/recorded_mode.hpp"
 
 #include <algorithm>
-#include <string_view>
 
 #include "wasmgrad/training/mode_names.hpp"
 
 namespace wasmgrad::training::exported {
 namespace {
-
-/// The class of the innermost module that called the operator: the last of "key,path,class;key,path,class".
-std::string_view calling_class(const Json& node) {
-  const auto metadata = node.find("metadata");
-  if (metadata == node.end() || !metadata->is_object()) return {};
-  const auto stack = metadata->find("nn_module_stack");
-  if (stack == metadata->end() || !stack->is_string()) return {};
-  const std::string_view text = stack->get_ref<const std::string&>();
-  const std::size_t last = text.find_last_of(",;");
-  return last == std::string_view::npos ? text : text.substr(last + 1);
-}
 
 /// How the node was recorded, if it is of an operator that has two modes.
 std::optional<bool> mode_of(const Json& node) {
@@ -39,39 +27,19 @@ bool has_two_modes(const Json& node) {
   });
 }
 
-RecordedMode::RecordedMode(const Json& nodes) {
+std::optional<std::string> warning_of_fixed_mode(const Json& nodes) {
+  int in_evaluation = 0;
   for (const Json& node : nodes) {
     const std::optional<bool> mode = mode_of(node);
-    if (!mode) continue;
-    if (*mode) {
-      in_training_ = true;
-    } else {
-      ++(is_library_layer(calling_class(node)) ? layers_ : calls_);
-    }
+    if (mode && *mode) return std::nullopt;
+    if (mode) ++in_evaluation;
   }
-}
-
-bool RecordedMode::follows(const Json& node, bool training) const {
-  return training || (!in_training_ && is_library_layer(calling_class(node)));
-}
-
-std::optional<std::string> RecordedMode::warning() const {
-  if (in_training_ || layers_ + calls_ == 0) return std::nullopt;
-  std::string text = "nothing in it was exported in training mode";
-  if (layers_ > 0) {
-    text +=
-        "; its layers of torch.nn, such as batch norm and dropout, follow the mode all the same (freeze "
-        "their "
-        "running statistics if they are to stay), but attention dropout and what else it decided by "
-        "self.training are not in it";
-  }
-  if (calls_ > 0) {
-    text += "; the mode of " + std::to_string(calls_) +
-            (calls_ == 1 ? " operator that was called with training=False is fixed, and it stays"
-                         : " operators that were called with training=False is fixed, and they stay") +
-            " in evaluation mode";
-  }
-  return text + "; export model.train() to keep the mode open";
+  if (in_evaluation == 0) return std::nullopt;
+  return "nothing in it was exported in training mode: its " +
+         (in_evaluation == 1 ? std::string("operator that has a mode stays")
+                             : std::to_string(in_evaluation) + " operators that have a mode stay") +
+         " in evaluation mode while it trains, so that running statistics do not learn and dropout drops "
+         "nothing; export model.train() for what is to follow the mode";
 }
 
 }  // namespace wasmgrad::training::exported
