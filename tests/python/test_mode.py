@@ -147,9 +147,7 @@ def test_layer_saved_in_evaluation_mode_stays_in_it_when_another_trains(save: Sa
 
 @pytest.mark.parametrize("save", FORMATS)
 @pytest.mark.parametrize("kind", [Layers, LayersAndDropout])
-def test_layers_that_are_all_saved_in_evaluation_mode_stay_in_it(
-    save: Save, kind: type[nn.Module]
-) -> None:
+def test_layers_that_are_all_saved_in_evaluation_mode_stay_in_it(save: Save, kind: type[nn.Module]) -> None:
     model = made(kind)
     for layer in model.modules():
         if isinstance(layer, (nn.BatchNorm1d, nn.Dropout)):
@@ -269,7 +267,10 @@ def warned(archive: bytes) -> list[str]:
         (lambda: traced(made(WithDropout).eval()), "it was traced, which fixes the mode"),
         (lambda: traced(made(CallsDropout)), "dropout is fixed: recorded in training mode"),
         (lambda: traced(made(CallsDropout).eval()), "dropout is fixed: recorded in evaluation mode"),
-        (lambda: program(made(WithDropout).eval()), "its 2 operators that have a mode stay in evaluation mode"),
+        (
+            lambda: program(made(WithDropout).eval()),
+            "its 2 operators that have a mode stay in evaluation mode",
+        ),
         (
             lambda: program(made(CallsDropout).eval()),
             "its operator that has a mode stays in evaluation mode while it trains",
