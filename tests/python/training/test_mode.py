@@ -79,6 +79,18 @@ class Layers(nn.Module):
         return self.l(torch.tanh(self.e(self.d(self.b(self.c(x))))))
 
 
+class LayersAndDropout(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.c = nn.Linear(8, 6)
+        self.b = nn.BatchNorm1d(6)
+        self.drop = nn.Dropout(0.5)
+        self.l = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.l(self.drop(torch.tanh(self.b(self.c(x)))))
+
+
 def made(kind: type[Model]) -> Model:
     """With running statistics unlike those of the data."""
     torch.manual_seed(0)
@@ -91,7 +103,9 @@ def made(kind: type[Model]) -> Model:
     return model.train()
 
 
-def check_training(trainer: Trainer, model: nn.Module, frozen: Sequence[str] = ()) -> None:
+def check_training(
+    trainer: Trainer, model: nn.Module, frozen: Sequence[str] = (), *, has_mode: bool = True
+) -> None:
     """Five steps here and in torch: losses, parameters, buffers."""
     trained = [value for name, value in model.named_parameters() if name not in frozen]
     optimizer = torch.optim.SGD(trained, lr=0.1)
@@ -104,7 +118,8 @@ def check_training(trainer: Trainer, model: nn.Module, frozen: Sequence[str] = (
     state = torch.jit.load(io.BytesIO(trainer.model())).state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(state[name], value, rtol=1e-4, atol=1e-5)
-    model.eval()
+    if has_mode:
+        model.eval()
     with torch.no_grad():
         torch.testing.assert_close(
             torch.from_numpy(trainer.predict(X.numpy())), model(X), rtol=1e-4, atol=1e-5
@@ -128,6 +143,22 @@ def test_layer_saved_in_evaluation_mode_stays_in_it_when_another_trains(save: Sa
     model = made(Layers)
     model.b.eval()
     check_training(trainer_of(save(model)), model)
+
+
+@pytest.mark.parametrize("save", FORMATS)
+@pytest.mark.parametrize("kind", [Layers, LayersAndDropout])
+def test_layers_that_are_all_saved_in_evaluation_mode_stay_in_it(save: Save, kind: type[nn.Module]) -> None:
+    model = made(kind)
+    for layer in model.modules():
+        if isinstance(layer, (nn.BatchNorm1d, nn.Dropout)):
+            layer.eval()
+    check_training(trainer_of(save(model)), model)
+
+
+@pytest.mark.parametrize("kind", [Layers, LayersAndDropout])
+def test_program_exported_in_evaluation_mode_trains_as_it_does_in_torch(kind: type[nn.Module]) -> None:
+    saved = program(made(kind).eval())
+    check_training(trainer_of(saved), torch.export.load(io.BytesIO(saved)).module(), has_mode=False)
 
 
 @pytest.mark.parametrize("save", [*FORMATS, pytest.param(traced, id="traced")])
@@ -195,9 +226,12 @@ def statistics_of(trainer: Trainer) -> Tensor:
     return value
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("save", [traced, program], ids=["traced", "exported"])
-def test_layers_follow_the_mode_whichever_they_were_recorded_in(save: Save, training: bool) -> None:
+@pytest.mark.parametrize(
+    ("save", "training"),
+    [(traced, True), (traced, False), (program, True)],
+    ids=["traced in training mode", "traced in evaluation mode", "exported"],
+)
+def test_layers_of_a_recorded_model_follow_the_mode(save: Save, training: bool) -> None:
     model = made(WithDropout).train(training)
     trainer = trainer_of(save(model))
     before = statistics_of(trainer)
@@ -233,10 +267,13 @@ def warned(archive: bytes) -> list[str]:
         (lambda: traced(made(WithDropout).eval()), "it was traced, which fixes the mode"),
         (lambda: traced(made(CallsDropout)), "dropout is fixed: recorded in training mode"),
         (lambda: traced(made(CallsDropout).eval()), "dropout is fixed: recorded in evaluation mode"),
-        (lambda: program(made(WithDropout).eval()), "nothing in it was exported in training mode"),
+        (
+            lambda: program(made(WithDropout).eval()),
+            "its 2 operators that have a mode stay in evaluation mode",
+        ),
         (
             lambda: program(made(CallsDropout).eval()),
-            "1 operator that was called with training=False is fixed",
+            "its operator that has a mode stays in evaluation mode while it trains",
         ),
     ],
 )

@@ -69,8 +69,8 @@ bool is_float(const TypePtr& type) {
 
 }  // namespace
 
-GraphBuilder::GraphBuilder(torch::jit::Graph& graph, const RecordedMode& recorded)
-    : graph_(graph), recorded_(recorded), training_(graph.insertGetAttr(graph.inputs()[0], "training")) {}
+GraphBuilder::GraphBuilder(torch::jit::Graph& graph)
+    : graph_(graph), training_(graph.insertGetAttr(graph.inputs()[0], "training")) {}
 
 void GraphBuilder::define(const std::string& name, Value* value) {
   if (!values_.emplace(name, value).second)
@@ -177,7 +177,7 @@ Value* GraphBuilder::mode_of(const Json& node) const {
 Value* GraphBuilder::follow_mode(const Json& node, const std::string& name, const Json& union_value) {
   const auto [tag, value] = to_union(union_value);
   if (is_mode_argument(name) && tag == "as_bool" && has_two_modes(node))
-    return recorded_.follows(node, to_bool(value)) ? mode_of(node) : nullptr;
+    return to_bool(value) ? mode_of(node) : nullptr;
   if (name != "dropout_p" || tag != "as_float") return nullptr;
   Node* branch = graph_.insertNode(graph_.create(c10::prim::If, {training_}, 1));
   for (const double probability : {to_double(value), 0.0}) {

@@ -22,7 +22,7 @@ namespace wasmgrad::training::exported {
 class GraphBuilder {
  public:
   /// `graph` has the module as its first input, whose attribute `training` is the mode.
-  GraphBuilder(torch::jit::Graph& graph, const RecordedMode& recorded);
+  explicit GraphBuilder(torch::jit::Graph& graph);
 
   /// Names a value. Throws Refusal when the name is taken.
   void define(const std::string& name, torch::jit::Value* value);
@@ -63,7 +63,6 @@ class GraphBuilder {
   void name_output(const Json& output, torch::jit::Value* value, const std::string& target);
 
   torch::jit::Graph& graph_;
-  const RecordedMode& recorded_;
   torch::jit::Value* training_;
   std::map<std::string, torch::jit::Value*> values_;  ///< of the block that is being built
   bool gradients_ = true;                             ///< whether autograd follows that block

@@ -78,7 +78,6 @@ class Loader {
         module_(member(program_, "graph_module")),
         graph_json_(member(module_, "graph")),
         signature_(member(module_, "signature")),
-        recorded_(array_member(graph_json_, "nodes")),
         graph_(std::make_shared<torch::jit::Graph>()) {
     const std::int64_t major = to_int(member(member(program_, "schema_version"), "major"));
     if (major != kSchemaMajor) {
@@ -92,7 +91,7 @@ class Loader {
     add_state();
     graph_->addInput()->setType(tree_.root().type());
     for (std::size_t i = 0; i < inputs_.size(); ++i) graph_->addInput()->setType(c10::TensorType::get());
-    GraphBuilder builder(*graph_, recorded_);
+    GraphBuilder builder(*graph_);
     define_inputs(builder);
     for (const Json& node : array_member(graph_json_, "nodes"))
       if (!passes_through(builder, node)) builder.add(node);
@@ -105,7 +104,8 @@ class Loader {
     TorchModel::Storage storage;
     storage.module = tree_.root();
     storage.names = {tree_.carried_names(), carried_arguments(arguments)};
-    if (auto warning = recorded_.warning()) storage.warnings.push_back(*std::move(warning));
+    if (auto warning = warning_of_fixed_mode(array_member(graph_json_, "nodes")))
+      storage.warnings.push_back(*std::move(warning));
     return storage;
   }
 
@@ -281,7 +281,6 @@ class Loader {
   const Json& module_;
   const Json& graph_json_;
   const Json& signature_;
-  RecordedMode recorded_;
   ModuleTree tree_;
   std::shared_ptr<torch::jit::Graph> graph_;
   std::vector<std::string> inputs_;

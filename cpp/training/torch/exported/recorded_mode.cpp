@@ -1,23 +1,11 @@
 #include "wasmgrad/training/torch/exported/recorded_mode.hpp"
 
 #include <algorithm>
-#include <string_view>
 
 #include "wasmgrad/training/torch/model/mode_names.hpp"
 
 namespace wasmgrad::training::exported {
 namespace {
-
-/// The class of the innermost module that called the operator: the last of "key,path,class;key,path,class".
-std::string_view calling_class(const Json& node) {
-  const auto metadata = node.find("metadata");
-  if (metadata == node.end() || !metadata->is_object()) return {};
-  const auto stack = metadata->find("nn_module_stack");
-  if (stack == metadata->end() || !stack->is_string()) return {};
-  const std::string_view text = stack->get_ref<const std::string&>();
-  const std::size_t last = text.find_last_of(",;");
-  return last == std::string_view::npos ? text : text.substr(last + 1);
-}
 
 /// How the node was recorded, if it is of an operator that has two modes.
 std::optional<bool> mode_of(const Json& node) {
@@ -27,6 +15,18 @@ std::optional<bool> mode_of(const Json& node) {
     if (tag == "as_bool" && has_two_modes(node)) return to_bool(value);
   }
   return std::nullopt;
+}
+
+/// Calls visit(node) for every node, those of blocks too (gradient_block.cpp).
+template <class Visit>
+void for_each_node(const Json& nodes, const Visit& visit) {
+  for (const Json& node : nodes) {
+    visit(node);
+    for (const Json& input : array_member(node, "inputs")) {
+      const auto [tag, block] = to_union(member(input, "arg"));
+      if (tag == "as_graph") for_each_node(array_member(member(block, "graph"), "nodes"), visit);
+    }
+  }
 }
 
 }  // namespace
@@ -39,39 +39,18 @@ bool has_two_modes(const Json& node) {
   });
 }
 
-RecordedMode::RecordedMode(const Json& nodes) {
-  for (const Json& node : nodes) {
-    const std::optional<bool> mode = mode_of(node);
-    if (!mode) continue;
-    if (*mode) {
-      in_training_ = true;
-    } else {
-      ++(is_library_layer(calling_class(node)) ? layers_ : calls_);
-    }
-  }
-}
-
-bool RecordedMode::follows(const Json& node, bool training) const {
-  return training || (!in_training_ && is_library_layer(calling_class(node)));
-}
-
-std::optional<std::string> RecordedMode::warning() const {
-  if (in_training_ || layers_ + calls_ == 0) return std::nullopt;
-  std::string text = "nothing in it was exported in training mode";
-  if (layers_ > 0) {
-    text +=
-        "; its layers of torch.nn, such as batch norm and dropout, follow the mode all the same (freeze "
-        "their "
-        "running statistics if they are to stay), but attention dropout and what else it decided by "
-        "self.training are not in it";
-  }
-  if (calls_ > 0) {
-    text += "; the mode of " + std::to_string(calls_) +
-            (calls_ == 1 ? " operator that was called with training=False is fixed, and it stays"
-                         : " operators that were called with training=False is fixed, and they stay") +
-            " in evaluation mode";
-  }
-  return text + "; export model.train() to keep the mode open";
+std::optional<std::string> warning_of_fixed_mode(const Json& nodes) {
+  int in_training = 0;
+  int in_evaluation = 0;
+  for_each_node(nodes, [&](const Json& node) {
+    if (const std::optional<bool> mode = mode_of(node)) ++(*mode ? in_training : in_evaluation);
+  });
+  if (in_training > 0 || in_evaluation == 0) return std::nullopt;
+  return "nothing in it was exported in training mode: its " +
+         (in_evaluation == 1 ? std::string("operator that has a mode stays")
+                             : std::to_string(in_evaluation) + " operators that have a mode stay") +
+         " in evaluation mode while it trains, so that running statistics do not learn and dropout drops "
+         "nothing; export model.train() for what is to follow the mode";
 }
 
 }  // namespace wasmgrad::training::exported

@@ -1,4 +1,8 @@
 // The mode that an exported program was recorded in, as its nodes show it. Without torch.
+//
+// What was recorded in training mode follows the mode of a run, what was recorded in evaluation mode stays in
+// it: the file is the same whether the whole model was in evaluation mode or each of its layers was meant to
+// be.
 #pragma once
 
 #include <optional>
@@ -12,23 +16,7 @@ namespace wasmgrad::training::exported {
 /// running ones.
 bool has_two_modes(const Json& node);
 
-class RecordedMode {
- public:
-  /// Of the graph's nodes. Throws Refusal.
-  explicit RecordedMode(const Json& nodes);
-
-  /// Whether the node, recorded as `training` says, follows the mode of a run. One recorded in evaluation
-  /// mode stays in it, unless the whole program was and the node is that of a layer of torch.nn, whose flag
-  /// alone decides.
-  [[nodiscard]] bool follows(const Json& node, bool training) const;
-
-  /// What of it training cannot follow, or need not have been meant.
-  [[nodiscard]] std::optional<std::string> warning() const;
-
- private:
-  bool in_training_ = false;
-  int layers_ = 0;  ///< nodes of layers of torch.nn recorded in evaluation mode
-  int calls_ = 0;   ///< others recorded in evaluation mode
-};
+/// For a program whose nodes have modes and are all in evaluation mode, which need not have been meant.
+std::optional<std::string> warning_of_fixed_mode(const Json& nodes);
 
 }  // namespace wasmgrad::training::exported

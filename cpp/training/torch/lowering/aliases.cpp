@@ -88,7 +88,12 @@ bool may_drop_nothing(const Node* node) {
   return !probability || !probability->isDouble() || probability->toDouble() == 0;
 }
 
-bool returns_argument_unsaid(const Node* node) {
+}  // namespace
+
+bool may_return_argument_unsaid(const torch::jit::Node* node) {
+  if (std::none_of(node->outputs().begin(), node->outputs().end(),
+                   [](const Value* output) { return has_memory(output->type()); }))
+    return false;
   const std::string_view kind = node->kind().toQualString();
   if (kind == "wasmgrad::dropout" || kind == "wasmgrad::flatten_dropout") return may_drop_nothing(node);
   if (kind == "wasmgrad::channels_last" || kind == "wasmgrad::to_float") return true;
@@ -102,6 +107,8 @@ bool returns_argument_unsaid(const Node* node) {
   const auto known = c10::Dispatcher::singleton().findSchema({schema.name(), schema.overload_name()});
   return known && known->hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd);
 }
+
+namespace {
 
 /// Running statistics, which batch norm's schema does not mark as written.
 bool updates_statistics(const Node* node) {
@@ -233,7 +240,7 @@ void Aliases::visit_operator(Node* node, const c10::FunctionSchema& schema) {
     for (const Value* input : node->inputs()) join(input, node->input(0));
   } else if (in_place) {
     join(node->output(0), node->input(0));
-  } else if (says_so || returns_argument_unsaid(node)) {
+  } else if (says_so || may_return_argument_unsaid(node)) {
     join_all(node);
   } else {
     for (const Value* output : node->outputs()) own_.insert(output);

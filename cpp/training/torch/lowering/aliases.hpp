@@ -15,6 +15,10 @@
 
 namespace wasmgrad::training::lowering {
 
+/// Whether what an operator returns may be one of its arguments, or a view of it, although its schema does not
+/// say so. Of a node with a schema.
+[[nodiscard]] bool may_return_argument_unsaid(const torch::jit::Node* node);
+
 class Aliases {
  public:
   /// Of the graph as it is now. `captured`: what its last inputs are; those of one storage are put together.

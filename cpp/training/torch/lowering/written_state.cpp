@@ -9,14 +9,11 @@
 #include <set>
 #include <string>
 
+#include "wasmgrad/training/torch/lowering/aliases.hpp"
 #include "wasmgrad/training/torch/lowering/graph_edit.hpp"
 
 namespace wasmgrad::training::lowering {
 namespace {
-
-/// In evaluation these give their input itself, which their schemas do not say.
-constexpr const char* kMayGiveInput[] = {"aten::dropout", "aten::feature_dropout", "aten::alpha_dropout",
-                                         "aten::feature_alpha_dropout"};
 
 /// Normalisations write to their running statistics without a word in their schemas.
 bool is_running_statistic(const c10::Argument& argument) { return argument.name().starts_with("running_"); }
@@ -51,6 +48,55 @@ void collect_writes(Block* block, std::vector<Value*>& written, bool& all) {
   }
 }
 
+/// The operators that may return an argument of which their schemas, and so the analysis, say nothing.
+void collect_unsaid(Block* block, std::vector<Node*>& nodes) {
+  for (Node* node : block->nodes()) {
+    for (Block* inner : node->blocks()) collect_unsaid(inner, nodes);
+    const c10::FunctionSchema* schema = node->maybeSchema();
+    if (schema == nullptr || node->kind().is_prim()) continue;
+    const bool says_so = std::ranges::any_of(
+        schema->returns(), [](const c10::Argument& one) { return one.alias_info() != nullptr; });
+    if (!says_so && may_return_argument_unsaid(node)) nodes.push_back(node);
+  }
+}
+
+/// What the nodes of a graph write to.
+class Writes {
+ public:
+  explicit Writes(const std::shared_ptr<Graph>& graph) : aliases_(graph) {
+    collect_writes(graph->block(), written_, all_);
+    std::vector<Node*> nodes;
+    collect_unsaid(graph->block(), nodes);
+    // The last one first: of a chain each is reached from the one after it; a loop's body takes more turns.
+    std::ranges::reverse(nodes);
+    const auto reach = [this](Node* node) {
+      // What is taken out of a list that an operator made has lost its way.
+      if (std::ranges::none_of(node->outputs(), [this](Value* output) {
+            return output->type()->kind() != c10::TypeKind::TensorType || reaches(output);
+          }))
+        return false;
+      passed_on_.insert(passed_on_.end(), node->inputs().begin(), node->inputs().end());
+      return true;
+    };
+    while (std::erase_if(nodes, reach) > 0) {
+    }
+  }
+
+  [[nodiscard]] bool reaches(Value* value) const {
+    return all_ ||
+           std::ranges::any_of(written_, [&](Value* target) { return aliases_.mayAlias(value, target); }) ||
+           std::ranges::any_of(passed_on_,
+                               [&](Value* target) { return aliases_.mayContainAlias(value, target); });
+  }
+
+ private:
+  torch::jit::AliasDb aliases_;
+  std::vector<Value*> written_;
+  /// Arguments of operators that may return them unsaid: a write to the result is one to the argument.
+  std::vector<Value*> passed_on_;
+  bool all_ = false;
+};
+
 /// Stands for a captured tensor: nothing else has its memory.
 Value* insert_own_memory(Graph& graph) {
   Node* node = graph.create(c10::prim::Constant, 1);
@@ -62,9 +108,6 @@ Value* insert_own_memory(Graph& graph) {
 
 std::vector<at::Tensor> written_tensors(const Specialized& specialized) {
   const std::shared_ptr<Graph> graph = specialized.graph->copy();
-  for (const char* kind : kMayGiveInput)
-    for (Node* node : nodes_of_kind(*graph, kind)) node->output()->replaceAllUsesWith(node->input(0));
-
   const std::size_t first = graph->inputs().size() - specialized.captured.size();
   std::vector<std::pair<Value*, at::Tensor>> captured;
   for (std::size_t i = 0; i < specialized.captured.size(); ++i) {
@@ -72,16 +115,10 @@ std::vector<at::Tensor> written_tensors(const Specialized& specialized) {
     captured.emplace_back(insert_own_memory(*graph), specialized.captured[i].toTensor());
     graph->inputs()[first + i]->replaceAllUsesWith(captured.back().first);
   }
-  std::vector<Value*> written;
-  bool all = false;
-  collect_writes(graph->block(), written, all);
-
-  const torch::jit::AliasDb aliases(graph);
+  const Writes writes(graph);
   std::vector<at::Tensor> tensors;
-  for (const auto& [value, tensor] : captured) {
-    if (all || std::ranges::any_of(written, [&](Value* target) { return aliases.mayAlias(value, target); }))
-      tensors.push_back(tensor);
-  }
+  for (const auto& [value, tensor] : captured)
+    if (writes.reaches(value)) tensors.push_back(tensor);
   return tensors;
 }
 

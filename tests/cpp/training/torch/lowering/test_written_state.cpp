@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <string>
 
 #include "reference.hpp"
 #include "wasmgrad/training/torch/loop/state_guard.hpp"
@@ -61,6 +62,74 @@ TEST_CASE("writes through views, loops, branches and lists are found") {
        }) {
     CAPTURE(std::string(body));
     CHECK(Written(body).has("a"));
+  }
+}
+
+TEST_CASE("writes to what may be an argument itself are found, whether its operator's schema says so or not") {
+  for (const char* same : {
+           "torch.dropout(self.a, 0.5, False)",
+           "torch.dropout(self.a, 0.0, True)",
+           "torch.dropout(self.a, 0.5, self.training and bool(x.sum() > 1e9))",
+           "torch.feature_dropout(self.a, 0.5, False)",
+           "torch.alpha_dropout(self.a, 0.5, False)",
+           "torch.feature_alpha_dropout(self.a, 0.5, False)",
+           "self.a.contiguous()",
+           "self.a.to(6)",
+           "self.a.to(x)",
+           "self.a.float()",
+           "self.a.cpu()",
+           "self.a.type_as(x)",
+           "self.a.reshape([2, 2])",
+           "self.a.reshape_as(x)",
+           "self.a.view_as(x)",
+           "self.a.expand([2, 2])",
+           "self.a.expand_as(x)",
+           "self.a.flatten()",
+           "self.a.ravel()",
+           "self.a.squeeze()",
+           "self.a.detach()",
+           "self.a.requires_grad_(False)",
+           "self.a.positive()",
+           "self.a.resolve_conj()",
+           "self.a.sum_to_size([2, 2])",
+           "torch.atleast_1d(self.a)",
+           "torch.atleast_2d([self.a, x])[0]",
+           "torch.broadcast_tensors([self.a, x])[0]",
+           "torch.cartesian_prod([self.a.flatten()])",
+           "torch.einsum('ij->ji', [self.a])",
+           "torch.einsum('ij->ji', [torch.atleast_2d(torch.dropout(self.a, 0.5, False))])",
+           "torch.chunk(self.a, 2)[0]",
+           "torch.tensor_split(self.a, 2)[0]",
+           "torch.dropout(self.a, 0.5, False) if bool(x.sum() > -1e9) else x",
+       }) {
+    CAPTURE(std::string(same));
+    const Written written("    y = " + std::string(same) +
+                          "\n    y.add_(1)\n    return x @ self.w + self.b + y.sum()\n");
+    torch::jit::Module module = written.module;
+    module.forward({at::ones({2, 2})});
+    CHECK(module.attr("a").toTensor().sum().item<float>() > 0);  // so that torch agrees
+    CHECK(written.has("a"));
+    CHECK_FALSE(written.has("b"));
+    CHECK_FALSE(written.has("w"));
+  }
+}
+
+TEST_CASE("a write that TorchScript's compiler leaves out of the program is none") {
+  const Written written("    torch.dropout(self.a, 0.5, False).add_(1)\n    return x @ self.w\n");
+  torch::jit::Module module = written.module;
+  module.forward({at::ones({2, 2})});
+  CHECK(module.attr("a").toTensor().sum().item<float>() == 0);
+  CHECK(written.state.tensors.empty());
+}
+
+TEST_CASE("a write to the result of a layer is none to its parameters") {
+  for (const char* layer : {"x * (2 if self.w.is_floating_point() else 1)", "torch.conv1d(x, self.w.unsqueeze(2))", "torch.linear(x, self.w)",
+                            "torch.lstm(x.view([2, 1, 2]), [torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)], "
+                            "[self.w.repeat([4, 1]), self.w.repeat([4, 1])], False, 1, 0.0, True, False, "
+                            "False)[0]",
+                            "torch.layer_norm(x, [2], self.w[0], self.w[1])"}) {
+    CAPTURE(std::string(layer));
+    CHECK(Written("    y = " + std::string(layer) + "\n    y.add_(1)\n    return y\n").state.tensors.empty());
   }
 }
 
