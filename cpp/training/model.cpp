@@ -6,6 +6,7 @@
 #include "wasmgrad/training/exported/load.hpp"
 #include "wasmgrad/training/model_archive.hpp"
 #include "wasmgrad/training/model_storage.hpp"
+#include "wasmgrad/training/safe_operators.hpp"
 #include "wasmgrad/training/torch_error.hpp"
 #include "wasmgrad/training/vet/archive.hpp"
 
@@ -96,6 +97,7 @@ Expected<Model> Model::load(std::span<const std::byte> archive, const std::strin
 
     auto storage = std::make_shared<Storage>(std::move(loaded).value());
     storage->name = name;
+    make_safe(storage->module);
     if (!storage->module.find_method("forward")) {
       return Error{Errc::kInvalidArgument, where + " has no method 'forward'; a trainable model needs one"};
     }
