@@ -164,7 +164,7 @@ class ReplacesStorage(nn.Module):
 
 class ShowsFreedMemory(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return torch.empty(1000)
+        return torch.empty_strided([1000], [1])
 
 
 class Quantizes(nn.Module):

@@ -40,7 +40,7 @@ def code_attacks(book: Book) -> None:
     book.model("fork", models.Forks(), "aten::wait")
     book.model("as-strided", models.StridedView(), "aten::as_strided")
     book.model("resize", models.ReplacesStorage(), "aten::resize_")
-    book.model("uninitialised-memory", models.ShowsFreedMemory(), "aten::empty")
+    book.model("uninitialised-memory", models.ShowsFreedMemory(), "aten::empty_strided")
     book.model("quantize", models.Quantizes(), "quantize_per_tensor")
     book.model("seed", models.SeedsGenerator(), "aten::manual_seed")
     book.model("gradients-off", models.TurnsGradientsOff(), "aten::set_grad_enabled")

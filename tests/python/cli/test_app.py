@@ -79,10 +79,12 @@ def test_guest_exit_code_beyond_a_shell_s_is_one(
     assert command("guest", "run", str(build_c_guest("misbehave")), "exit-300").returncode == 1
 
 
+@pytest.mark.parametrize("engine", ["wasmedge", "wasmtime"])
 def test_guest_run_time_limit_has_its_exit_code(
-    command: Command, build_c_guest: Callable[[str], Path]
+    command: Command, build_c_guest: Callable[[str], Path], engine: str
 ) -> None:
-    done = command("guest", "run", "--time-limit", "0.5", str(build_c_guest("misbehave")), "loop")
+    limits = ("--engine", engine, "--time-limit", "0.5")
+    done = command("guest", "run", *limits, str(build_c_guest("misbehave")), "loop")
     assert done.returncode == 124
     assert "time limit of 0.5 s" in done.stderr
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import wasmgrad
 from wasmgrad import models
 from wasmgrad._cli.train import _resume_command
 
@@ -107,6 +108,17 @@ def test_refused_option_fails_in_every_view(regress: Command, tmp_path: Path, vi
     assert list(tmp_path.iterdir()) == []
 
 
+def test_directory_where_the_model_would_be_saved_is_refused_before_the_training(
+    regress: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "trained_linear.pt").mkdir()
+    done = regress("--json", "--epochs", "1")
+    assert done.returncode != 0
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "it is a directory" in next(event["message"] for event in events if event["event"] == "error")
+    assert not {"fit", "epoch"} & {event["event"] for event in events}
+
+
 def test_guest_exit_code_becomes_the_command_s(command: Command, regression_guest: Path) -> None:
     assert command("train", str(regression_guest), "--no-such-option").returncode == 2
 
@@ -117,6 +129,8 @@ def test_named_checkpoint_is_kept(regress: Command, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, mnist: Path) -> None:
+    kept = tmp_path / "trained_mnist-cnn.ckpt.safetensors"
+    kept.write_bytes(b"an earlier one")
     command = [sys.executable, "-m", "wasmgrad", "train", "--json", "--data", str(mnist), "--epochs", "50"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
@@ -131,32 +145,43 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, mnist:
         said = process.stderr.read()
     assert process.returncode == 130
     assert rest[-1]["status"] == "interrupted"
-    kept = tmp_path / "trained_mnist-cnn.ckpt.safetensors"
-    assert kept.is_file()
+    assert kept.read_bytes() != b"an earlier one"
     resume = shlex.split(said.partition("go on with: ")[2])
     assert resume[:2] == ["wasmgrad", "train"]
     assert resume[resume.index("--resume") + 1] == kept.name
     assert "50" in resume
 
 
-def test_checkpoint_of_an_earlier_run_is_not_taken_for_this_one_s(tmp_path: Path, mnist: Path) -> None:
-    kept = tmp_path / "trained_mnist-cnn.ckpt.safetensors"
+NEVER_TRAINS = """
+#include <stdio.h>
+int main(void) {
+  puts("here");
+  fflush(stdout);
+  for (volatile unsigned turns = 0;;) ++turns;
+}
+"""
+
+
+def test_checkpoint_of_an_earlier_run_is_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
     kept.write_bytes(b"an earlier one")
-    command = [sys.executable, "-m", "wasmgrad", "train", "--json", "--data", str(mnist)]
+    (tmp_path / "main.c").write_text(NEVER_TRAINS)
+    guest = wasmgrad.build_guest(tmp_path, tmp_path / "guest.wasm")
+    options = ["--json", "--checkpoint", str(kept), "--grace-time", "0.1"]
+    command = [sys.executable, "-m", "wasmgrad", "train", *options, str(guest)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert json.loads(process.stdout.readline())["event"] == "console"  # it reads its data
+        assert json.loads(process.stdout.readline())["text"] == "here\n"
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         said = process.stderr.read()
     assert process.returncode == 130
-    if kept.read_bytes() == b"an earlier one":
-        assert "there is nothing to go on from" in said
-    else:  # it had begun to train already
-        assert "go on with" in said
+    assert kept.read_bytes() == b"an earlier one"
+    assert "there is nothing to go on from" in said
+    assert "go on with" not in said
 
 
 def test_words_of_the_guest_stay_in_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

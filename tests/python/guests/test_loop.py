@@ -155,6 +155,41 @@ def test_guest_lowers_the_learning_rate_and_stops_early(
     assert "stopping: no better validation loss in 3 epochs" in lines
 
 
+@pytest.fixture(scope="session")
+def model_with_buffers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "normed.pt"
+    torch.manual_seed(0)
+    layers = (torch.nn.Flatten(), torch.nn.Linear(784, 32), torch.nn.BatchNorm1d(32), torch.nn.Linear(32, 10))
+    torch.jit.script(torch.nn.Sequential(*layers)).save(str(path))
+    return path
+
+
+def saved_values(folder: Path) -> dict[str, torch.Tensor]:
+    """What is of floating point in the trained model."""
+    state = torch.jit.load(str(folder / "trained.pt")).state_dict()
+    return {name: value for name, value in state.items() if value.is_floating_point()}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_saved_model_is_that_of_the_best_epoch(
+    loop: Build, noise: Path, model_with_buffers: Path, tmp_path: Path, language: str
+) -> None:
+    def trained(folder: str, *args: str) -> list[str]:
+        return printed(loop(language), noise, model_with_buffers, tmp_path / folder, *args)
+
+    lines = trained("whole", "--epochs", "40")
+    losses = [float(found[2]) for line in lines if (found := re.search("(validation loss) ([0-9.]+)", line))]
+    best = losses.index(min(losses)) + 1
+    assert best < len(losses)
+    expected = trained("until_the_best", "--epochs", str(best))
+    assert lines[-2] == expected[-2]  # loss and accuracy on the test images
+    trained("in_two_runs", "--epochs", str(best + 1))
+    trained("in_two_runs", "--epochs", "40", "--resume")
+    until_the_best = saved_values(tmp_path / "until_the_best")
+    for folder in ("whole", "in_two_runs"):
+        torch.testing.assert_close(saved_values(tmp_path / folder), until_the_best, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_trained_model_and_checkpoint_are_whole_files(
     loop: Build, noise: Path, model: Path, tmp_path: Path, language: str

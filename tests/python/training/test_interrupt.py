@@ -167,6 +167,31 @@ def test_native_tool_says_that_nothing_was_kept(folder: Path) -> None:
     assert "no --checkpoint FILE was given" in stopped.stderr
 
 
+class NeverEnds(torch.nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while x.numel() > 0:
+            x = x * self.weight
+        return x
+
+
+@pytest.mark.parametrize("engine", ["wasmedge", "wasmtime"])
+def test_step_that_never_ends_is_killed_after_the_grace_time(folder: Path, engine: str) -> None:
+    torch.jit.script(NeverEnds(1, 1)).save(folder / "model.pt")
+    words = cli("steps")
+    command = [*words[:-2], "--engine", engine, "--grace-time", "0.2", *words[-2:]]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["event"] != "console":  # its next call is the first step
+            pass
+        process.send_signal(signal.SIGINT)
+        events = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 130
+    (error,) = [event for event in events if event["event"] == "error"]
+    assert "it had not ended after its grace time of 0.2 s" in error["message"]
+
+
 @pytest.mark.parametrize("isolate", [True, False])
 @pytest.mark.parametrize("way", ["fit", "epochs", "steps"])
 def test_python_s_result_has_the_model_of_the_last_step(folder: Path, way: str, isolate: bool) -> None:

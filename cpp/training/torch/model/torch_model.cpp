@@ -7,6 +7,7 @@
 #include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 #include "wasmgrad/training/torch/model/model_archive.hpp"
 #include "wasmgrad/training/torch/model/model_storage.hpp"
+#include "wasmgrad/training/torch/model/safe_operators.hpp"
 #include "wasmgrad/training/torch/model/torch_predictor.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/vet/archive.hpp"
@@ -98,6 +99,7 @@ Expected<TorchModel> TorchModel::load(std::span<const std::byte> archive, const 
 
     auto storage = std::make_shared<Storage>(std::move(loaded).value());
     storage->name = name;
+    make_safe(storage->module);
     if (!storage->module.find_method("forward")) {
       return Error{Errc::kInvalidArgument, where + " has no method 'forward'; a trainable model needs one"};
     }

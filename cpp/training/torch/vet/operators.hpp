@@ -9,8 +9,8 @@ namespace wasmgrad::training::vet {
 /// overload.
 bool operator_allowed(std::string_view qualified_name) noexcept;
 
-/// Whether this overload ("out", "Tensor_out", ...) of an allowed operator may be used: those that write into
-/// a tensor that is passed as `out` resize it, and are not.
+/// Whether this overload ("out", "Tensor_out", ...) of an allowed operator may run: those that write into a
+/// tensor that is passed as `out` resize it, and may not.
 bool overload_allowed(std::string_view overload) noexcept;
 
 }  // namespace wasmgrad::training::vet

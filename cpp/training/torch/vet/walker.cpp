@@ -8,6 +8,7 @@
 #include <torch/csrc/jit/serialization/import_source.h>
 
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "wasmgrad/training/torch/vet/compiled_code.hpp"
@@ -84,7 +85,8 @@ class Walker {
       return Error{Errc::kSecurity, where + ": operator '" + kind + "' is not on the allow-list"};
     }
     if (const c10::FunctionSchema* schema = node.maybeSchema();
-        schema != nullptr && !overload_allowed(schema->overload_name())) {
+        schema != nullptr && !overload_allowed(schema->overload_name()) &&
+        !(is_library_function(where) && is_one_out(*schema))) {
       return refused(where, "operator '" + kind + "." + schema->overload_name() + "'");
     }
     for (const jit::Value* output : node.outputs()) WASMGRAD_CHECK(check_type(output->type(), where, false));
@@ -100,6 +102,18 @@ class Walker {
     }
     if (node.kind() == c10::prim::unchecked_cast) return check_cast(node, where);
     return {};
+  }
+
+  /// Whose branches for an `out` models do not take.
+  static bool is_library_function(std::string_view name) {
+    return name.starts_with("__torch__.torch.nn.functional.");
+  }
+
+  /// The form of div(x, y, out=z), which is only a refusal once the model is loaded (safe_operators.hpp).
+  static bool is_one_out(const c10::FunctionSchema& schema) {
+    const auto& arguments = schema.arguments();
+    return schema.overload_name() == "out" && schema.returns().size() == 1 && !arguments.empty() &&
+           arguments.back().name() == "out" && arguments.back().type()->kind() == c10::TypeKind::TensorType;
   }
 
   /// A cast is only what refining an Optional looks like; the interpreter trusts it blindly.

@@ -33,6 +33,8 @@ function trainEpoch(
   );
   if (judged.loss < progress.bestLoss) {
     progress.bestLoss = judged.loss;
+    progress.bestParameters = trainer.parameters().unwrap();
+    progress.bestBuffers = trainer.buffers().unwrap();
     progress.stale = 0;
   } else {
     progress.learningRate /= 2;
@@ -64,6 +66,10 @@ function run(settings: Settings): void {
   }
   if (progress.stale == PATIENCE) print(`stopping: no better validation loss in ${PATIENCE} epochs`);
 
+  if (progress.bestParameters.length > 0) { // what the last epochs made worse is not what is saved
+    trainer.setParameters(progress.bestParameters).expect();
+    trainer.setBuffers(progress.bestBuffers).expect();
+  }
   const result = trainer.evaluate(test).unwrap();
   print(`test loss ${fixed(result.loss, 4)}, test accuracy ${fixed(result.accuracy, 4)}`);
   const trained = settings.out + "/trained.pt";

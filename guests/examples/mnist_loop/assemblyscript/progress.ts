@@ -1,9 +1,10 @@
-// What the guest knows about its run, and the file in which it survives: a small header, then the trainer's checkpoint. The
-// guests mnist_loop_* in the other languages write the same bytes.
+// What the guest knows about its run, and the file in which it survives: a small header, the best weights, then the trainer's
+// checkpoint. The guests mnist_loop_* in the other languages write the same bytes.
 import { Trainer } from "wasmgrad";
 import { fail, File, rename } from "wasmgrad/wasi";
 
-const HEADER_BYTES = 24;
+/** The numbers, and how many best parameters and buffers follow. */
+const HEADER_BYTES = 32;
 
 /** Writes `parts` one after the other under a temporary name, then renames it: the file is whole or not there. */
 export function writeFile(path: string, parts: Uint8Array[]): void {
@@ -17,6 +18,15 @@ export function writeFile(path: string, parts: Uint8Array[]): void {
   if (!written || !rename(temporary, path)) fail(`${path}: cannot be written`);
 }
 
+function bytesOf(values: Float32Array): Uint8Array {
+  return Uint8Array.wrap(values.buffer, values.byteOffset, values.byteLength);
+}
+
+/** `bytes` begin their buffer. */
+function floatsOf(bytes: Uint8Array): Float32Array {
+  return Float32Array.wrap(bytes.buffer, 0, bytes.length / 4);
+}
+
 export class Progress {
   /** Epochs done. */
   epoch: u32 = 0;
@@ -24,6 +34,9 @@ export class Progress {
   stale: u32 = 0;
   learningRate: f64 = 1e-3;
   bestLoss: f64 = Infinity;
+  /** Of the epoch with that loss; empty before the first. So are the buffers. */
+  bestParameters: Float32Array = new Float32Array(0);
+  bestBuffers: Float32Array = new Float32Array(0);
 
   save(path: string, trainer: Trainer): void {
     const header = new DataView(new ArrayBuffer(HEADER_BYTES));
@@ -31,7 +44,11 @@ export class Progress {
     header.setUint32(4, this.stale, true);
     header.setFloat64(8, this.learningRate, true);
     header.setFloat64(16, this.bestLoss, true);
-    writeFile(path, [Uint8Array.wrap(header.buffer), trainer.checkpoint().unwrap()]);
+    header.setUint32(24, this.bestParameters.length, true);
+    header.setUint32(28, this.bestBuffers.length, true);
+    writeFile(path, [
+      Uint8Array.wrap(header.buffer), bytesOf(this.bestParameters), bytesOf(this.bestBuffers), trainer.checkpoint().unwrap(),
+    ]);
   }
 
   static resume(path: string, trainer: Trainer): Progress {
@@ -45,7 +62,12 @@ export class Progress {
     progress.stale = header.getUint32(4, true);
     progress.learningRate = header.getFloat64(8, true);
     progress.bestLoss = header.getFloat64(16, true);
-    trainer.restore(bytes!.subarray(HEADER_BYTES)).expect();
+    const endOfParameters = <u64>HEADER_BYTES + 4 * <u64>header.getUint32(24, true);
+    const end = endOfParameters + 4 * <u64>header.getUint32(28, true);
+    if (<u64>bytes!.length < end) fail(`${path}: is not a whole checkpoint`);
+    progress.bestParameters = floatsOf(bytes!.slice(HEADER_BYTES, <i32>endOfParameters));
+    progress.bestBuffers = floatsOf(bytes!.slice(<i32>endOfParameters, <i32>end));
+    trainer.restore(bytes!.subarray(<i32>end)).expect();
     return progress;
   }
 }

@@ -111,7 +111,7 @@ static void train_epoch(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgr
          progress->epoch, trained.loss, judged.loss, judged.accuracy, progress->learning_rate);
   fflush(stdout);
   if (judged.loss < progress->best_loss) {
-    progress->best_loss = judged.loss;
+    note_best(progress, judged.loss, trainer);
     progress->stale = 0;
   } else {
     progress->learning_rate /= 2;
@@ -146,6 +146,7 @@ int main(int argc, char** argv) {
   }
   if (progress.stale == PATIENCE) printf("stopping: no better validation loss in %d epochs\n", PATIENCE);
 
+  show_best(&progress, trainer); /* what the last epochs made worse is not what is saved */
   wasmgrad_metrics result;
   check(wasmgrad_trainer_evaluate(trainer, test, &result));
   printf("test loss %.4f, test accuracy %.4f\n", result.loss, result.accuracy);

@@ -97,6 +97,8 @@ void run(const Settings& settings) {
     std::fflush(stdout);
     if (validation.loss < progress.best_loss) {
       progress.best_loss = validation.loss;
+      progress.best_parameters = trainer.parameters().value();
+      progress.best_buffers = trainer.buffers().value();
       progress.stale = 0;
     } else {
       progress.learning_rate /= 2;
@@ -107,6 +109,10 @@ void run(const Settings& settings) {
   if (progress.stale == kPatience)
     std::printf("stopping: no better validation loss in %u epochs\n", kPatience);
 
+  if (!progress.best_parameters.empty()) {  // what the last epochs made worse is not what is saved
+    trainer.set_parameters(progress.best_parameters).value();
+    trainer.set_buffers(progress.best_buffers).value();
+  }
   const Metrics result = trainer.evaluate(test).value();
   std::printf("test loss %.4f, test accuracy %.4f\n", result.loss, result.accuracy);
   const std::string trained = settings.out + "/trained.pt";

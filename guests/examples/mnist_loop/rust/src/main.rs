@@ -51,6 +51,8 @@ fn train_epoch(
     );
     if judged.loss < progress.best_loss {
         progress.best_loss = judged.loss;
+        progress.best_parameters = trainer.parameters()?;
+        progress.best_buffers = trainer.buffers()?;
         progress.stale = 0;
     } else {
         progress.learning_rate /= 2.0;
@@ -86,6 +88,10 @@ fn run(settings: &Settings) -> Result<(), Box<dyn Error>> {
         println!("stopping: no better validation loss in {} epochs", PATIENCE);
     }
 
+    if !progress.best_parameters.is_empty() {
+        trainer.set_parameters(&progress.best_parameters)?; // what the last epochs made worse is not what is saved
+        trainer.set_buffers(&progress.best_buffers)?;
+    }
     let result = trainer.evaluate(&test)?;
     println!("test loss {:.4}, test accuracy {:.4}", result.loss, result.accuracy);
     let trained = format!("{}/trained.pt", settings.out);

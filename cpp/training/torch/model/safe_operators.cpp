@@ -1,0 +1,81 @@
+#include "wasmgrad/training/torch/model/safe_operators.hpp"
+
+#include <torch/csrc/jit/api/function_impl.h>
+#include <torch/csrc/jit/ir/ir.h>
+
+#include <array>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "wasmgrad/training/torch/lowering/graph_edit.hpp"
+#include "wasmgrad/training/torch/vet/operators.hpp"
+
+namespace wasmgrad::training {
+namespace {
+
+using torch::jit::Graph;
+using torch::jit::Node;
+using torch::jit::Value;
+
+struct Filled {
+  const char* name;
+  const char* with_zeros;
+  std::size_t arguments;  ///< that both take; `zeros` is always contiguous
+};
+
+constexpr std::array kFilled = {Filled{"aten::empty", "aten::zeros", 5},
+                                Filled{"aten::empty_like", "aten::zeros_like", 6},
+                                Filled{"aten::new_empty", "aten::new_zeros", 6}};
+
+void fill_with_zeros(Graph& graph) {
+  for (const Filled& filled : kFilled) {
+    for (Node* node : lowering::nodes_of_kind(graph, filled.name)) {
+      const auto arguments = node->inputs().slice(0, filled.arguments);
+      lowering::replace_node(node, lowering::insert_tensor_node(node, filled.with_zeros, arguments));
+    }
+  }
+}
+
+void collect(torch::jit::Block* block, std::vector<Node*>& nodes) {
+  for (Node* node : block->nodes()) {
+    nodes.push_back(node);
+    for (torch::jit::Block* inner : node->blocks()) collect(inner, nodes);
+  }
+}
+
+void refuse_when_run(Graph& graph, Node* node) {
+  const torch::jit::WithInsertPoint before(node);
+  graph.insert(c10::prim::RaiseException, {std::string(node->kind().toUnqualString()) +
+                                           " with out= is not supported: results are new tensors"});
+  const std::size_t out = node->schema().arguments().size() - 1;
+  lowering::replace_node(node, node->input(out));
+}
+
+}  // namespace
+
+void make_safe(const torch::jit::Module& module) {
+  std::vector<torch::jit::Function*> functions;
+  for (const torch::jit::Module& part : module.modules())
+    for (const torch::jit::Method& method : part.get_methods()) functions.push_back(&method.function());
+  std::set<const torch::jit::Function*> seen;
+  while (!functions.empty()) {
+    torch::jit::Function* function = functions.back();
+    functions.pop_back();
+    if (!seen.insert(function).second) continue;
+    Graph& graph = *torch::jit::toGraphFunction(*function).graph();
+    fill_with_zeros(graph);
+    std::vector<Node*> nodes;
+    collect(graph.block(), nodes);
+    for (Node* node : nodes) {
+      if (node->kind() == c10::prim::CallFunction)
+        functions.push_back(node->input(0)->type()->expectRef<c10::FunctionType>().function());
+      const c10::FunctionSchema* schema = node->maybeSchema();
+      if (schema != nullptr && !vet::overload_allowed(schema->overload_name())) refuse_when_run(graph, node);
+    }
+  }
+}
+
+}  // namespace wasmgrad::training
