@@ -23,6 +23,7 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
   host.default_model = config.default_model;
   host.overrides = config.training;
   host.max_tensor_bytes = config.limits.tensor_bytes;
+  host.max_handles = config.limits.abi_handles;
   host.output = config.output;
   host.checkpoint = config.checkpoint;
   host.resume = config.resume;

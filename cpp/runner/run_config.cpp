@@ -26,7 +26,8 @@ void visit_limits(Limits& limits, Visit visit) {
   visit("memory_pages", limits.memory_pages);
   visit("wall_seconds", limits.wall_seconds);
   visit("tensor_bytes", limits.tensor_bytes);
-  visit("handles", limits.handles);
+  visit("open_files", limits.open_files);
+  visit("abi_handles", limits.abi_handles);
   visit("output_bytes", limits.output_bytes);
   visit("process_bytes", limits.process_bytes);
   visit("grace_seconds", limits.grace_seconds);
@@ -91,6 +92,9 @@ Limits read_limits(const Json& json) {
     using T = std::remove_reference_t<decltype(field)>;
     if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
   });
+  // As version 0.1 called it; goes with the next release.
+  if (const Json* value = reader.take("handles"))
+    limits.open_files = read_scalar<std::uint32_t>(reader.name("handles"), *value);
   reader.done();
   const auto check = [&](bool allowed, const char* key, const Json& value, const char* expected) {
     if (!allowed) refuse("limits." + std::string(key), value, expected);
@@ -101,7 +105,9 @@ Limits read_limits(const Json& json) {
         "0 (none) to 1e9 seconds");
   check(limits.grace_seconds >= 0 && limits.grace_seconds <= 1e9, "grace_seconds", limits.grace_seconds,
         "0 to 1e9 seconds");
-  check(limits.handles >= 8 && limits.handles <= 65536, "handles", limits.handles, "8 to 65536");
+  check(limits.open_files >= 8 && limits.open_files <= 65536, "open_files", limits.open_files, "8 to 65536");
+  check(limits.abi_handles >= 1 && limits.abi_handles <= 1'000'000, "abi_handles", limits.abi_handles,
+        "1 to 1000000");
   check(limits.output_bytes >= 1, "output_bytes", limits.output_bytes, "at least 1");
   check(limits.process_bytes == 0 || limits.process_bytes >= kLeastProcessBytes, "process_bytes",
         limits.process_bytes,

@@ -21,7 +21,8 @@ struct Limits {
   std::uint32_t memory_pages = 16384;                   ///< linear memory, 64 KiB each
   double wall_seconds = 0;                              ///< 0: none
   std::uint64_t tensor_bytes = std::uint64_t{4} << 30;  ///< host copies of guest tensors, and model storages
-  std::uint32_t handles = 256;                          ///< files a guest may have open at once
+  std::uint32_t open_files = 256;                       ///< that a guest may have open at once
+  std::uint32_t abi_handles = 1024;                     ///< models, datasets, trainers and the like, as well
   std::uint64_t output_bytes = std::uint64_t{1} << 30;  ///< console output, and the size of any file written
   /// How long an interrupted run may take to end by itself, before its process is ended.
   double grace_seconds = 10;

@@ -37,7 +37,7 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   guest.env = config.env;
   guest.preopens = config.dirs;
   guest.max_memory_pages = config.limits.memory_pages;
-  if (process == Process::kOwn) guest.max_handles = config.limits.handles;
+  if (process == Process::kOwn) guest.max_handles = config.limits.open_files;
   guest.functions = host.functions();
   guest.engine = config.engine;
   guest.wasmtime_library = config.wasmtime_library;

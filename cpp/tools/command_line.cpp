@@ -11,6 +11,8 @@
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/tools/cache_dir.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
+#include "wasmgrad/tools/limit_options.hpp"
+#include "wasmgrad/tools/old_spelling.hpp"
 #include "wasmgrad/training/options/option_table.hpp"
 
 namespace wasmgrad::tools {
@@ -95,8 +97,7 @@ CLI::Option* add_training_options(CLI::App& app, Settings& settings) {
     std::string name = "--" + key;
     std::ranges::replace(name, '_', '-');
     const auto take = [&settings, key, name](const std::string& value) {
-      std::cerr << "wasmgrad-train: " << name << " is now --set " << key
-                << "=VALUE; the old spelling goes with the next release\n";
+      tell_old_spelling("wasmgrad-train", name, "--set " + key + "=VALUE");
       settings.emplace_back(key, value);
     };
     if constexpr (std::is_same_v<T, bool>) {
@@ -133,20 +134,6 @@ std::string training_help() {
          << "]";
   });
   return text.str();
-}
-
-void add_limit_options(CLI::App& app, runner::Limits& limits) {
-  const auto add = [&](const std::string& name, auto& field, const std::string& help) {
-    app.add_option(name, field, help)->group("Limits")->capture_default_str();
-  };
-  add("--max-memory-pages", limits.memory_pages, "Linear memory of the guest, in pages of 64 KiB");
-  add("--wall-time", limits.wall_seconds, "Seconds that the run may take; 0: any");
-  add("--max-tensor-bytes", limits.tensor_bytes, "Host copies of tensors, and parameters of the model");
-  add("--max-handles", limits.handles, "Files that the guest may have open at once");
-  add("--max-output-bytes", limits.output_bytes, "Console output, and the size of any file");
-  add("--grace-time", limits.grace_seconds, "Seconds that an interrupted run has to end by itself");
-  add("--max-process-bytes", limits.process_bytes,
-      "All that the worker allocates; 0: three quarters of what the machine has to spare");
 }
 
 // The configuration that `--config` names. Throws CLI::Error.

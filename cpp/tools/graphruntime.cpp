@@ -11,10 +11,12 @@
 #include <string>
 #include <vector>
 
+#include "wasmgrad/base/byte_size.hpp"
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/graph/executor.hpp"
 #include "wasmgrad/tools/cache_dir.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
+#include "wasmgrad/tools/old_spelling.hpp"
 #include "wasmgrad/tools/picture.hpp"
 #include "wasmgrad/tools/preprocess.hpp"
 
@@ -134,6 +136,28 @@ Status classify(const Options& options) {
   return {};
 }
 
+void add_memory_options(CLI::App& app, Options& options) {
+  app.add_option_function<std::string>(
+         "--memory",
+         [&options](const std::string& text) {
+           const auto pages = parse_memory_size(text);
+           if (!pages) throw CLI::ValidationError("--memory", pages.error().message);
+           options.max_memory_pages = *pages;
+         },
+         "Refuse a module that needs more memory, in bytes or as 512MiB")
+      ->type_name("SIZE")
+      ->default_str("4GiB");
+  app.add_option_function<std::uint32_t>(
+         "--max-memory-pages",
+         [&options](const std::uint32_t& pages) {
+           tell_old_spelling("wasm-graphruntime", "--max-memory-pages", "--memory SIZE");
+           options.max_memory_pages = pages;
+         },
+         "")
+      ->check(CLI::Range(1, 65536))
+      ->group("");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -147,9 +171,7 @@ int main(int argc, char** argv) {
                  "The module's weights file; without it, the one beside the module");
   app.add_option("--repeat", options.repeat, "Runs the model so often and tells the times")
       ->check(CLI::Range(1, 1'000'000));
-  app.add_option("--max-memory-pages", options.max_memory_pages, "Memory of the module, in pages of 64 KiB")
-      ->check(CLI::Range(1, 65536))
-      ->capture_default_str();
+  add_memory_options(app, options);
   app.add_option("--cache-dir", options.cache_dir, "Where compiled modules are kept; empty: nowhere")
       ->default_val(default_cache_dir());
   try {

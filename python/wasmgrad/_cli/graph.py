@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .sizes import read_byte_size, tell_old_spelling
+
 if TYPE_CHECKING:
     from .._graph.inputs import Result
     from .._graph.module import GraphModule
@@ -70,12 +72,11 @@ WeightsOption = Annotated[
         rich_help_panel=_MODULE,
     ),
 ]
-MaxMemoryOption = Annotated[
-    int | None,
-    typer.Option(
-        metavar="MIB", min=1, help="Refuse a module that needs more memory.", rich_help_panel=_MODULE
-    ),
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Refuse a module that needs more memory.", rich_help_panel=_MODULE),
 ]
+MaxMemoryOption = Annotated[int | None, typer.Option(min=1, hidden=True)]  # as version 0.1 called it, in MiB
 RepeatOption = Annotated[
     int,
     typer.Option(
@@ -98,6 +99,7 @@ def run(
     labels: LabelsOption = None,
     engine: EngineOption = "wasmtime",
     weights: WeightsOption = None,
+    memory: MemoryOption = None,
     max_memory: MaxMemoryOption = None,
     repeat: RepeatOption = 1,
     profile: ProfileOption = False,
@@ -108,7 +110,7 @@ def run(
     from .._graph.module import load
 
     with _ended_by_interrupt():
-        graph = load(module, engine, weights, None if max_memory is None else max_memory << 20)
+        graph = load(module, engine, weights, _most_memory(memory, max_memory))
         if output is not None:
             files.check_output(output, graph)
         reader = files.InputReader(graph, preprocess, labels)
@@ -137,6 +139,15 @@ def run(
         print(_summary_of(times))
     if rows:
         _print_profile(graph, rows)
+
+
+def _most_memory(memory: str | None, max_memory: int | None) -> int | None:
+    if memory is not None:
+        return read_byte_size("--memory", memory)
+    if max_memory is None:
+        return None
+    tell_old_spelling("--max-memory", "--memory SIZE")
+    return max_memory << 20
 
 
 def inspect(

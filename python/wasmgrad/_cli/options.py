@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -13,6 +14,7 @@ import typer
 from .._errors import InvalidArgument
 from .._training.option_table import OPTIONS
 from .._training.options import Limits, TrainingOptions
+from .sizes import byte_size_text, memory_text, read_byte_size, read_memory, tell_old_spelling
 
 __all__ = [
     "ArgsArgument",
@@ -93,15 +95,36 @@ LogDirOption = Annotated[
     Path | None, _option(_VIEW, "TensorBoard event files, besides the view.", metavar="DIR")
 ]
 
-# Field of `Limits`, option, what it limits.
+Read = Callable[[str, str], int]
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """An option of a limit. `old` is what version 0.1 called it, with the same numbers."""
+
+    field: str
+    flag: str
+    help: str
+    old: str | None = None
+    read: Read | None = None  # of a text that is a number of bytes
+    show: Callable[[int], str] = byte_size_text
+
+
 _LIMIT_OPTIONS = (
-    ("memory_pages", "--memory-pages", "Linear memory, pages of 64 KiB."),
-    ("wall_seconds", "--time-limit", "Seconds of the whole run; 0: none."),
-    ("tensor_bytes", "--tensor-bytes", "Host copies of tensors."),
-    ("handles", "--handles", "Files the guest may have open."),
-    ("output_bytes", "--output-bytes", "Console output, and each file written."),
-    ("process_bytes", "--process-bytes", "All that the run's process allocates; 0: most of what is free."),
-    ("grace_seconds", "--grace-time", "Seconds that an interrupted run has to end by itself."),
+    _Limit("memory_pages", "--memory", "Linear memory.", "--memory-pages", read_memory, memory_text),
+    _Limit("wall_seconds", "--time-limit", "Seconds of the whole run; 0: none."),
+    _Limit("tensor_bytes", "--tensor-bytes", "Host copies of tensors.", None, read_byte_size),
+    _Limit("open_files", "--open-files", "Files the guest may have open.", "--handles"),
+    _Limit("abi_handles", "--abi-handles", "Models, datasets, trainers and the like it may have open."),
+    _Limit("output_bytes", "--output-bytes", "Console output, and each file written.", None, read_byte_size),
+    _Limit(
+        "process_bytes",
+        "--process-bytes",
+        "All that the run's process allocates; 0: most of what is free.",
+        None,
+        read_byte_size,
+    ),
+    _Limit("grace_seconds", "--grace-time", "Seconds that an interrupted run has to end by itself."),
 )
 
 
@@ -122,28 +145,44 @@ Command = Callable[..., None]
 def with_limits(command: Command) -> Command:
     """Gives the command an option for every limit in place of its parameter `limits`."""
     defaults = Limits()
-    parameters = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=getattr(defaults, name),
-            annotation=Annotated[
-                type(getattr(defaults, name)), typer.Option(flag, help=text, rich_help_panel=_LIMITS)
-            ],
+    parameters = []
+    for limit in _LIMIT_OPTIONS:
+        value = getattr(defaults, limit.field)
+        option = typer.Option(
+            limit.flag, help=limit.help, rich_help_panel=_LIMITS, metavar="SIZE" if limit.read else None
         )
-        for name, flag, text in _LIMIT_OPTIONS
-    ]
-    return _expanded(command, "limits", parameters, lambda given: Limits(**given))
+        if limit.read is None:
+            parameters.append(_keyword(limit.field, value, Annotated[type(value), option]))
+        else:
+            parameters.append(_keyword(limit.field, limit.show(value), Annotated[str, option]))
+        if limit.old is not None:
+            hidden = typer.Option(limit.old, hidden=True)
+            parameters.append(_keyword(f"old_{limit.field}", None, Annotated[int | None, hidden]))
+    return _expanded(command, "limits", parameters, _limits_of)
+
+
+def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _limits_of(given: Mapping[str, Any]) -> Limits:
+    values = {}
+    for limit in _LIMIT_OPTIONS:
+        value, old = given[limit.field], given.get(f"old_{limit.field}")
+        values[limit.field] = value if limit.read is None else limit.read(limit.flag, value)
+        if limit.old is not None and old is not None:
+            tell_old_spelling(limit.old, limit.flag if limit.read is None else f"{limit.flag} SIZE")
+            values[limit.field] = old
+    return Limits(**values)
 
 
 def with_training_options(command: Command) -> Command:
     """Gives the command an option for every row of the table in place of its parameter `options`."""
     parameters = [
-        inspect.Parameter(
+        _keyword(
             option.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
+            None,
+            Annotated[
                 option.type | None,
                 _option(
                     _SCHEDULE if option.group in ("schedule", "early_stopping") else _TRAINING,

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+import warnings
+from dataclasses import InitVar, asdict, dataclass
 from typing import Literal, TypedDict
 
 from .._errors import InvalidArgument
@@ -132,8 +133,10 @@ class Limits:
     """Time of the whole run; 0 sets no limit. Needs an isolated run."""
     tensor_bytes: int = 4 << 30
     """Host copies of the guest's tensors, and tensors of a model."""
-    handles: int = 256
+    open_files: int = 256
     """Files the guest may have open at once. Needs an isolated run."""
+    abi_handles: int = 1024
+    """Models, datasets, trainers and the like that the guest may have open at once."""
     output_bytes: int = 1 << 30
     """Console output, and the size of any file written. Needs an isolated run."""
     process_bytes: int = 0
@@ -142,6 +145,17 @@ class Limits:
 
     grace_seconds: float = 10.0
     """How long an interrupted run may take to end by itself, before its process is ended. Needs an isolated run."""
+    handles: InitVar[int | None] = None
+    """As version 0.1 called `open_files`."""
+
+    def __post_init__(self, handles: int | None) -> None:
+        if handles is not None:
+            warnings.warn(
+                "Limits: handles is now open_files; the old name goes with the next release",
+                FutureWarning,
+                stacklevel=3,
+            )
+            object.__setattr__(self, "open_files", handles)
 
     def to_config(self) -> dict[str, int | float]:
         """The `limits` object of a run configuration."""
@@ -150,7 +164,10 @@ class Limits:
         return asdict(self)
 
 
-LIMITS_OF_A_PROCESS = ("wall_seconds", "handles", "output_bytes", "process_bytes", "grace_seconds")
+# Read by its old name, it has the same value.
+Limits.handles = property(lambda limits: limits.open_files)  # type: ignore[assignment]
+
+LIMITS_OF_A_PROCESS = ("wall_seconds", "open_files", "output_bytes", "process_bytes", "grace_seconds")
 """Those that are kept by the child process of an isolated run, and nowhere else."""
 
 

@@ -52,7 +52,7 @@ def add_to_linker(
 
     dirs, models, default_model, options: as for `train`. `dirs` are what the earlier hosts' `train` may read models
     from; what the guest itself may open is up to the store's `WasiConfig`.
-    limits: `tensor_bytes` and `memory_pages`, which is set on the store; other limits are up to you.
+    limits: `tensor_bytes`, `abi_handles` and `memory_pages`, which is set on the store; others are up to you.
     on_event: called with each event, on the thread that runs the guest. It must not use the store.
 
     Errors: `InvalidArgument` for an argument that is refused. In a guest's call, what `on_event` raises, and an `Error`

@@ -25,7 +25,7 @@ TEST_CASE("what is written is read back") {
     "models": {"m": "/m.pt"}, "default_model": "/d.pt",
     "training": {"optimizer": "adamw", "learning_rate": 0.5, "nesterov": true, "loss": "mse", "schedule": "cosine", "epochs": 3,
                  "seed": 18446744073709551615, "threads": 2, "clip_norm": 1.5, "shuffle": false},
-    "limits": {"memory_pages": 7, "wall_seconds": 1.5, "tensor_bytes": 10, "handles": 20, "output_bytes": 30,
+    "limits": {"memory_pages": 7, "wall_seconds": 1.5, "tensor_bytes": 10, "open_files": 20, "abi_handles": 21, "output_bytes": 30,
                "process_bytes": 300000000, "grace_seconds": 2.5},
     "output": "/o.pt", "checkpoint": "/c", "resume": "/r", "engine": "wasmtime",
     "wasmtime_library": "/w.so", "interpret": true, "cache_dir": "/cache", "view": "json"})";
@@ -44,6 +44,8 @@ TEST_CASE("what is written is read back") {
   CHECK(second->training.shuffle == false);
   CHECK_FALSE(second->training.batch_size);
   CHECK(second->limits.wall_seconds == 1.5);
+  CHECK(second->limits.open_files == 20);
+  CHECK(second->limits.abi_handles == 21);
   CHECK(second->limits.output_bytes == 30);
   CHECK(second->limits.process_bytes == 300'000'000);
   CHECK(second->limits.grace_seconds == 2.5);
@@ -93,7 +95,9 @@ TEST_CASE("a bad configuration is refused with its key and value") {
             "limits.memory_pages is 0; expected 1 to 65536"},
            {R"({"guest": "g", "limits": {"memory_pages": 65537}})", "limits.memory_pages is 65537"},
            {R"({"guest": "g", "limits": {"wall_seconds": -1}})", "limits.wall_seconds is -1"},
-           {R"({"guest": "g", "limits": {"handles": 1}})", "limits.handles is 1"},
+           {R"({"guest": "g", "limits": {"open_files": 1}})", "limits.open_files is 1"},
+           {R"({"guest": "g", "limits": {"handles": 1}})", "limits.open_files is 1"},
+           {R"({"guest": "g", "limits": {"abi_handles": 0}})", "limits.abi_handles is 0"},
            {R"({"guest": "g", "limits": {"process_bytes": 4096}})", "limits.process_bytes is 4096"},
            {R"({"guest": "g", "limits": {"grace_seconds": -1}})", "limits.grace_seconds is -1"},
            {R"({"guest": "g", "engine": "v8"})", "engine is \"v8\"; expected \"wasmedge\" or \"wasmtime\""},

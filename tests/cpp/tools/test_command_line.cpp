@@ -69,17 +69,19 @@ TEST_CASE("training options replace the guest's choices, and only those that are
 }
 
 TEST_CASE("limits, files and views are set") {
-  const auto config = config_of({"--max-memory-pages",
-                                 "100",
-                                 "--wall-time",
+  const auto config = config_of({"--memory",
+                                 "100MiB",
+                                 "--time-limit",
                                  "2.5",
-                                 "--max-tensor-bytes",
+                                 "--tensor-bytes",
                                  "10",
-                                 "--max-handles",
+                                 "--open-files",
                                  "16",
-                                 "--max-output-bytes",
-                                 "99",
-                                 "--max-process-bytes",
+                                 "--abi-handles",
+                                 "17",
+                                 "--output-bytes",
+                                 "99KiB",
+                                 "--process-bytes",
                                  "300000000",
                                  "--output",
                                  "o",
@@ -92,11 +94,12 @@ TEST_CASE("limits, files and views are set") {
                                  "",
                                  "--json",
                                  "g.wasm"});
-  CHECK(config.limits.memory_pages == 100);
+  CHECK(config.limits.memory_pages == 1600);
   CHECK(config.limits.wall_seconds == 2.5);
   CHECK(config.limits.tensor_bytes == 10);
-  CHECK(config.limits.handles == 16);
-  CHECK(config.limits.output_bytes == 99);
+  CHECK(config.limits.open_files == 16);
+  CHECK(config.limits.abi_handles == 17);
+  CHECK(config.limits.output_bytes == 99 * 1024);
   CHECK(config.limits.process_bytes == 300'000'000);
   CHECK(config.output == "o");
   CHECK(config.checkpoint == "c");
@@ -104,6 +107,19 @@ TEST_CASE("limits, files and views are set") {
   CHECK(config.interpret);
   CHECK(config.cache_dir.empty());
   CHECK(config.view == runner::View::kJson);
+}
+
+TEST_CASE("limits have the names of version 0.1, too") {
+  const auto limits = config_of({"--max-memory-pages", "100", "--wall-time", "2.5", "--max-tensor-bytes",
+                                 "10", "--max-handles", "16", "--max-output-bytes", "99",
+                                 "--max-process-bytes", "300000000", "g.wasm"})
+                          .limits;
+  CHECK(limits.memory_pages == 100);
+  CHECK(limits.wall_seconds == 2.5);
+  CHECK(limits.tensor_bytes == 10);
+  CHECK(limits.open_files == 16);
+  CHECK(limits.output_bytes == 99);
+  CHECK(limits.process_bytes == 300'000'000);
 }
 
 TEST_CASE("a configuration file stands for all options") {
@@ -147,8 +163,12 @@ TEST_CASE("mistakes are usage errors") {
            {"--model", "m", "g.wasm"},
            {"--env", "m", "g.wasm"},
            {"--json", "--quiet", "g.wasm"},
+           {"--memory", "0", "g.wasm"},
+           {"--memory", "100", "g.wasm"},
+           {"--memory", "1GB", "g.wasm"},
+           {"--tensor-bytes", "much", "g.wasm"},
+           {"--time-limit", "-1", "g.wasm"},
            {"--max-memory-pages", "0", "g.wasm"},
-           {"--wall-time", "-1", "g.wasm"},
        }) {
     const CommandLine command = parse(arguments);
     CHECK_FALSE(command.config);

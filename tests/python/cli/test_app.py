@@ -13,6 +13,7 @@ import pytest
 import torch
 import typer
 import wasmgrad
+from wasmgrad import Limits
 from wasmgrad._cli import app
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -146,3 +147,57 @@ def test_refused_options_are_one_sentence_with_a_typer_built_on_click(
     with pytest.raises(SystemExit, match="2"):
         app.main()
     assert capsys.readouterr().err == "wasmgrad: Missing argument 'FILE'.\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        (["--memory", "512MiB", "--open-files", "9"], Limits(memory_pages=8192, open_files=9)),
+        (["--tensor-bytes", "1GiB", "--output-bytes", "7"], Limits(tensor_bytes=1 << 30, output_bytes=7)),
+        (["--process-bytes", "1TiB", "--abi-handles", "3"], Limits(process_bytes=1 << 40, abi_handles=3)),
+        (["--time-limit", "2.5", "--grace-time", "1"], Limits(wall_seconds=2.5, grace_seconds=1)),
+    ],
+)
+@pytest.mark.parametrize("subcommand", [["guest", "run"], ["train"]])
+def test_limits_arrive(
+    monkeypatch: pytest.MonkeyPatch, subcommand: list[str], options: list[str], limits: Limits
+) -> None:
+    assert limits_of(monkeypatch, [*subcommand, *options]) == limits
+
+
+def test_old_names_of_limits_work_with_a_note(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = limits_of(monkeypatch, ["guest", "run", "--memory-pages", "100", "--handles", "9"])
+    assert found == Limits(memory_pages=100, open_files=9)
+    assert capsys.readouterr().err == (
+        "wasmgrad: --memory-pages is now --memory SIZE; the old spelling goes with the next release\n"
+        "wasmgrad: --handles is now --open-files; the old spelling goes with the next release\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["1GB", "much", "-1", "0", "100", "5GiB"])
+def test_what_is_no_size_of_a_memory_is_refused(command: Command, text: str) -> None:
+    done = command("guest", "run", "--memory", text, "absent.wasm")
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"wasmgrad: --memory: '{text}' is no ")
+
+
+class Seen(Exception):
+    """In place of a run: its limits."""
+
+
+def limits_of(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> Limits:
+    """What a command line makes of its options, up to where the run would begin."""
+
+    def stop(guest: object, *, limits: Limits, **rest: object) -> None:
+        raise Seen(limits)
+
+    monkeypatch.setattr("wasmgrad._training.run.configure", stop)
+    monkeypatch.setattr("wasmgrad._training.config.configure", stop)
+    monkeypatch.setattr(sys, "argv", ["wasmgrad", *arguments, "absent.wasm"])
+    with pytest.raises(Seen) as seen:
+        app.main()
+    found = seen.value.args[0]
+    assert isinstance(found, Limits)
+    return found

@@ -226,8 +226,11 @@ class TestRefusals:
         self, command: Command, make_module: MakeModule, picture: Path, tmp_path: Path
     ) -> None:
         (tmp_path / "large.wasm").write_bytes(make_module(name="colors", metadata=COLORS, pages=32))
-        done = command("run", "large.wasm", "-i", str(picture), "--max-memory", "1")
+        done = command("run", "large.wasm", "-i", str(picture), "--memory", "1MiB")
         assert "needs 2,097,152 bytes of memory; 1,048,576 are allowed" in refused(done)
+        old = command("run", "large.wasm", "-i", str(picture), "--max-memory", "1")
+        assert "--max-memory is now --memory SIZE" in old.stderr
+        assert "needs 2,097,152 bytes of memory; 1,048,576 are allowed" in old.stderr
 
     def test_a_missing_weights_file(
         self,

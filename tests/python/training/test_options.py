@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 from wasmgrad import Limits
 from wasmgrad._training.options import set_options
 
@@ -27,3 +28,10 @@ def test_limits_are_those_of_the_run_configuration() -> None:
 
 def test_options_without_value_are_left_to_the_guest() -> None:
     assert set_options({"epochs": 3, "seed": None, "nesterov": False}) == {"epochs": 3, "nesterov": False}
+
+
+def test_open_files_have_their_old_name_for_one_release() -> None:
+    with pytest.warns(FutureWarning, match="handles is now open_files"):
+        limits = Limits(handles=9)
+    assert limits == Limits(open_files=9)
+    assert limits.handles == 9

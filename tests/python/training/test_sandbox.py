@@ -56,7 +56,7 @@ def test_file_that_is_no_wasm_is_refused(tmp_path: Path, engine: str) -> None:
     "limits",
     [
         Limits(wall_seconds=1),
-        Limits(handles=9),
+        Limits(open_files=9),
         Limits(output_bytes=9),
         Limits(process_bytes=1 << 30),
         Limits(grace_seconds=1),
@@ -123,7 +123,7 @@ def test_console_flood_ends_at_its_limit(guest: Path, engine: str) -> None:
 @on_both_engines
 def test_open_files_stop_at_their_limit(guest: Path, tmp_path: Path, limit: int, engine: str) -> None:
     result = Sandbox(
-        guest, args=["open-many"], dirs=[f"{tmp_path}:."], limits=Limits(handles=limit), engine=engine
+        guest, args=["open-many"], dirs=[f"{tmp_path}:."], limits=Limits(open_files=limit), engine=engine
     ).run()
     assert result.exit_code == 1
     assert result.stderr == f"refused after {limit} files\n"

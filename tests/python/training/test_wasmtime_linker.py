@@ -73,7 +73,7 @@ def test_guest_without_an_exported_memory_is_told_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", [{"wall_seconds": 1.0}, {"handles": 9}, {"output_bytes": 9}, {"process_bytes": 1 << 30}]
+    "limit", [{"wall_seconds": 1.0}, {"open_files": 9}, {"output_bytes": 9}, {"process_bytes": 1 << 30}]
 )
 def test_limits_of_a_process_are_refused(limit: dict[str, int]) -> None:
     with pytest.raises(wasmgrad.InvalidArgument, match=next(iter(limit))):
