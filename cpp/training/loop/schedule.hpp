@@ -14,8 +14,8 @@ bool needs_epoch_length(const ScheduleOptions& options) noexcept;
 /// Factor of the base learning rate at `step` (0-based, over the whole run). The warm-up rises linearly and
 /// reaches 1 at its last step; the kinds count from its end. Cosine, one-cycle, exponential and step are
 /// torch.optim.lr_scheduler's CosineAnnealingLR, OneCycleLR, ExponentialLR and StepLR over the steps that are
-/// left; linear is LinearLR that ends at the minimum. Past the run's end the last value stays. `decays` is how
-/// often a plateau was met (Plateau).
+/// left; linear is LinearLR that ends at the minimum. Past the run's end the last value stays. `decays` is
+/// how often a plateau was met (Plateau).
 double schedule_factor(const ScheduleOptions& options, std::int64_t step, std::int64_t steps_per_epoch,
                        std::int64_t epochs, std::int64_t decays = 0);
 

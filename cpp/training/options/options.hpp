@@ -71,8 +71,8 @@ Expected<LossKind> loss_from_abi(std::int64_t value);
 /// accuracy.
 bool is_classification(LossKind kind) noexcept;
 
-/// Formulas and defaults are PyTorch's (torch.optim); Lion's are those of Chen et al. 2023 (algorithm 2), LAMB's
-/// those of You et al. 2020 (algorithm 2, with bias correction and no bound on the ratio).
+/// Formulas and defaults are PyTorch's (torch.optim); Lion's are those of Chen et al. 2023 (algorithm 2),
+/// LAMB's those of You et al. 2020 (algorithm 2, with bias correction and no bound on the ratio).
 struct OptimizerOptions {
   // [generated: fields optimizer]
   /// Update rule, with PyTorch's formulas

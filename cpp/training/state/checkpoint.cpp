@@ -140,7 +140,8 @@ Expected<Counters> read_counters(const Metadata& metadata) {
     const auto value = found == metadata.end() ? std::nullopt : from_text(found->second, field);
     if (value) {
       field = *value;
-    } else if (status.ok() && (found != metadata.end() || std::ranges::find(kLaterCounters, key) == kLaterCounters.end())) {
+    } else if (status.ok() &&
+               (found != metadata.end() || std::ranges::find(kLaterCounters, key) == kLaterCounters.end())) {
       status = Error{Errc::kInvalidEncoding,
                      "checkpoint: the counter '" + std::string(key) + "' is missing or damaged"};
     }

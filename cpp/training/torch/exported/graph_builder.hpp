@@ -45,7 +45,8 @@ class GraphBuilder {
   };
 
   void add_block(const Json& node);
-  std::vector<torch::jit::Value*> inline_block(const Json& block, const std::vector<torch::jit::Value*>& given,
+  std::vector<torch::jit::Value*> inline_block(const Json& block,
+                                               const std::vector<torch::jit::Value*>& given,
                                                bool with_gradients);
   torch::jit::Value* detached(torch::jit::Value* value);
   torch::jit::Value* constant(c10::IValue value);

@@ -15,8 +15,8 @@ struct Target {
 };
 
 /// Nothing for the checks that torch.export adds and that give no result. Throws Refusal, naming what it is:
-/// kSecurity for operators that are not on the allow-list, kUnsupportedOperation for higher-order ones (GraphBuilder knows
-/// those that it takes).
+/// kSecurity for operators that are not on the allow-list, kUnsupportedOperation for higher-order ones
+/// (GraphBuilder knows those that it takes).
 std::optional<Target> target_of(const std::string& target);
 
 }  // namespace wasmgrad::training::exported

@@ -55,9 +55,8 @@ void TorchTrainer::State::RunStart::restore(State& state) {
 }
 
 double TorchTrainer::State::scheduled_rate(std::int64_t steps_per_epoch) const {
-  return options.optimizer.learning_rate *
-         schedule_factor(options.schedule, counters.step, steps_per_epoch, options.epochs,
-                         counters.plateau.decays);
+  return options.optimizer.learning_rate * schedule_factor(options.schedule, counters.step, steps_per_epoch,
+                                                           options.epochs, counters.plateau.decays);
 }
 
 Expected<double> TorchTrainer::State::rate_of_single_step() const {

@@ -23,7 +23,8 @@ float* data(at::Tensor* tensor) { return tensor == nullptr ? nullptr : tensor->m
 
 /// The numbers of a step as f32, which the loops compute in.
 struct Step {
-  Step(const OptimizerOptions& options, double learning_rate, at::Tensor& parameter, const at::Tensor& gradient)
+  Step(const OptimizerOptions& options, double learning_rate, at::Tensor& parameter,
+       const at::Tensor& gradient)
       : p(parameter.mutable_data_ptr<float>()),
         g(gradient.const_data_ptr<float>()),
         rate(static_cast<float>(learning_rate)),
@@ -113,10 +114,11 @@ void radam(const Step& step, const OptimizerOptions& options, double learning_ra
   const double length = longest - 2 * count * power / (1 - power);
   const double mean_rate = learning_rate / (1 - std::pow(options.beta1, count));
   const bool rectified = length > 5;
-  const double scale = rectified ? std::sqrt((length - 4) * (length - 2) * longest /
-                                             ((longest - 4) * (longest - 2) * length)) *
-                                       std::sqrt(1 - power)
-                                 : 1;
+  const double scale =
+      rectified
+          ? std::sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)) *
+                std::sqrt(1 - power)
+          : 1;
   const auto rate = static_cast<float>(mean_rate * scale);
   float* mean = data(state.first);
   float* square = data(state.second);

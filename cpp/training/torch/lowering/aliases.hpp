@@ -15,8 +15,8 @@
 
 namespace wasmgrad::training::lowering {
 
-/// Whether what an operator returns may be one of its arguments, or a view of it, although its schema does not
-/// say so. Of a node with a schema.
+/// Whether what an operator returns may be one of its arguments, or a view of it, although its schema does
+/// not say so. Of a node with a schema.
 [[nodiscard]] bool may_return_argument_unsaid(const torch::jit::Node* node);
 
 class Aliases {

@@ -37,7 +37,8 @@ TEST_CASE("a cosine falls from one to its minimum at the run's end") {
   options.kind = ScheduleKind::kCosine;
   options.minimum_factor = 0.1;
   CHECK(factor(options, 0) == doctest::Approx(1));
-  // torch.optim.lr_scheduler.CosineAnnealingLR(T_max=60, eta_min=0.1) of a rate of 1, stepped after each step.
+  // torch.optim.lr_scheduler.CosineAnnealingLR(T_max=60, eta_min=0.1) of a rate of 1, stepped after each
+  // step.
   CHECK(factor(options, 15) == doctest::Approx(0.8681980515339464));
   CHECK(factor(options, 59) == doctest::Approx(0.10061670936044179));
   CHECK(factor(options, 60) == doctest::Approx(0.1));

@@ -65,7 +65,8 @@ TEST_CASE("writes through views, loops, branches and lists are found") {
   }
 }
 
-TEST_CASE("writes to what may be an argument itself are found, whether its operator's schema says so or not") {
+TEST_CASE(
+    "writes to what may be an argument itself are found, whether its operator's schema says so or not") {
   for (const char* same : {
            "torch.dropout(self.a, 0.5, False)",
            "torch.dropout(self.a, 0.0, True)",
@@ -123,7 +124,8 @@ TEST_CASE("a write that TorchScript's compiler leaves out of the program is none
 }
 
 TEST_CASE("a write to the result of a layer is none to its parameters") {
-  for (const char* layer : {"x * (2 if self.w.is_floating_point() else 1)", "torch.conv1d(x, self.w.unsqueeze(2))", "torch.linear(x, self.w)",
+  for (const char* layer : {"x * (2 if self.w.is_floating_point() else 1)",
+                            "torch.conv1d(x, self.w.unsqueeze(2))", "torch.linear(x, self.w)",
                             "torch.lstm(x.view([2, 1, 2]), [torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)], "
                             "[self.w.repeat([4, 1]), self.w.repeat([4, 1])], False, 1, 0.0, True, False, "
                             "False)[0]",
