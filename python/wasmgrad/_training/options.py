@@ -165,7 +165,7 @@ class Limits:
 
 
 # Read by its old name, it has the same value.
-Limits.handles = property(lambda limits: limits.open_files)  # type: ignore[assignment]
+Limits.handles = property(lambda limits: limits.open_files)  # type: ignore[attr-defined]
 
 LIMITS_OF_A_PROCESS = ("wall_seconds", "open_files", "output_bytes", "process_bytes", "grace_seconds")
 """Those that are kept by the child process of an isolated run, and nowhere else."""
