@@ -229,10 +229,10 @@ TEST_CASE("files, memory and handles are limited") {
   CHECK(memory.supervise() == 1);
   CHECK_MESSAGE(memory.err.find("memory stopped at ") == 0, memory.err);
 
-  Run files("misbehave.wasm", {"open-many"});
-  files.config.limits.open_files = 32;
-  CHECK(files.supervise() == 1);
-  CHECK(files.err.starts_with("refused after 32 files\n"));
+  Run many("misbehave.wasm", {"open-many"});
+  many.config.limits.open_files = 32;
+  CHECK(many.supervise() == 1);
+  CHECK(many.err.starts_with("refused after 32 files\n"));
 }
 
 TEST_CASE("a model that would pass the output limit leaves nothing behind") {

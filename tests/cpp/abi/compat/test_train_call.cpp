@@ -61,10 +61,11 @@ struct Guest {
   GuestImage image;
   Recorder recorder;
   StopToken stop;
-  abi::HostConfig config{.backend = &training::torch_backend()};
+  abi::HostConfig config;
   std::vector<Value> arguments;
 
   explicit Guest(std::string_view model_path = "model.pt") {
+    config.backend = &training::torch_backend();
     const char* models = std::getenv("WASMGRAD_TEST_MODELS");
     REQUIRE_MESSAGE(models != nullptr, "run by ctest, which makes the models");
     fs::create_directory(dir / "in");

@@ -151,7 +151,7 @@ TEST_CASE("a program exported in evaluation mode stays in it while it trains") {
     const Tensors inputs{name == "mnist-cnn" ? normals({6, 1, 28, 28}) : normals({6, 3, 32, 32})};
     at::manual_seed(3);
     const at::Tensor classes = at::randint(0, 10, {6}, at::kLong);
-    const Model model = load(read_file(name + ".pt"));
+    const TorchModel model = load(read_file(name + ".pt"));
     HeldParts held;
     for (const torch::jit::Module& part : model.storage().module.modules())
       held.flags.insert(part._ivalue().get());
