@@ -135,7 +135,7 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
       {R"({"loss": {"y": "model"}})", "loss.y: unknown loss 'model'"},
       {R"({"loss": {}})", "loss is {}; expected"},
       {R"({"loss": 1})", "loss is 1; expected a name, \"model\", or an object of outputs and names"},
-      {R"({"schedule": "linear"})", "schedule: unknown learning-rate schedule 'linear'"},
+      {R"({"schedule": "spiral"})", "schedule: unknown learning-rate schedule 'spiral'"},
       {R"({"epochs": 1.5})", "epochs is 1.5; expected an integer"},
       {R"({"epochs": "1"})", "epochs is \"1\"; expected an integer"},
       {R"({"epochs": 9223372036854775808})", "epochs is 9223372036854775808; expected an integer"},
