@@ -31,7 +31,8 @@ TEST_CASE("an unknown name is answered with the known ones") {
   const auto result = parse_optimizer("newton");
   REQUIRE_FALSE(result);
   CHECK(result.error().code == Errc::kInvalidArgument);
-  CHECK(result.error().message == "unknown optimizer 'newton'; known are adam, rmsprop, sgd, adamw, adagrad, nadam, radam, lion, lamb");
+  CHECK(result.error().message ==
+        "unknown optimizer 'newton'; known are adam, rmsprop, sgd, adamw, adagrad, nadam, radam, lion, lamb");
 }
 
 TEST_CASE("the guest ABI's numbers are the original's") {
