@@ -170,7 +170,7 @@ class _Importer:
         elif opset is None:
             node.refuse(f"the model does not import operator set {domain!r}")
         else:
-            results = self._convert(node)
+            results = self.convert(node)
         for name, value in zip(proto.output, results, strict=False):
             if name:
                 scope.values[name] = value
@@ -178,7 +178,8 @@ class _Importer:
         if missing:
             node.refuse(f"output {missing[0]!r} is not supported")
 
-    def _convert(self, node: Node) -> list[Value]:
+    def convert(self, node: Node) -> list[Value]:
+        """A node's outputs: evaluated, converted, or by the standard's definition."""
         try:
             if may_fold(node.domain, node.op) and (folded := fold(node)) is not None:
                 return folded
@@ -263,6 +264,9 @@ class _Subgraphs:
 
     def import_subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
         return self.importer.subgraph(graph, arguments, self.scope)
+
+    def convert(self, node: Node) -> list[Value]:
+        return self.importer.convert(node)
 
 
 def opset_versions(imports: Sequence[onnx.OperatorSetIdProto]) -> dict[str, int]:

@@ -136,16 +136,25 @@ class Graphs(Protocol):
     def import_subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
         """Imports `graph` with its inputs bound to `arguments`; returns its outputs."""
 
+    def convert(self, node: Node) -> list[Value]:
+        """Imports a node that stands in no graph; returns its outputs."""
+
 
 class Node:
     """One node of a graph whose inputs are already converted.
 
     `op`, `name`, `domain` and `opset` (of that domain) name it; `outputs` is how many outputs the graph names, trailing
-    empty names not counted, and `wanted(i)` tells whether output `i` has a name.
+    empty names not counted, and `wanted(i)` tells whether output `i` has a name. `within` is the node that this one is
+    a part of, where an operator is written in terms of others.
     """
 
     def __init__(
-        self, proto: onnx.NodeProto, opset: int, values: Sequence[Value | None], graphs: Graphs
+        self,
+        proto: onnx.NodeProto,
+        opset: int,
+        values: Sequence[Value | None],
+        graphs: Graphs,
+        within: Node | None = None,
     ) -> None:
         self.proto = proto
         self.op: str = proto.op_type
@@ -153,6 +162,7 @@ class Node:
         self.domain: str = "" if proto.domain == "ai.onnx" else proto.domain
         self.opset = opset
         self.graphs = graphs
+        self.within = within
         self.values = list(values)
         self.outputs = max((i + 1 for i, name in enumerate(proto.output) if name), default=0)
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
@@ -270,6 +280,8 @@ class Node:
 
     def refuse(self, why: str) -> NoReturn:
         """Ends the import with a sentence that names the node."""
+        if self.within is not None:
+            self.within.refuse(f"its part {self.op}: {why}")
         domain = f"{self.domain}." if self.domain else ""
         raise Unsupported(f"node {self.name!r} ({domain}{self.op}, opset {self.opset}): {why}")
 
