@@ -13,7 +13,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from .. import _wasm_file
-from .._errors import Error, InvalidArgument, TooLarge, Unsupported
+from .._errors import Error, InvalidArgument, TooLarge
 from .._files import write_atomic
 from .._graph_meta import (
     ABI,
@@ -28,8 +28,10 @@ from .._graph_meta import (
 )
 from .._images import preprocessing
 from .._version import __version__
+from ._blame import blamed
 from ._codegen import build_object
-from ._importer import Imported, Tensor, from_onnx, sentence
+from ._foreign import unsupported
+from ._importer import Imported, Tensor, from_onnx
 from ._kernels import Kernel
 from ._link import finish, link
 from ._native import LEVELS, cpu_level, link_library, target_options
@@ -113,6 +115,7 @@ def compile_model(
     module; `NotFound` without a linker.
     """
     reached = STAGES[0]
+    imported = None
 
     def reach(stage: str) -> None:
         nonlocal reached
@@ -130,7 +133,8 @@ def compile_model(
     except MemoryError as error:
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-        raise Unsupported(f"this model cannot be compiled (stage {reached!r}): {sentence(error)}") from error
+        node = None if imported is None else blamed(imported, source.model, _machine(options).target)
+        raise unsupported(node or f"this model cannot be compiled (stage {reached!r})", error) from error
 
 
 def compile_imported(

@@ -280,10 +280,14 @@ class Node:
 
     def refuse(self, why: str) -> NoReturn:
         """Ends the import with a sentence that names the node."""
+        raise Unsupported(self.told(why))
+
+    def told(self, why: str) -> str:
+        """A sentence about this node, which it names."""
         if self.within is not None:
-            self.within.refuse(f"its part {self.op}: {why}")
+            return self.within.told(f"its part {self.op}: {why}")
         domain = f"{self.domain}." if self.domain else ""
-        raise Unsupported(f"node {self.name!r} ({domain}{self.op}, opset {self.opset}): {why}")
+        return f"node {self.name!r} ({domain}{self.op}, opset {self.opset}): {why}"
 
 
 def shape_or_none(ty: Any) -> tuple[int, ...] | None:
