@@ -402,9 +402,12 @@ They are what NumPy and PyTorch give, the same on every engine, at every level, 
   NaN differs from everything, and is true as a `bool`.
 - `ArgMax`, `ArgMin` and `Hardmax` take NaN for the extreme, `TopK` for the largest number. The index of `MaxPool` is
   that of the last NaN in the window.
-- Infinities are IEEE's. A convolution shows one only in the outputs that see it. `Clip` without a bound has none.
+- Infinities are IEEE's. A convolution shows one only in the outputs that see it, one among its weights also where they
+  meet the zeros of padding. `Clip` without a bound has none; before operator set 11 its bounds are the largest finite
+  numbers, as the standard has it.
 - Of a float that an integer type cannot hold, `Cast` and `QuantizeLinear` make the nearest number that it can; of NaN
-  they make 0. The ONNX standard leaves this open, and onnxruntime's results depend on the CPU.
+  they make 0, also of constants, while compiling. The ONNX standard leaves this open, and onnxruntime's results depend
+  on the CPU: on x86, its `QuantizeLinear` makes the lowest number of NaN.
 
 ## Resize
 

@@ -98,7 +98,9 @@ ROOMS: dict[str, set[str]] = {
     "_graph": {"native", "shared", "_graph/format", "_graph/engines"},
     "compiler/shared": {"shared", "_graph/format"},
     "compiler/frontend/onnx_ops": {"shared", "compiler/shared"},
-    "compiler/frontend": {"native", "shared", "_graph/format", "compiler/frontend/onnx_ops"},
+    "compiler/frontend": {
+        "native", "shared", "_graph/format", "compiler/shared", "compiler/frontend/onnx_ops",
+    },
     "compiler/passes/kernels": {"shared"},
     "compiler/passes": {"compiler/shared", "compiler/passes/kernels"},
     "compiler/backend": {"shared", "_graph/format", "_graph/engines", "compiler/shared"},
@@ -119,6 +121,8 @@ ROOM_OF = {
     "compiler/_difference": "compiler/shared",
     "compiler/_options": "compiler/shared",
     "compiler/_relax": "compiler/shared",
+    "compiler/_casts": "compiler/shared",
+    "compiler/_foreign": "compiler/shared",
 }
 PACKAGE = ROOT / "python/wasmgrad"
 MODULES = {

@@ -12,7 +12,7 @@ from typing import Any
 import tvm
 from tvm import s_tir, tirx
 
-from .._errors import Error, InvalidArgument, TooLarge, Unsupported
+from .._errors import Error, InvalidArgument, TooLarge
 from .._files import write_atomic
 from .._graph.format import wasm
 from .._graph.format.metadata import (
@@ -28,6 +28,8 @@ from .._graph.format.metadata import (
 )
 from .._graph.pictures import preprocessing
 from .._version import __version__
+from ._blame import blamed
+from ._foreign import unsupported
 from ._options import CompileOptions
 from .backend.codegen import build_object
 from .backend.link import finish, link
@@ -35,7 +37,7 @@ from .backend.native import LEVELS, cpu_level, link_library, target_options
 from .backend.plan import Call, Plan, extract, lay_out, weights
 from .backend.schedules import scheduled
 from .backend.search import Found, search
-from .frontend.importer import Imported, Tensor, from_onnx, sentence
+from .frontend.importer import Imported, Tensor, from_onnx
 from .frontend.source import Source, open_source
 from .passes.kernels import Kernel
 from .passes.optimize import optimize
@@ -113,6 +115,7 @@ def compile_model(
     module; `NotFound` without a linker.
     """
     reached = STAGES[0]
+    imported = None
 
     def reach(stage: str) -> None:
         nonlocal reached
@@ -130,7 +133,8 @@ def compile_model(
     except MemoryError as error:
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-        raise Unsupported(f"this model cannot be compiled (stage {reached!r}): {sentence(error)}") from error
+        node = None if imported is None else blamed(imported, source.model, _machine(options).target)
+        raise unsupported(node or f"this model cannot be compiled (stage {reached!r})", error) from error
 
 
 def compile_imported(

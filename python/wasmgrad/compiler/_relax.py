@@ -6,9 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tvm import te, tirx
+import numpy as np
+import tvm
+from tvm import relax, te, tirx
 
-__all__ = ["LSTM_STEP", "neutral", "reducer"]
+from .._errors import Unsupported
+
+__all__ = ["LSTM_STEP", "literal", "neutral", "numpy_dtype", "reducer"]
 
 LSTM_STEP = "wasmgrad.lstm_step"
 """The attribute of importers' kernels that compute what the kernel of an LSTM step does, from the same operands.
@@ -32,3 +36,21 @@ def neutral(kind: str, dtype: str) -> Any:
 def reducer(kind: str) -> Any:
     """`te.max` or `te.min` (kind "max" or "min"), also of infinities."""
     return te.comm_reducer(_COMBINE[kind], lambda dtype: neutral(kind, dtype), name=kind)
+
+
+def literal(value: Any, dtype: str | None = None) -> Any:
+    """A Relax constant of exactly the array's dtype (`relax.const` would turn int64 into int32)."""
+    array = np.asarray(value) if dtype is None else np.asarray(value).astype(numpy_dtype(dtype))
+    if array.dtype.kind in "OSU":
+        raise Unsupported("tensors of strings are not supported")
+    return relax.const(tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape)))
+
+
+def numpy_dtype(dtype: str) -> np.dtype[Any]:
+    """The dtype of a name, also of the kinds that NumPy lacks."""
+    if dtype == "bfloat16" or dtype.startswith(("float8", "float4", "int4", "uint4", "int2", "uint2")):
+        import ml_dtypes
+
+        extension: np.dtype[Any] = np.dtype(getattr(ml_dtypes, dtype))
+        return extension
+    return np.dtype(dtype)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from onnx import defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from .onnx_ops._registry import Node
+from .._casts import converted, is_special
+from .onnx_ops._registry import DTYPES, Node, dtype_name, find_converter, numpy_dtype
 
 __all__ = ["fold"]
 
@@ -19,6 +20,23 @@ __all__ = ["fold"]
 # else an Expand of one number to a picture would become weights.
 _SMALL_ELEMENTS = 1 << 16
 _GROWTH = 8
+# Operators that only move elements, and so may move NaN and infinities.
+_MOVES = frozenset(
+    (
+        *(
+            "Concat",
+            "Expand",
+            "Flatten",
+            "Gather",
+            "GatherElements",
+            "GatherND",
+            "Identity",
+            "Pad",
+            "Reshape",
+        ),
+        *("Slice", "Split", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze", "Where", "ConstantOfShape"),
+    )
+)
 
 
 def fold(node: Node) -> list[NDArray[Any] | None] | None:
@@ -37,7 +55,25 @@ def fold(node: Node) -> list[NDArray[Any] | None] | None:
         return None
     if any(attribute.HasField("g") for attribute in node.proto.attribute):
         return None
-    return None if _grows(node) else _evaluate(node)
+    if node.domain == "" and node.op in ("Cast", "CastLike") and (cast := _cast(node)) is not None:
+        return [cast]
+    return None if _grows(node) or _is_left_to_kernels(node) else _evaluate(node)
+
+
+def _cast(node: Node) -> NDArray[Any] | None:
+    """The constant in the type that it is cast to; None where that type or its own is none of run time."""
+    target = node.dtype(1) if node.op == "CastLike" else dtype_name(node.attribute("to"))
+    if node.dtype(0) not in DTYPES or target not in DTYPES:
+        return None
+    return converted(node.value(0), numpy_dtype(target))
+
+
+def _is_left_to_kernels(node: Node) -> bool:
+    """Whether NaN or infinities would be computed with: the kernels define what comes of them, ONNX does not."""
+    if node.domain == "" and node.op in _MOVES:
+        return False
+    special = any(value is not None and is_special(value) for value in node.values)
+    return special and find_converter(node.domain, node.op, node.opset) is not None
 
 
 def _constant(node: Node) -> list[NDArray[Any] | None]:

@@ -7,6 +7,7 @@ kernels.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from onnx import defs, helper, numpy_helper
 from tvm import relax
 
 from ..._errors import Error, InvalidArgument, Unsupported
+from .._foreign import described, unsupported
 from . import onnx_ops as _register_converters  # noqa: F401
 from .fold import fold
 from .onnx_ops._registry import (
@@ -35,9 +37,15 @@ from .onnx_ops._registry import (
     shape_of,
 )
 
-__all__ = ["Imported", "Tensor", "from_onnx", "sentence"]
+__all__ = ["Imported", "Tensor", "from_onnx"]
 
-_SHOWN = 300  # characters of a message that is not ours
+# Why operators of domains that are not the standard's are refused, and what helps.
+_UNKNOWN = {
+    "com.microsoft": "this operator of onnxruntime's own is not supported; a model that its tools did not change "
+    "has those of the standard",
+    "com.microsoft.nchwc": "it is in a layout for one processor; save the model with onnxruntime's optimization level "
+    "ORT_ENABLE_EXTENDED or lower",
+}
 _MAX_DEPTH = 32  # of functions and subgraphs inside each other
 _MAX_NODES = 200_000  # once functions are inlined and loops unrolled: a small file may ask for any number
 
@@ -98,7 +106,7 @@ def from_onnx(
         scope.values[info.name] = variable
         parameters.append(variable)
         inputs.append(tensor)
-    with builder.function("main", parameters):
+    with _main(builder, parameters):
         with builder.dataflow():
             importer.initializers(graph, scope)
             weights = sum(
@@ -113,6 +121,18 @@ def from_onnx(
         builder.emit_func_output(output)
     operators = Counter(node.op_type for node in _all_nodes(graph))
     return Imported(builder.get(), inputs, results, operators, weights, opsets.get("", 0))
+
+
+@contextlib.contextmanager
+def _main(builder: Any, parameters: list[Any]) -> Iterator[None]:
+    """The function `main`. What it begins it ends, also after a refusal: TVM complains of the rest."""
+    with builder.function("main", parameters):
+        try:
+            yield
+        except BaseException:
+            builder._end_block()
+            builder.end_scope()
+            raise
 
 
 @dataclass
@@ -170,7 +190,7 @@ class _Importer:
         elif opset is None:
             node.refuse(f"the model does not import operator set {domain!r}")
         else:
-            results = self._convert(node)
+            results = self.convert(node)
         for name, value in zip(proto.output, results, strict=False):
             if name:
                 scope.values[name] = value
@@ -178,7 +198,8 @@ class _Importer:
         if missing:
             node.refuse(f"output {missing[0]!r} is not supported")
 
-    def _convert(self, node: Node) -> list[Value]:
+    def convert(self, node: Node) -> list[Value]:
+        """A node's outputs: evaluated, converted, or by the standard's definition."""
         try:
             if may_fold(node.domain, node.op) and (folded := fold(node)) is not None:
                 return folded
@@ -191,7 +212,7 @@ class _Importer:
         except Error:
             raise
         except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-            node.refuse(sentence(error))
+            raise unsupported(node.told(f"it cannot be compiled for {_operands(node)}"), error) from error
         if "string" in (
             node.dtype(i) for i, value in enumerate(node.values) if isinstance(value, np.ndarray)
         ):
@@ -223,7 +244,9 @@ class _Importer:
     def _standard_body(self, node: Node) -> onnx.FunctionProto | None:
         """The definition of the node's operator in terms of others, where the ONNX standard has one."""
         if not defs.has(node.op, node.opset, node.domain):
-            node.refuse("the ONNX standard has no such operator in this operator set")
+            node.refuse(
+                _UNKNOWN.get(node.domain, "the ONNX standard has no such operator in this operator set")
+            )
         schema: Any = defs.get_schema(node.op, node.opset, node.domain)
         function = onnx.FunctionProto()
         if schema.has_function:
@@ -264,6 +287,9 @@ class _Subgraphs:
     def import_subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
         return self.importer.subgraph(graph, arguments, self.scope)
 
+    def convert(self, node: Node) -> list[Value]:
+        return self.importer.convert(node)
+
 
 def opset_versions(imports: Sequence[onnx.OperatorSetIdProto]) -> dict[str, int]:
     """The version of each operator set that a model or function imports; "" is ONNX's own."""
@@ -285,6 +311,12 @@ def _with_attributes(proto: onnx.NodeProto, attributes: Mapping[str, onnx.Attrib
             given.CopyFrom(attributes[attribute.ref_attr_name])
             given.name = attribute.name
     return resolved
+
+
+def _operands(node: Node) -> str:
+    """The types of a node's inputs, for people."""
+    given = [i for i in range(len(node.values)) if isinstance(node.value(i), (np.ndarray, relax.Var))]
+    return ", ".join(described(node.dtype(i), node.shape(i)) for i in given) or "no tensors"
 
 
 def _type_proto(node: Node, i: int) -> onnx.TypeProto:
@@ -335,12 +367,3 @@ def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 yield from _all_nodes(inner)
-
-
-def sentence(error: Exception) -> str:
-    """What an error of TVM or ONNX says, without the program text and the stack that they print with it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if "Check failed" in line or "Error:" in line), "")
-    if not told and lines:
-        told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[-1]
-    return f"{type(error).__name__}: {told[:_SHOWN]}" if told else type(error).__name__

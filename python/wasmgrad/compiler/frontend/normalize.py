@@ -5,6 +5,7 @@ It knows nothing of operators.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ _MIN_OPSET = 7
 _MAX_BYTES = 1 << 31  # of one tensor: a module has 32-bit addresses; of a file: what protobuf can hold
 
 _IR_WITH_WEIGHTS_APART = 4  # before it, weights had to be among the inputs
+
+# Operators that onnxruntime has in the standard's domain before the standard itself has them, from this version on.
+_ADDED = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 1 << 30}
 
 # Elements in a byte, where there are several.
 _PACKED: dict[int, int] = {
@@ -197,10 +201,34 @@ def _check_structure(model: onnx.ModelProto) -> None:
         if info.type.HasField("tensor_type"):
             info.type.tensor_type.shape.SetInParent()  # ONNX's checker wants a shape, the importer does not
     try:
-        onnx.checker.check_model(model)
+        with _set_apart(model):
+            onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         first = str(error).strip().splitlines()
         raise InvalidEncoding(f"the ONNX model is malformed: {first[0] if first else error}") from error
+
+
+@contextlib.contextmanager
+def _set_apart(model: onnx.ModelProto) -> Iterator[None]:
+    """Meanwhile, operators that onnxruntime added to the standard's domain are in another, that ONNX leaves alone."""
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    found = [
+        node
+        for node in model.graph.node
+        if node.domain in ("", "ai.onnx") and _ADDED.get(node.op_type, 0) > opset
+    ]
+    domains = [node.domain for node in found]
+    count = len(model.opset_import)
+    if found:
+        model.opset_import.append(helper.make_opsetid("onnxruntime", 1))
+    for node in found:
+        node.domain = "onnxruntime"
+    try:
+        yield
+    finally:
+        for node, domain in zip(found, domains, strict=True):
+            node.domain = domain
+        del model.opset_import[count:]
 
 
 def _check_opsets(model: onnx.ModelProto) -> None:

@@ -5,6 +5,7 @@ It only finds; the offloading pass replaces.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from .bindings import Bindings, constant, is_float32, shape
 from .kernels import Activation, Tensor
 
 __all__ = ["Epilogue", "follow"]
+
+_LARGEST_FACTOR = (
+    2.0**40
+)  # and its inverse is the smallest: weights have exponents of less than half of float32's
 
 _ONE_OPERATOR = {
     "relax.nn.relu": Activation("relu"),
@@ -91,12 +96,22 @@ def _linear(bindings: Bindings, found: Epilogue, taken: Container[int], may_scal
         and found.residual is None
         and (operator == "relax.multiply" or (operator == "relax.divide" and first))
     ):
-        factor = vector if operator == "relax.multiply" else np.float32(1) / vector
+        factor = _factor(vector, operator == "relax.divide")
+        if factor is None:
+            return False
         found.scale, found.bias = found.scale * factor, found.bias * factor
     else:
         return False
     found.take(users[0])
     return True
+
+
+def _factor(vector: Tensor, divides: bool) -> Tensor | None:
+    """What weights may be multiplied by in place of the sum: None where a product would leave float32's range."""
+    with np.errstate(divide="ignore"):
+        factor = np.float32(1) / vector if divides else vector
+    size = np.abs(factor)
+    return factor if bool(np.all((size <= _LARGEST_FACTOR) & (size >= 1 / _LARGEST_FACTOR))) else None
 
 
 def _per_channel(array: NDArray[Any] | None, channels: int) -> Tensor | None:
@@ -140,9 +155,10 @@ def _clip(bindings: Bindings, found: Epilogue, taken: Container[int]) -> None:
 
 
 def _bound(bindings: Bindings, position: int) -> float | None:
-    """The single number that something is compared with."""
+    """The single number that something is compared with; the kernels know no bound that is NaN."""
     values = [constant(argument) for argument in bindings.value(position).args]
-    return next((float(value.reshape(())) for value in values if value is not None and value.size == 1), None)
+    bounds = (float(value.reshape(())) for value in values if value is not None and value.size == 1)
+    return next((bound for bound in bounds if not math.isnan(bound)), None)
 
 
 def _swish(bindings: Bindings, found: Epilogue, gate: int, product: int) -> None:

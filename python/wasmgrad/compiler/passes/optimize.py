@@ -15,7 +15,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from .constants import rearrange_constants
+from .constants import fold_constants, rearrange_constants
 from .flatten import flatten_as_stored
 from .kernels import Kernel
 from .legalize import LEGALIZATIONS
@@ -37,7 +37,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
         module = zeros_in_memory(module)
         if level >= 1:
             module = rearrange_constants(module)
-            module = _run(module, transform.FoldConstant(), transform.DeadCodeElimination(["main"]))
+            module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
         if level >= 3:
             module = full_rank_constants(whole_gelu(pad_inside(without_clip(module))))
             module = _run(
@@ -46,19 +46,14 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
                 transform.Normalize(),
             )
             module = rearrange_constants(module)
-            module = _run(module, transform.FoldConstant(), transform.DeadCodeElimination(["main"]))
+            module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
             module = flatten_as_stored(module)
             module, kernels = offload(module, lanes)
             module = _run(module, transform.DeadCodeElimination(["main"]))
         module = _run(module, transform.LegalizeOps(LEGALIZATIONS), transform.RewriteDataflowReshape())
         if level >= 2:
-            module = _run(
-                module,
-                transform.AnnotateTIROpPattern(),
-                transform.FoldConstant(),
-                transform.FuseOps(),
-                transform.FuseTIR(),
-            )
+            module = fold_constants(_run(module, transform.AnnotateTIROpPattern()))
+            module = _run(module, transform.FuseOps(), transform.FuseTIR())
         return _run(module, transform.DeadCodeElimination(["main"])), kernels
 
 

@@ -148,3 +148,30 @@ def test_interpolation_is_torchs(side: int, exported: bool) -> None:
     for call, result, wanted in zip(calls, compiled(x.numpy()), module(x), strict=True):
         assert result.shape == tuple(wanted.shape), call
         np.testing.assert_allclose(result, wanted.numpy(), rtol=1e-4, atol=1e-4, err_msg=str(call))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_bytes_are_interpolated_as_in_onnxruntime(dtype: str) -> None:
+    """Rounded toward zero; where the exact value is a whole number, onnxruntime may lie one below."""
+    limits, nodes, constants = np.iinfo(dtype), [], {}
+    x = np.random.default_rng(8).integers(limits.min, limits.max + 1, (1, 2, 5, 6)).astype(dtype)
+    for mode in ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"):
+        for place, size in enumerate(([1, 2, 8, 9], [1, 2, 3, 4], [1, 2, 10, 12])):
+            name = f"{mode}{place}"
+            constants[f"{name}_size"] = np.array(size, np.int64)
+            attributes = {"mode": "linear", "coordinate_transformation_mode": mode}
+            nodes.append(helper.make_node("Resize", ["x", "", "", f"{name}_size"], [name], **attributes))
+    model = _model(18, nodes, {"x": x}, constants)
+    exact = _expected(model, {"x": x.astype(np.float32)})
+    elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    for info in (*model.graph.input, *model.graph.output):
+        info.type.tensor_type.elem_type = elem_type
+    expected = _expected(model, {"x": x})
+    assert expected is not None
+    assert exact is not None
+    results = wasmgrad.compile(model, verify=False)(x)
+    for result, wanted, value in zip(results, expected, exact, strict=True):
+        nearly_whole = np.abs(value - np.rint(value)) < 1e-4
+        np.testing.assert_array_equal(result[~nearly_whole], wanted[~nearly_whole])
+        np.testing.assert_array_equal(result[nearly_whole], np.rint(value)[nearly_whole].astype(dtype))
+        assert result.dtype == dtype

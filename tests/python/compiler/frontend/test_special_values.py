@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+import torch
 import wasmgrad
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from wasmgrad.compiler import CompileOptions, compile_model
 
 from . import special_values as table
-from .special_values import Case
+from .special_values import INF, NAN, Case
 
 Array = NDArray[Any]
 
@@ -29,7 +31,7 @@ TOLERANCES = {"float16": 2e-3, "float32": 2e-5, "float64": 1e-12}
 CASES = [*table.UNARY, *table.BINARY, *table.ROWWISE, *table.POOLING]
 
 
-def _model(cases: Iterable[Case], feeds: dict[str, Array]) -> onnx.ModelProto:
+def model_of_cases(cases: Iterable[Case], feeds: dict[str, Array]) -> onnx.ModelProto:
     """One model with all cases, each with outputs of its own."""
     nodes, outputs, constants = [], [], []
     used = set()
@@ -93,7 +95,7 @@ def _difference(case: Case, got: Array, wanted: Array, tolerance: float) -> str 
 def mismatches(cases: list[Case], dtype: str, options: CompileOptions, engine: str) -> list[str]:
     """What a model of all cases gives otherwise than NumPy."""
     feeds = table.operands(dtype)
-    results = iter(_run(_model(cases, feeds), feeds, options, engine))
+    results = iter(_run(model_of_cases(cases, feeds), feeds, options, engine))
     found = []
     for case in cases:
         arguments = [feeds[name] for name in case.operands if isinstance(name, str)]
@@ -164,7 +166,7 @@ def test_conversions_to_integers_saturate(source: str, engine: str) -> None:
     ]
     casts.append(Case("Cast", lambda v: v.astype(bool), attributes={"to": onnx.TensorProto.BOOL}))
     target: Any = "native" if engine == "native" else "wasm32"
-    results = _run(_model(casts, {"x": x}), {"x": x}, CompileOptions(target=target), engine)
+    results = _run(model_of_cases(casts, {"x": x}), {"x": x}, CompileOptions(target=target), engine)
     for case, result in zip(casts, results, strict=True):
         np.testing.assert_array_equal(result, case.expected(x.astype(np.float64)), err_msg=case.label)
 
@@ -195,7 +197,7 @@ def test_quantization_saturates() -> None:
         Case("QuantizeLinear", lambda v: v, ("x", np.float32(0.5), np.array(zero, dtype)))
         for zero, dtype in ((10, "uint8"), (3, "int8"), (0, "int16"))
     ]
-    unsigned, signed, wide = _run(_model(results, {"x": x}), {"x": x}, CompileOptions(), "wasmtime")
+    unsigned, signed, wide = _run(model_of_cases(results, {"x": x}), {"x": x}, CompileOptions(), "wasmtime")
     np.testing.assert_array_equal(unsigned[1:], [255, 0, 255, 0, 11, 255])
     np.testing.assert_array_equal(signed[1:], [127, -128, 127, -128, 4, 127])
     np.testing.assert_array_equal(wide[1:], [32767, -32768, 600, -600, 1, 32767])
@@ -216,7 +218,7 @@ def test_regions_and_scattered_extremes_keep_nan() -> None:
             "ScatterElements", lambda x: x, ("line", np.arange(4), updates), {**scattered, "reduction": "min"}
         ),
     ]
-    regions, largest, smallest = _run(_model(cases, feeds), feeds, CompileOptions(), "wasmtime")
+    regions, largest, smallest = _run(model_of_cases(cases, feeds), feeds, CompileOptions(), "wasmtime")
     np.testing.assert_array_equal(regions.reshape(-1), [-np.inf, np.nan])
     np.testing.assert_array_equal(largest, [np.nan, np.nan, 3, -np.inf])
     np.testing.assert_array_equal(smallest, [np.nan, np.nan, -np.inf, -np.inf])
@@ -244,3 +246,82 @@ def test_functions_after_a_convolution_keep_nan(level: int) -> None:
     np.testing.assert_array_equal(y, np.maximum(x, 0))
     np.testing.assert_array_equal(z, np.clip(x, -1, 4))
     np.testing.assert_array_equal(u, np.where(np.isnan(x), -1, np.clip(x, -1, 4)))
+
+
+def _convolution(
+    x: Array, weights: Array, after: list[tuple[str, list[float]]], level: int, **attributes: Any
+) -> Array:
+    """What a compiled convolution with constant weights gives through operators with constant scalars."""
+    tensors, nodes, last = [numpy_helper.from_array(weights, "w")], [], "c"
+    nodes.append(helper.make_node("Conv", ["x", "w"], ["c"], **attributes))
+    for number, (operator, scalars) in enumerate(after):
+        names = [f"s{number}_{place}" for place in range(len(scalars))]
+        tensors += [
+            numpy_helper.from_array(np.array(value, np.float32), name)
+            for value, name in zip(scalars, names, strict=True)
+        ]
+        nodes.append(helper.make_node(operator, [last, *names], [f"y{number}"]))
+        last = f"y{number}"
+    graph = helper.make_graph(
+        nodes, "convolution", [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, x.shape)],
+        [helper.make_empty_tensor_value_info(last)], tensors,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    model = onnx.shape_inference.infer_shapes(model)
+    return _run(model, {"x": x}, CompileOptions(opt_level=level), "wasmtime")[0]
+
+
+@pytest.mark.parametrize("value", [INF, NAN])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((16, 16, 3, 3), 1), ((16, 1, 3, 3), 16), ((4, 16, 5, 5), 1), ((24, 16, 1, 1), 1)]
+)
+def test_a_weight_that_is_no_number_shows_where_it_is_used(
+    shape: tuple[int, ...], groups: int, value: float
+) -> None:
+    generator = np.random.default_rng(3)
+    x, weights = (generator.standard_normal(size).astype(np.float32) for size in ((1, 16, 9, 8), shape))
+    weights.reshape(-1)[shape[-1]] = value
+    pad = shape[-1] // 2
+    result = _convolution(x, weights, [], 3, pads=[pad] * 4, group=groups)
+    padded = torch.nn.functional.pad(torch.from_numpy(x).double(), [pad] * 4)
+    windows = torch.nn.functional.unfold(padded, shape[2:]).reshape(groups, -1, x[0, 0].size)
+    rows = torch.from_numpy(weights).double().reshape(groups, shape[0] // groups, -1)
+    wanted = torch.bmm(rows, windows).reshape(result.shape).numpy()
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [("Clip", [NAN, 1.0])], [("Clip", [0.0, NAN])], [("Max", [NAN])], [("Clip", [-0.5, 0.5])], [("Mul", [INF])],
+        [("Mul", [1e38]), ("Mul", [1e-38])], [("Mul", [1e-30]), ("Mul", [1e30])], [("Div", [0.0])], [("Div", [1e-39])],
+        [("Mul", [0.0])], [("Add", [INF]), ("Mul", [-1.0])], [("Sub", [NAN]), ("Clip", [0.0, 6.0])],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_follows_a_convolution_is_the_same_in_its_kernel(after: list[tuple[str, list[float]]]) -> None:
+    generator = np.random.default_rng(4)
+    x, weights = (
+        generator.standard_normal(size).astype(np.float32) for size in ((1, 16, 8, 8), (16, 16, 3, 3))
+    )
+    apart, fused = (_convolution(x, weights, after, level, pads=[1] * 4) for level in (0, 3))
+    np.testing.assert_allclose(
+        fused, apart, rtol=1e-3, atol=1e-4 * float(np.abs(apart[np.isfinite(apart)]).max(initial=0))
+    )
+
+
+def test_bounds_before_operator_set_11_are_finite_as_in_onnxruntime() -> None:
+    x = np.array([NAN, INF, -INF, 1.0, -1.0], np.float32)
+    nodes = [helper.make_node("Clip", ["x"], ["y"], **bounds) for bounds in ({}, {"min": 0.0}, {"max": 0.0})]
+    for node, name in zip(nodes, ("none", "low", "high"), strict=True):
+        node.output[0] = name
+    graph = helper.make_graph(
+        nodes, "clip", [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, x.shape) for node in nodes],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 10)], ir_version=5)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for ours, theirs in zip(
+        _run(model, {"x": x}, CompileOptions(), "wasmtime"), session.run(None, {"x": x}), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)

@@ -11,12 +11,12 @@ from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import onnx
-import tvm
 from numpy.typing import NDArray
 from onnx import helper
 from tvm import relax
 
 from ...._errors import Unsupported
+from ..._relax import literal, numpy_dtype
 
 __all__ = [
     "DTYPES",
@@ -108,24 +108,6 @@ def dtype_name(elem_type: int) -> str:
     return str(helper.tensor_dtype_to_np_dtype(elem_type))
 
 
-def literal(value: Any, dtype: str | None = None) -> Any:
-    """A Relax constant of exactly the array's dtype (`relax.const` would turn int64 into int32)."""
-    array = np.asarray(value) if dtype is None else np.asarray(value).astype(numpy_dtype(dtype))
-    if array.dtype.kind in "OSU":
-        raise Unsupported("tensors of strings are not supported")
-    return relax.const(tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape)))
-
-
-def numpy_dtype(dtype: str) -> np.dtype[Any]:
-    """The dtype of a name, also of the kinds that NumPy lacks."""
-    if dtype == "bfloat16" or dtype.startswith(("float8", "float4", "int4", "uint4", "int2", "uint2")):
-        import ml_dtypes
-
-        extension: np.dtype[Any] = np.dtype(getattr(ml_dtypes, dtype))
-        return extension
-    return np.dtype(dtype)
-
-
 class Graphs(Protocol):
     """What a node needs from the importer: the builder, and a way to import a subgraph in the node's scope."""
 
@@ -136,16 +118,25 @@ class Graphs(Protocol):
     def import_subgraph(self, graph: onnx.GraphProto, arguments: Sequence[Value]) -> list[Value]:
         """Imports `graph` with its inputs bound to `arguments`; returns its outputs."""
 
+    def convert(self, node: Node) -> list[Value]:
+        """Imports a node that stands in no graph; returns its outputs."""
+
 
 class Node:
     """One node of a graph whose inputs are already converted.
 
     `op`, `name`, `domain` and `opset` (of that domain) name it; `outputs` is how many outputs the graph names, trailing
-    empty names not counted, and `wanted(i)` tells whether output `i` has a name.
+    empty names not counted, and `wanted(i)` tells whether output `i` has a name. `within` is the node that this one is
+    a part of, where an operator is written in terms of others.
     """
 
     def __init__(
-        self, proto: onnx.NodeProto, opset: int, values: Sequence[Value | None], graphs: Graphs
+        self,
+        proto: onnx.NodeProto,
+        opset: int,
+        values: Sequence[Value | None],
+        graphs: Graphs,
+        within: Node | None = None,
     ) -> None:
         self.proto = proto
         self.op: str = proto.op_type
@@ -153,6 +144,7 @@ class Node:
         self.domain: str = "" if proto.domain == "ai.onnx" else proto.domain
         self.opset = opset
         self.graphs = graphs
+        self.within = within
         self.values = list(values)
         self.outputs = max((i + 1 for i, name in enumerate(proto.output) if name), default=0)
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
@@ -270,8 +262,14 @@ class Node:
 
     def refuse(self, why: str) -> NoReturn:
         """Ends the import with a sentence that names the node."""
+        raise Unsupported(self.told(why))
+
+    def told(self, why: str) -> str:
+        """A sentence about this node, which it names."""
+        if self.within is not None:
+            return self.within.told(f"its part {self.op}: {why}")
         domain = f"{self.domain}." if self.domain else ""
-        raise Unsupported(f"node {self.name!r} ({domain}{self.op}, opset {self.opset}): {why}")
+        return f"node {self.name!r} ({domain}{self.op}, opset {self.opset}): {why}"
 
 
 def shape_or_none(ty: Any) -> tuple[int, ...] | None:

@@ -70,7 +70,11 @@ def folded_convolution(node: Node, factor: NDArray[np.float64], offset: NDArray[
     if weight.dtype != np.float32 or len(factor) != weight.shape[0] or bias.shape != offset.shape:
         return None
     ones = [1] * (weight.ndim - 2)
-    scaled = literal(weight * factor.reshape(-1, 1, *ones), "float32")
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled_weight = (weight * factor.reshape(-1, 1, *ones)).astype(np.float32)
+    if not np.isfinite(scaled_weight).all():
+        return None
+    scaled = literal(scaled_weight)
     shifted = literal((bias * factor + offset).reshape(1, -1, *ones), "float32")
     return relax.op.add(ir.Call(value.op, [value.args[0], scaled], value.attrs), shifted)
 

@@ -92,7 +92,7 @@ def _batch_normalization_training(node: Node) -> Any:
     return results
 
 
-@converter("LayerNormalization", since=17)
+@converter("LayerNormalization")  # since 17; onnxruntime writes it into older models
 def layer_normalization(node: Node) -> Any:
     """Normalizes over all axes from `axis` on; may also give the mean and the inverse deviation."""
     shape, dtype = node.shape(0), node.dtype(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tvm import relax, te, tirx
@@ -32,15 +33,21 @@ def _rnn_cell(layer: Direction, step: Any, states: list[Any]) -> list[Any]:
 @converter("LSTM", since=7)
 def lstm(node: Node) -> Any:
     """Long short-term memory; gates in the order input, output, forget, cell."""
+    return lstm_layer(node, lambda hidden: hidden)
+
+
+def lstm_layer(node: Node, seen: Callable[[Any], Any]) -> Any:
+    """An LSTM whose weights of the recurrence are multiplied with what `seen` makes of the hidden state."""
     couple = bool(node.attribute("input_forget", 0))
 
     def cell(layer: Direction, step: Any, states: list[Any]) -> list[Any]:
-        return _lstm_cell(layer, step, states, couple)
+        product = node.emit(relax.op.matmul(seen(states[0]), layer.recurrent[0]))
+        return _lstm_cell(layer, step, states, product, couple)
 
     return recurrent_layer(node, [4], ["Sigmoid", "Tanh", "Tanh"], [5, 6], cell)
 
 
-def _lstm_cell(layer: Direction, step: Any, states: list[Any], couple: bool) -> list[Any]:
+def _lstm_cell(layer: Direction, step: Any, states: list[Any], product: Any, couple: bool) -> list[Any]:
     size, (gate, squash, out) = layer.hidden, layer.functions
     peephole = [] if layer.peephole is None else [layer.peephole]
 
@@ -67,7 +74,6 @@ def _lstm_cell(layer: Direction, step: Any, states: list[Any], couple: bool) -> 
 
         return [te.compute((layer.batch, size), new_hidden, name="lstm_hidden"), next_memory]
 
-    product = layer.node.emit(relax.op.matmul(states[0], layer.recurrent[0]))
     arguments = [layer.inputs, step, product, *states, *peephole, *layer.optional]
     plain = layer.is_plain(["Sigmoid", "Tanh", "Tanh"]) and not couple
     attributes = {LSTM_STEP: True} if plain else None

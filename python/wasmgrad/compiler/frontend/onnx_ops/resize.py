@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import relax, te
 
-from ._nn import cast, wide
+from ._nn import cast, scalar, wide
 from ._registry import Node, converter, literal
 
 Floats = NDArray[np.floating[Any]]
+
+_SLACK = 2.0**-12  # more than sums of bytes in float32 are off by
 
 # Resize had no attribute for rounding yet: where pictures shrink, other runtimes round up, else down.
 _BEFORE_OPSET_11 = "up where it shrinks, else down"
@@ -164,16 +166,39 @@ def _apply(node: Node, axes: Sequence[_Axis], mode: str, coordinates: str, neare
             tables.append(literal(np.clip(places, 0, axis.size - 1), "int32"))
         result = node.emit_te(_gather, node.input(0), tables, [axis.axis for axis in changed], shape)
     else:
-        if "float" not in dtype:
-            node.refuse(f"interpolation of {dtype} is not supported")
-        result = cast(node.input(0), dtype, wide(dtype))
+        work = _interpolated_in(node, mode)
+        result = node.emit(cast(node.input(0), dtype, work))
         for axis, x in zip(changed, positions, strict=True):
             indices, weights = _table(axis, x, *_kernel(node, mode))
-            result = node.emit_te(_filter, result, literal(indices), literal(weights, wide(dtype)), axis.axis)
-        result = cast(result, wide(dtype), dtype)
+            result = node.emit_te(_filter, result, literal(indices), literal(weights, work), axis.axis)
+        if "float" not in dtype:
+            result = _whole(node, result)
+        result = cast(result, work, dtype)
     if coordinates == "tf_crop_and_resize":
         return _extrapolated(node, result, changed, coordinates)
     return result
+
+
+def _interpolated_in(node: Node, mode: str) -> str:
+    """The type to interpolate in. What becomes bytes again is rounded toward zero, as onnxruntime does it."""
+    dtype = node.dtype(0)
+    if "float" in dtype:
+        return wide(dtype)
+    if dtype not in {"uint8", "int8"} or mode != "linear" or node.attribute("antialias", 0):
+        kind = f"{'antialiased ' if node.attribute('antialias', 0) else ''}{mode}"
+        node.refuse(f"{kind} interpolation of {dtype} is not supported")
+    return "float32"
+
+
+def _whole(node: Node, x: Any) -> Any:
+    """Moves numbers a little away from zero: rounding toward it then keeps what is whole but for errors of sums.
+
+    A picture of one colour stays one.
+    """
+    away = relax.op.where(
+        relax.op.less(x, scalar(0, "float32")), scalar(-_SLACK, "float32"), scalar(_SLACK, "float32")
+    )
+    return node.emit(relax.op.add(x, away))
 
 
 def _kernel(node: Node, mode: str) -> tuple[Callable[[Floats], Floats], int, bool, bool]:
