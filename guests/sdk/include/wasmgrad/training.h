@@ -24,7 +24,17 @@ enum wasmgrad_dtype {
 
 enum wasmgrad_device { WASMGRAD_CPU = 0 };
 
-enum wasmgrad_optimizer { WASMGRAD_ADAM = 0, WASMGRAD_RMSPROP = 1, WASMGRAD_SGD = 2, WASMGRAD_ADAMW = 3 };
+enum wasmgrad_optimizer {
+  WASMGRAD_ADAM = 0,
+  WASMGRAD_RMSPROP = 1,
+  WASMGRAD_SGD = 2,
+  WASMGRAD_ADAMW = 3,
+  WASMGRAD_ADAGRAD = 4,
+  WASMGRAD_NADAM = 5,
+  WASMGRAD_RADAM = 6,
+  WASMGRAD_LION = 7,
+  WASMGRAD_LAMB = 8
+};
 
 enum wasmgrad_loss {
   WASMGRAD_CROSS_ENTROPY = 0, /* the model returns probabilities [N, classes]; targets are classes [N] */
