@@ -210,7 +210,9 @@ def _train(config: Mapping[str, Any], collector: Collector, isolate: bool) -> st
         message = f"{name}: the guest ended with exit code {code}"
         raise GuestExit(message, code, collector.text("stdout"), collector.text("stderr"))
     if not collector.trained:
-        raise InvalidArgument(f"{name}: the guest ended without having called a training import")
+        raise InvalidArgument(
+            f"{name}: the guest ended without having trained: it called no training import, or kept no step"
+        )
     return None
 
 

@@ -93,6 +93,19 @@ function showOptions(model: Model): void {
     print("options " + json);
     Trainer.fromJson(model, json).unwrap().close();
   }
+  takeOtherRules(model);
+}
+
+function takeOtherRules(model: Model): void {
+  const rules = [
+    new TrainerOptions().optimizer(new Optimizer("adam").amsgrad(true)),
+    new TrainerOptions().optimizer(new Optimizer("sgd").momentum(0.9).dampening(0.5)),
+    new TrainerOptions().optimizer(new Optimizer("nadam").momentumDecay(0.01)),
+    new TrainerOptions().schedule(new Schedule("one_cycle").peakAt(0.4).startDivisor(10).endDivisor(100)),
+    new TrainerOptions().schedule(new Schedule("plateau").gamma(0.5).plateauPatience(2)),
+  ];
+  for (let i = 0; i < rules.length; ++i)
+    Trainer.fromJson(model, rules[i].loss("cross_entropy").toJson()).unwrap().close();
 }
 
 function showPrediction(name: string, trainer: Trainer): void {
