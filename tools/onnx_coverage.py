@@ -415,7 +415,29 @@ Where onnxruntime and torch agree and ONNX's reference implementation does not, 
 `align_corners` and `tf_crop_and_resize` divide by the number of output elements less one, also where a scale
 would give a fraction of an element; sizes from scales are products in float32, rounded down (0.7 of 10 is 7).
 As in onnxruntime, an axis of scale 1 stays as it is, so do all axes when no size changes, and `nearest` before
-operator set 11 rounds up where an axis shrinks and down elsewhere.
+operator set 11 rounds up where an axis shrinks and down elsewhere. Bytes are interpolated linearly and rounded toward
+zero as there; their cubic and antialiased forms are refused.
+
+## Operators of onnxruntime's own
+
+Models that onnxruntime's optimizer (up to `ORT_ENABLE_EXTENDED`) or quantizer wrote compile as they are. Of the domain
+`com.microsoft` there are:
+
+- `FusedConv`, `FusedGemm`, `FusedMatMul`, `TransposeMatMul`, `Gelu`, `BiasGelu`, `FastGelu`, `QuickGelu`;
+- `SkipLayerNormalization`, `SkipSimplifiedLayerNormalization`, `SimplifiedLayerNormalization`,
+  `EmbedLayerNormalization`;
+- `Attention`, `MultiHeadAttention`, `GroupQueryAttention`, `QAttention`, `RotaryEmbedding`;
+- `QuantizeLinear`, `DequantizeLinear`, `QLinearConv`, `QLinearAdd`, `QLinearMul`, `QLinearWhere`, `QLinearConcat`,
+  `QLinearSigmoid`, `QLinearLeakyRelu`, `QLinearSoftmax`, `QLinearAveragePool`, `QLinearGlobalAveragePool`,
+  `NhwcMaxPool`, `QGemm`, `MatMulIntegerToFloat`, `DynamicQuantizeMatMul`, `DynamicQuantizeLSTM`, `MatMulNBits`.
+
+Their results are onnxruntime's, those of 8 bits to one step. Sums of products are exact; onnxruntime's overflow on
+processors without VNNI when it multiplies uint8 with int8, unless `session.x64quantprecision` is set. `MatMulNBits`
+takes constant weights, which become float32 while compiling, and computes in float32 whatever its `accuracy_level`.
+`GroupQueryAttention` needs a constant total length. Refused are, by name: packed queries, keys and values in
+`MultiHeadAttention`; caches that are written in place; rotary embedding within `Attention`; smooth softmax; means and
+deviations as outputs of `SkipLayerNormalization`; layouts for one processor (`com.microsoft.nchwc`), which
+`ORT_ENABLE_ALL` writes; and all operators of the domain that are not in this list.
 
 ## Tests
 """

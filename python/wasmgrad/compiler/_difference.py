@@ -31,9 +31,10 @@ _LEVELS = 255  # of 8 bits
 _FLIPPED = 1e-3  # the share of integers and truth values that rounding may turn, as where two scores are nearly equal
 _QUANTIZED = (
     "QuantizeLinear",
-    "DynamicQuantizeLinear",
-    "QLinearConv",
-    "QLinearMatMul",
+    "DynamicQuantize",
+    "QLinear",
+    "QGemm",
+    "QAttention",
     "MatMulInteger",
     "ConvInteger",
 )
@@ -80,7 +81,7 @@ class Rounding:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         nodes = list(_nodes(model.graph))
-        self.quantized = any(node.op_type in _QUANTIZED for node in nodes)
+        self.quantized = any(node.op_type.startswith(_QUANTIZED) for node in nodes)
         self.relative: float = max(
             _TOLERANCES.get(elem_type, 0.0) for elem_type in (0, *_elem_types(model, nodes))
         )

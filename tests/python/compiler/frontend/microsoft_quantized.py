@@ -60,6 +60,8 @@ def _pools_quantized() -> Iterator[Case]:
             }
             attributes["channels_last"] = last
             yield Case("QLinearAveragePool", (x, *rest), attributes, (1, 2, 3, 4))
+        if last:
+            yield Case("NhwcMaxPool", (x,), {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 1, 0, 0]})
         filters = weights("int8", 4, 3 if last else 5, 3, 3)
         convolution = (
             x,

@@ -111,3 +111,39 @@ def mismatches(cases: list[Case], options: CompileOptions) -> list[str]:
 @pytest.mark.parametrize("family", [*FAMILIES, *QUANTIZED])
 def test_results_are_those_of_onnxruntime(family: str, level: int) -> None:
     assert mismatches(drawn({**FAMILIES, **QUANTIZED}[family]), CompileOptions(opt_level=level)) == []
+
+
+@pytest.mark.parametrize(
+    ("operator", "operands", "attributes", "sentence"),
+    [
+        ("FusedConv", 2, {"activation": "Swish"}, "the activation function 'Swish'"),
+        ("MultiHeadAttention", 3, {"num_heads": 3}, "num_heads 3 does not divide"),
+        ("MultiHeadAttention", 9, {"num_heads": 2}, "the input 'past_sequence_length' is not supported"),
+        ("Attention", 2, {"num_heads": 2, "do_rotary": 1}, "the attribute 'do_rotary' is not supported"),
+        (
+            "GroupQueryAttention",
+            7,
+            {"num_heads": 2, "kv_num_heads": 2, "smooth_softmax": 1},
+            "'smooth_softmax'",
+        ),
+        ("QuickGelu", 1, {"beta": 2.0}, "the attribute 'beta' is not supported"),
+        ("FusedMatMul", 2, {"transBatchA": 1}, "its part MatMul: it cannot be compiled for float32"),
+        ("NGramRepeatBlock", 2, {}, "this operator of onnxruntime's own is not supported"),
+    ],
+)
+def test_what_is_not_handled_is_refused_by_name(
+    operator: str, operands: int, attributes: dict[str, Any], sentence: str
+) -> None:
+    names = [f"x{place}" for place in range(operands)]
+    node = helper.make_node(operator, names, ["y"], name="the_node", domain=MICROSOFT, **attributes)
+    float32 = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [node], "refused", [helper.make_tensor_value_info(name, float32, [2, 4, 8]) for name in names],
+        [helper.make_tensor_value_info("y", float32, None)],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)]
+    with pytest.raises(wasmgrad.Unsupported) as error:
+        compile_model(helper.make_model(graph, opset_imports=opsets, ir_version=10), CompileOptions())
+    assert sentence in str(error.value)
+    assert "the_node" in str(error.value)
+    assert operator in str(error.value)

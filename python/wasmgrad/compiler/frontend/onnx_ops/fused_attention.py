@@ -96,6 +96,7 @@ _ATTENTION = "num_heads unidirectional scale mask_filter_value"
 )  # fmt: skip
 def attention(node: Node) -> Any:
     """Attention of a tensor to itself, with the projections to queries, keys and values."""
+    _refuse_cache_in_place(node)
     op = Operators(node)
     projected = op.MatMul(node.value(0), node.value(1))
     if node.has(2):
@@ -103,13 +104,16 @@ def attention(node: Node) -> Any:
     return _self_attention(node, op, projected, node.value(4), 3, 5)
 
 
+def _refuse_cache_in_place(node: Node) -> None:
+    for name in ("do_rotary", "past_present_share_buffer", "rotary_embedding_dim"):
+        if node.attribute(name, 0):
+            node.refuse(f"the attribute {name!r} is not supported")
+
+
 def _self_attention(
     node: Node, op: Operators, projected: Value, past: Value | None, padding: int, bias: int | None
 ) -> list[Value]:
     """Of queries, keys and values side by side; earlier keys and values are stacked."""
-    for name in ("do_rotary", "past_present_share_buffer", "rotary_embedding_dim"):
-        if node.attribute(name, 0):
-            node.refuse(f"the attribute {name!r} is not supported")
     width = extents(projected)[-1]
     sizes = [int(size) for size in node.attribute("qkv_hidden_sizes", None) or [width // 3] * 3]
     count = heads_of(node, "num_heads", *sizes)
@@ -129,6 +133,7 @@ def _self_attention(
 )  # fmt: skip
 def quantized_attention(node: Node) -> Any:
     """Attention whose projections are products of 8-bit matrices."""
+    _refuse_cache_in_place(node)
     op = Operators(node)
     sums = op.MatMulInteger(node.value(0), node.value(1), node.value(6), node.value(7))
     scale = op.Mul(node.value(3), node.value(4))

@@ -83,6 +83,17 @@ def qlinear_average_pool(node: Node, op: Operators, x: Value) -> Value:
     return _channels_first(node, op, x, lambda data: op.AveragePool(data, **op.given(*_POOL)))
 
 
+_MAX_POOL = ("auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides")
+
+
+@microsoft("NhwcMaxPool", " ".join(_MAX_POOL), inputs=1)
+def nhwc_max_pool(node: Node) -> Any:
+    """The standard's operator on channels that come last."""
+    op, rank = Operators(node), node.rank(0)
+    first = op.transpose(node.value(0), 0, rank - 1, *range(1, rank - 1))
+    return op.transpose(op.MaxPool(first, **op.given(*_MAX_POOL)), 0, *range(2, rank), 1)
+
+
 @microsoft("QLinearSoftmax", "axis opset", inputs=5)
 @_of_one
 def qlinear_softmax(node: Node, op: Operators, x: Value) -> Value:
