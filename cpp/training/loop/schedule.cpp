@@ -43,8 +43,10 @@ double schedule_factor(const ScheduleOptions& options, std::int64_t step, std::i
   switch (options.kind) {
     case ScheduleKind::kConstant:
       return 1;
-    case ScheduleKind::kStep:
-      return std::pow(options.gamma, static_cast<double>(epoch / options.step_epochs));
+    case ScheduleKind::kStep: {
+      const std::int64_t drops = epoch / options.step_epochs;
+      return std::pow(options.gamma, static_cast<double>(drops));
+    }
     case ScheduleKind::kExponential:
       return std::pow(options.gamma, static_cast<double>(epoch));
     case ScheduleKind::kCosine:
