@@ -19,6 +19,9 @@ from ..._errors import Unsupported
 
 __all__ = ["with_known_values"]
 
+_aten = torch.ops.aten
+_FRESH = (_aten.empty, _aten.empty_like, _aten.empty_strided, _aten.new_empty, _aten.new_empty_strided)
+
 
 def with_known_values(
     run: Callable[..., tuple[Tensor, ...]], examples: Sequence[Tensor]
@@ -47,7 +50,9 @@ class _KnownValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self._is_known(func, args, kwargs):
             with disable_proxy_modes_tracing():
-                return func(*args, **kwargs)
+                result = func(*args, **kwargs)
+                # Fresh memory would put into the module whatever lay there.
+                return result.zero_() if func.overloadpacket in _FRESH else result
         written = [
             value
             for argument, value in zip(func._schema.arguments, args, strict=False)
