@@ -42,7 +42,7 @@ nb::bytes torchscript_for_inference(const nb::bytes& archive) {
     const nb::gil_scoped_release unlocked;
     const training::TorchModel model = value_of(
         training::TorchModel::load(bytes, "model", training::kOwnModelBytes,
-                                   training::ModelEncoding::kTorchExport, training::ModelUse::kInference));
+                                   training::ModelEncoding::kAutodetect, training::ModelUse::kInference));
     written = value_of(model.save());
   }
   return nb::bytes(written.data(), written.size());
@@ -57,9 +57,10 @@ void bind_vet(nb::module_& module) {
   module.def("model_warnings", &model_warnings, "archive"_a,
              "What of a model training cannot follow, a sentence each. Raises when it cannot be trained.");
   module.def("torchscript_for_inference", &torchscript_for_inference, "archive"_a,
-             "A torch.export program in evaluation mode as a TorchScript archive that is safe to load. Its "
-             "forward returns a tuple of all tensors, whatever the program packs them in. Raises when the "
-             "program is damaged, or holds what is not on the allow-list.");
+             "A model, TorchScript or a torch.export program, in evaluation mode as a TorchScript archive that "
+             "is safe to load and to run: memory that it asks for holds zeros. The forward of a program returns "
+             "a tuple of all tensors, whatever the program packs them in. Raises when the file is damaged, or "
+             "holds what is not on the allow-list.");
 }
 
 }  // namespace wasmgrad::bindings

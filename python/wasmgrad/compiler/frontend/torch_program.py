@@ -1,7 +1,8 @@
 """Models of torch as functions of tensors: files, once they are vetted, and objects of the caller's.
 
-TorchScript is a program, part of which runs while it loads, so a file is vetted first. A file of `torch.export` is
-read by the reader that training has, which makes TorchScript of it; torch's own reader would unpickle parts.
+TorchScript is a program, part of which runs while it loads, so every file goes through the reader that training has:
+it vets the file, makes TorchScript of a `torch.export` program, which torch's own reader would unpickle in part, and
+lets no memory be read before it is written.
 """
 
 from __future__ import annotations
@@ -76,11 +77,13 @@ def read_file(path: Path) -> Program:
         archive = path.read_bytes()
     except OSError as error:
         raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        safe = _core.torchscript_for_inference(archive)
+    except Error as error:
+        raise type(error)(f"{path}: {error.message}") from error
+    module, names = _loaded(path, safe)
     if path.suffix == ".pt2":
-        return _exported(path, archive)
-    with _told_of(path):
-        _core.vet_torchscript(archive)
-    module, names = _loaded(path, archive)
+        return _exported(path, archive, module, names)
     return Program(module, [Argument(name) for name in names], "torchscript")
 
 
@@ -108,18 +111,7 @@ def of_object(model: Any) -> Program:
     )
 
 
-@contextlib.contextmanager
-def _told_of(path: Path) -> Iterator[None]:
-    """Errors name the file."""
-    try:
-        yield
-    except Error as error:
-        raise type(error)(f"{path}: {error.message}") from error
-
-
-def _exported(path: Path, archive: bytes) -> Program:
-    with _told_of(path):
-        module, names = _loaded(path, _core.torchscript_for_inference(archive))
+def _exported(path: Path, archive: bytes, module: torch.jit.ScriptModule, names: list[str]) -> Program:
     program = read_exported(archive, path)
     arguments: list[Argument] = []
     for name, tensor in zip(names, program.inputs, strict=True):

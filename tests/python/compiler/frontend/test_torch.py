@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,51 @@ def test_a_program_is_vetted_before_it_compiles(tmp_path: Path) -> None:
         archive.writestr("model/native.so", b"code")
     with pytest.raises(wasmgrad.SecurityError, match=r"not one that torch\.export\.save writes"):
         wasmgrad.compile(path)
+
+
+class Fresh(nn.Module):
+    """Reads memory before it is written, as stochastic depth and positional tables of some models do."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        fresh = torch.empty(3, 4) + torch.empty_like(x) + x.new_empty(4)
+        return x + fresh, torch.empty([2], dtype=torch.int64)
+
+
+class KnownFresh(nn.Module):
+    """The same where the exporter needs a number that torch computes from a tensor."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        rows = int(torch.floor(torch.tensor([3.7])).item())
+        return x + torch.empty(rows, 4) + torch.empty_like(torch.ones(4)), torch.empty(rows - 1, dtype=torch.int64)
+
+
+@pytest.fixture
+def _fresh_memory_is_poisoned() -> Iterator[None]:
+    """torch fills what it leaves as it was with NaN and the largest integers in this mode."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("_fresh_memory_is_poisoned")
+@pytest.mark.parametrize(
+    ("keep", "model"),
+    [*((keep, Fresh()) for keep in FORMATS), (traced, KnownFresh()), (as_it_is, KnownFresh())],
+)
+def test_memory_as_it_was_is_zeros(keep: Keep, model: nn.Module, tmp_path: Path) -> None:
+    x = torch.arange(12.0).reshape(3, 4)
+    sums, fresh = results(keep(model, (x,), tmp_path), {"x": x.numpy()})
+    np.testing.assert_array_equal(sums, x.numpy())
+    np.testing.assert_array_equal(fresh, np.zeros(2, np.int64))
+
+
+def test_a_result_is_written_nowhere_but_into_a_new_tensor(tmp_path: Path) -> None:
+    class Into(nn.Module):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return torch.add(x, y, out=x)
+
+    with pytest.raises(wasmgrad.Error, match="add with out= is not supported"):
+        wasmgrad.compile(scripted(Into(), (), tmp_path), shapes={"x": (3,), "y": (3,)})
 
 
 def test_arguments_have_their_own_names_where_torchscript_cannot_carry_them(tmp_path: Path) -> None:
