@@ -38,7 +38,8 @@ std::span<const std::byte> bytes_of(const Values& values) {
 nb::bytes to_bytes(const std::vector<std::byte>& bytes) { return nb::bytes(bytes.data(), bytes.size()); }
 
 /// Options in the JSON form of a run configuration's `training` object, and those of the model that no owner
-/// overrides: `losses` ("model", or {output: [name, weight]}), `freeze` and `keep_integers`.
+/// overrides: `losses` ("model", or {output: [name, weight]}), `groups` ([pattern, learning rate, weight
+/// decay] each, null for what is that of the others), `freeze` and `keep_integers`.
 training::TrainerOptions options_from(const std::string& training_json, const std::string& model_json) {
   const auto training = nlohmann::json::parse(training_json, nullptr, false);
   const nlohmann::json config{{"guest", "trainer"}, {"training", training}};
@@ -51,6 +52,12 @@ training::TrainerOptions options_from(const std::string& training_json, const st
       const auto kind = value_of(training::parse_loss(loss.at(0).get<std::string>()));
       options.losses.push_back({output, kind, loss.at(1).get<double>()});
     }
+  }
+  for (const auto& group : model.at("groups")) {
+    const auto number = [&](std::size_t i) {
+      return group.at(i).is_null() ? std::nullopt : std::optional(group.at(i).get<double>());
+    };
+    options.optimizer.groups.push_back({group.at(0).get<std::string>(), number(1), number(2)});
   }
   options.freeze = model.at("freeze").get<std::vector<std::string>>();
   options.keep_integers = model.at("keep_integers").get<bool>();

@@ -16,8 +16,8 @@ namespace {
 
 using training::json::Json;
 using training::json::ObjectReader;
-using training::json::read_scalar;
 using training::json::read_text;
+using training::json::read_value;
 using training::json::refuse;
 using training::json::Refused;
 
@@ -76,7 +76,7 @@ std::vector<Preopen> read_dirs(const std::string& key, const Json& value) {
     if (const Json* host = reader.take("host")) dir.host_path = read_text(reader.name("host"), *host);
     if (const Json* guest = reader.take("guest")) dir.guest_path = read_text(reader.name("guest"), *guest);
     if (const Json* read_only = reader.take("read_only")) {
-      dir.read_only = read_scalar<bool>(reader.name("read_only"), *read_only);
+      dir.read_only = read_value<bool>(reader.name("read_only"), *read_only);
     }
     reader.done();
     if (dir.host_path.empty() || dir.guest_path.empty()) refuse(key, item, "an object with host and guest");
@@ -90,11 +90,11 @@ Limits read_limits(const Json& json) {
   ObjectReader reader("limits", json);
   visit_limits(limits, [&](const char* key, auto& field) {
     using T = std::remove_reference_t<decltype(field)>;
-    if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
+    if (const Json* value = reader.take(key)) field = read_value<T>(reader.name(key), *value);
   });
   // As version 0.1 called it; goes with the next release.
   if (const Json* value = reader.take("handles"))
-    limits.open_files = read_scalar<std::uint32_t>(reader.name("handles"), *value);
+    limits.open_files = read_value<std::uint32_t>(reader.name("handles"), *value);
   reader.done();
   const auto check = [&](bool allowed, const char* key, const Json& value, const char* expected) {
     if (!allowed) refuse("limits." + std::string(key), value, expected);
@@ -123,7 +123,7 @@ training::Overrides read_training(const Json& json) {
     auto& field = own(overrides);
     using T = typename std::remove_reference_t<decltype(field)>::value_type;
     const std::string key(info.name);
-    if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
+    if (const Json* value = reader.take(key)) field = read_value<T>(reader.name(key), *value);
   });
   reader.done();
   return overrides;
@@ -162,7 +162,7 @@ RunConfig read_config(const Json& json) {
     config.engine = read_named(kEngines, "engine", *value, "\"wasmedge\" or \"wasmtime\"");
   if (const Json* value = reader.take("wasmtime_library"))
     config.wasmtime_library = read_text("wasmtime_library", *value);
-  if (const Json* value = reader.take("interpret")) config.interpret = read_scalar<bool>("interpret", *value);
+  if (const Json* value = reader.take("interpret")) config.interpret = read_value<bool>("interpret", *value);
   if (const Json* value = reader.take("cache_dir")) config.cache_dir = read_text("cache_dir", *value);
   if (const Json* value = reader.take("view")) {
     config.view = read_named(kViews, "view", *value, "\"classic\", \"json\" or \"quiet\"");
@@ -200,7 +200,7 @@ Status RunConfig::set_training(const std::string& key, const std::string& text) 
         const Json number = Json::parse(text, nullptr, /*allow_exceptions=*/false);
         if (!number.is_discarded()) value = number;
       }
-      field = read_scalar<T>(key, value);
+      field = read_value<T>(key, value);
     });
   } catch (const Refused& refused) {
     return Error{Errc::kInvalidArgument, refused.what()};

@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "cpp/training/options/options.toml"
 
-SCALARS = ("number", "integer", "count", "boolean")
+TYPES = ("number", "numbers", "integer", "count", "boolean")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Option:
     @property
     def range(self) -> str:
         """What values are allowed, to complete "it must be"; empty for all of its type."""
-        if self.type not in ("number", "integer"):
+        if self.type not in ("number", "numbers", "integer"):
             return ""
         if self.above is not None and self.below is not None:
             return f"above {self.above:g} and below {self.below:g}"
@@ -90,8 +90,8 @@ class Option:
         if self.maximum != math.inf:
             return f"at least {self.minimum:g} and at most {self.maximum:.0f}"
         if self.minimum == -math.inf:
-            return "a finite number"
-        return f"{'a finite number of ' if self.type == 'number' else ''}at least {self.minimum:g}"
+            return "a finite number" if self.type == "number" else ""
+        return f"{'' if self.type == 'integer' else 'a finite number of '}at least {self.minimum:g}"
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,10 @@ def _check(option: Option, choices: dict[str, Choice]) -> None:
         if not holds:
             raise ValueError(f"{TABLE.name}: {option.name}: {rule}")
 
-    require(option.type in SCALARS or option.type in choices, f"unknown type {option.type}")
+    require(option.type in TYPES or option.type in choices, f"unknown type {option.type}")
     require(option.optional == bool(option.unset), "needs a default, or `unset` that says what holds without")
     require(not option.help.endswith("."), "help is a sentence without its full stop")
+    require(option.type != "numbers" or option.optional, "a list has no default")
     require(not option.settable or option.type == "number", "only numbers are settable")
     if option.type in choices:
         require(option.default in choices[option.type].names, "the default is none of its names")

@@ -6,7 +6,13 @@ import math
 
 from read_options import Option, Table
 
-_TYPES = {"number": "double", "integer": "std::int64_t", "count": "std::uint64_t", "boolean": "bool"}
+_TYPES = {
+    "number": "double",
+    "numbers": "std::vector<double>",
+    "integer": "std::int64_t",
+    "count": "std::uint64_t",
+    "boolean": "bool",
+}
 
 
 def value_type(table: Table, option: Option) -> str:

@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from read_options import Option, Table
 
-_CPP = {"number": "double", "integer": "std::uint32_t", "count": "std::uint64_t", "boolean": "bool"}
-_RUST = {"number": "f64", "integer": "u32", "count": "u64", "boolean": "bool"}
-_ASSEMBLYSCRIPT = {"number": "f64", "integer": "u32", "count": "u64", "boolean": "bool"}
+_CPP = {
+    "number": "double",
+    "numbers": "std::vector<double>",
+    "integer": "std::uint32_t",
+    "signed": "std::int32_t",
+    "count": "std::uint64_t",
+    "boolean": "bool",
+}
+_RUST = {
+    "number": "f64",
+    "numbers": "Vec<f64>",
+    "integer": "u32",
+    "signed": "i32",
+    "count": "u64",
+    "boolean": "bool",
+}
+_ASSEMBLYSCRIPT = {**_RUST, "numbers": "f64[]"}
+_BORROWED = {"numbers": ".as_deref()"}
+_ASSEMBLYSCRIPT_TEXT = {"numbers": '"[" + value.join(",") + "]"'}
+
+
+def _type(option: Option, names: dict[str, str]) -> str:
+    """In the language whose types are `names`."""
+    return names["signed" if option.type == "integer" and option.minimum < 0 else option.type]
 
 
 def _sdk_default(option: Option) -> str:
@@ -19,7 +40,7 @@ def cpp_fields(table: Table, group: str) -> list[str]:
     """Members of a struct."""
     lines = []
     for option in table.of_group(group):
-        kind = _CPP[option.type]
+        kind = _type(option, _CPP)
         lines += [f"  /// {line}" for line in _wrapped(option, 102)]
         if option.sdk is None:
             lines.append(f"  std::optional<{kind}> {option.key} = {{}};")
@@ -37,7 +58,7 @@ def rust_fields(table: Table, group: str) -> list[str]:
     """Members of a struct."""
     lines = []
     for option in table.of_group(group):
-        kind = _RUST[option.type]
+        kind = _type(option, _RUST)
         lines += [f"    /// {line}" for line in _wrapped(option, 102, stop=True)]
         lines.append(f"    pub {option.key}: {kind if option.sdk is not None else f'Option<{kind}>'},")
     return lines
@@ -50,11 +71,12 @@ def rust_defaults(table: Table, group: str) -> list[str]:
 
 def rust_adds(table: Table, group: str) -> list[str]:
     """What puts the members of `self` into an `object`."""
-    return [
-        f'        let object = object.add("{option.key}", '
-        + (f"self.{option.key});" if option.sdk is None else f"Some(self.{option.key}));")
-        for option in table.of_group(group)
-    ]
+    lines = []
+    for option in table.of_group(group):
+        value = f"self.{option.key}{_BORROWED.get(option.type, '')}"
+        given = f"Some({value})" if option.sdk is not None else value
+        lines.append(f'        let object = object.add("{option.key}", {given});')
+    return lines
 
 
 def assemblyscript_methods(table: Table, group: str) -> list[str]:
@@ -65,8 +87,8 @@ def assemblyscript_methods(table: Table, group: str) -> list[str]:
         name = words[0] + "".join(word.capitalize() for word in words[1:])
         lines += [
             f"  /** {option.sentence}. */",
-            f"  {name}(value: {_ASSEMBLYSCRIPT[option.type]}): this {{",
-            f'    this.put("{option.key}", value.toString());',
+            f"  {name}(value: {_type(option, _ASSEMBLYSCRIPT)}): this {{",
+            f'    this.put("{option.key}", {_ASSEMBLYSCRIPT_TEXT.get(option.type, "value.toString()")});',
             "    return this;",
             "  }",
         ]

@@ -32,7 +32,9 @@ def _value(option: Option) -> str:
         return "boolean"
     if option.type == "count":
         return "integer, 0 to 2^64 - 1"
-    kind = option.type
+    kind = "list of numbers" if option.type == "numbers" else option.type
+    if option.type == "integer" and option.minimum == -math.inf:
+        return kind
     if option.above is not None and option.below is not None:
         return f"{kind} above {option.above:g} and below {option.below:g}"
     if option.above is not None:
@@ -79,6 +81,8 @@ def _cases(table: Table, option: Option) -> tuple[list[str], list[str]]:
         return [f"'{name}'" for name in table.choices[option.type].names], ["'none of them'", "7", "true"]
     if option.type == "boolean":
         return ["false"], ["1", "'true'"]
+    if option.type == "numbers":
+        return ["null", f"[{option.minimum + 1:g},{option.minimum:g}]"], ["1", f"[{option.minimum - 1:g}]", "['1']"]
     good, bad = ["null"], ["'1'", "true"]
     if not option.optional:
         good.append(f"{option.default:g}")

@@ -15,8 +15,8 @@ namespace {
 
 using training::json::Json;
 using training::json::ObjectReader;
-using training::json::read_scalar;
 using training::json::read_text;
+using training::json::read_value;
 using training::json::refuse;
 using training::json::Refused;
 
@@ -29,8 +29,10 @@ class OptionsReader {
     if (!json.is_object()) refuse("the options", json, "an object");
     ObjectReader top("", json);
     if (const Json* value = top.take("optimizer"))
-      read_named("optimizer", *value, options_.optimizer.kind,
-                 [&](ObjectReader& reader) { take_group(reader, "optimizer"); });
+      read_named("optimizer", *value, options_.optimizer.kind, [&](ObjectReader& reader) {
+        take_group(reader, "optimizer");
+        if (const Json* groups = reader.take("groups")) read_groups(*groups);
+      });
     if (const Json* value = top.take("loss")) read_loss(*value);
     if (const Json* value = top.take("schedule"))
       read_named("schedule", *value, options_.schedule.kind,
@@ -54,11 +56,11 @@ class OptionsReader {
  private:
   template <class T>
   static void take(ObjectReader& reader, const std::string& key, T& field) {
-    if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
+    if (const Json* value = reader.take(key)) field = read_value<T>(reader.name(key), *value);
   }
   template <class T>
   static void take(ObjectReader& reader, const std::string& key, std::optional<T>& field) {
-    if (const Json* value = reader.take(key)) field = read_scalar<T>(reader.name(key), *value);
+    if (const Json* value = reader.take(key)) field = read_value<T>(reader.name(key), *value);
   }
 
   // Every option of the group but those that are read by hand: names and losses.
@@ -75,7 +77,7 @@ class OptionsReader {
   template <class Kind, class ReadRest>
   static void read_named(const std::string& key, const Json& json, Kind& kind, ReadRest read_rest) {
     if (json.is_string()) {
-      kind = read_scalar<Kind>(key, json);
+      kind = read_value<Kind>(key, json);
       return;
     }
     if (!json.is_object()) refuse(key, json, "a name, or an object with the key \"name\"");
@@ -90,7 +92,7 @@ class OptionsReader {
     if (json == "model") {
       options_.model_loss = true;
     } else if (json.is_string()) {
-      options_.loss = read_scalar<training::LossKind>("loss", json);
+      options_.loss = read_value<training::LossKind>("loss", json);
     } else if (json.is_object() && !json.empty()) {
       for (const auto& [output, value] : json.items()) {
         training::OutputLoss loss;
@@ -101,6 +103,21 @@ class OptionsReader {
       }
     } else {
       refuse("loss", json, "a name, \"model\", or an object of outputs and names");
+    }
+  }
+
+  void read_groups(const Json& json) {
+    if (!json.is_array()) refuse("optimizer.groups", json, "an array of objects");
+    for (const Json& value : json) {
+      training::ParameterGroup group;
+      ObjectReader reader("optimizer.groups", value);
+      const Json* pattern = reader.take("parameters");
+      if (pattern == nullptr) refuse("optimizer.groups", value, "the key \"parameters\", a pattern, in each");
+      group.parameters = read_text("optimizer.groups.parameters", *pattern);
+      take(reader, "learning_rate", group.learning_rate);
+      take(reader, "weight_decay", group.weight_decay);
+      reader.done();
+      options_.optimizer.groups.push_back(std::move(group));
     }
   }
 

@@ -17,16 +17,20 @@ namespace {
 /// Labels are int64 but bounded far below, so that counting them cannot overflow.
 constexpr double kMostClasses = std::numeric_limits<std::int32_t>::max();
 
-/// Calls visit(i, label), a double, for each row in turn until it returns false. f64 holds every index
-/// exactly up to kMostClasses, and larger values stay larger.
+/// Calls visit(row, label), a double, for each label that counts until it returns false; the row is its
+/// place in `rows`. f64 holds every index exactly up to kMostClasses, and larger values stay larger.
 template <class T, class Number, class Visit>
 void visit_as(const TensorView& column, const RowIndex& rows, Number number, Visit& visit) {
-  const std::int64_t count = rows ? static_cast<std::int64_t>(rows->size()) : column.numel();
+  const std::int64_t all = column.shape().empty() ? 1 : column.shape()[0];
+  const std::int64_t width = all == 0 ? 0 : column.numel() / all;
+  const std::int64_t count = rows ? static_cast<std::int64_t>(rows->size()) : all;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t row = rows ? (*rows)[static_cast<std::size_t>(i)] : i;
-    T value;  // the bytes need no alignment
-    std::memcpy(&value, column.data().data() + static_cast<std::size_t>(row) * sizeof(T), sizeof(T));
-    if (!visit(i, static_cast<double>(number(value)))) return;
+    for (std::int64_t at = row * width; at < (row + 1) * width; ++at) {
+      T value;  // the bytes need no alignment
+      std::memcpy(&value, column.data().data() + static_cast<std::size_t>(at) * sizeof(T), sizeof(T));
+      if (!visit(i, static_cast<double>(number(value)))) return;
+    }
   }
 }
 
@@ -54,37 +58,33 @@ bool is_whole(DType dtype) { return dtype == DType::kU8 || dtype == DType::kI32 
 
 }  // namespace
 
-Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& rows) {
-  const std::string what = quoted(column.name(), "targets");
-  const std::size_t rank = column.shape().size();
-  if (rank > 2 || (rank == 2 && column.shape()[1] != 1)) {
-    return Error{Errc::kInvalidArgument,
-                 what + " has shape " + format_shape(column.shape()) +
-                     "; class targets must be one index a sample: [N] or [N, 1]. A loss over positions "
-                     "(segmentation) is for the model to compute: losses='model', or \"loss\": "
-                     "\"model\" in a guest"};
-  }
+Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& rows, IgnoredLabel ignored) {
   double highest = 0;
   Status status;
   visit_labels(column, rows, [&](std::int64_t i, double label) {
+    if (ignored && label == static_cast<double>(*ignored)) return true;
     if (label >= 0 && label < kMostClasses && label == std::floor(label)) {
       highest = std::max(highest, label);
       return true;
     }
     std::string shown = std::to_string(label);
     if (is_whole(column.dtype())) shown.resize(shown.find('.'));
-    status = Error{Errc::kInvalidArgument, what + ": the label at index " + std::to_string(i) + " is " +
-                                               shown + "; a class index is a whole number from 0"};
+    status = Error{Errc::kInvalidArgument, quoted(column.name(), "targets") + ": the label at index " +
+                                               std::to_string(i) + " is " + shown +
+                                               "; a class index is a whole number from 0" +
+                                               (label < 0 ? ", or what ignore_index says" : "")};
     return false;
   });
   if (!status) return status.error();
   return static_cast<std::int64_t>(highest);
 }
 
-Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes) {
+Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes,
+                   IgnoredLabel ignored) {
   Error error;
   visit_labels(column, rows, [&](std::int64_t i, double label) {
-    if (label < static_cast<double>(classes)) return true;
+    if (label < static_cast<double>(classes) || (ignored && label == static_cast<double>(*ignored)))
+      return true;
     error = {Errc::kInvalidArgument, "the label at index " + std::to_string(i) + " is " +
                                          std::to_string(static_cast<std::int64_t>(label)) +
                                          "; the model has " + std::to_string(classes) +

@@ -1,7 +1,8 @@
-// Class indices as they come: whole numbers of any type, one a sample.
+// Class indices as they come: whole numbers of any type, one or more a sample.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/tensor_view.hpp"
@@ -9,12 +10,17 @@
 
 namespace wasmgrad::training {
 
-/// The highest of the class indices in `column`, [N] or [N, 1], at `rows`. Errors: kInvalidArgument for
-/// another shape, or naming the first that is negative or not a whole number.
-Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& rows);
+/// The class index that does not count, if there is one.
+using IgnoredLabel = std::optional<std::int64_t>;
+
+/// The highest of the class indices in `column`, [N, ...], at `rows`, but for those that do not count; 0 when
+/// there is no other. Errors: kInvalidArgument, naming the first that is negative or not a whole number.
+Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& rows,
+                                     IgnoredLabel ignored = {});
 
 /// Error for the first label at `rows` of `column`, which highest_label() passed, that is not below
 /// `classes`: there is one.
-Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes);
+Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes,
+                   IgnoredLabel ignored = {});
 
 }  // namespace wasmgrad::training

@@ -39,12 +39,13 @@ Expected<double> sum_of(std::span<const double> fractions) {
 
 }  // namespace
 
-Expected<std::int64_t> Dataset::Rows::highest_label(std::size_t target) const {
+Expected<std::int64_t> Dataset::Rows::highest_label(std::size_t target, IgnoredLabel ignored) const {
   const std::scoped_lock lock(mutex_);
   labels_.resize(targets.size());
   auto& known = labels_[target];
-  if (!known) known = training::highest_label(targets[target].view, index);
-  return *known;
+  if (!known || known->ignored != ignored)
+    known = Labels{ignored, training::highest_label(targets[target].view, index, ignored)};
+  return known->highest;
 }
 
 Expected<Dataset> Dataset::create(std::span<const TensorView> inputs, std::span<const TensorView> targets,
@@ -79,8 +80,8 @@ Expected<std::vector<Dataset>> Dataset::split(std::span<const double> fractions,
   });
 }
 
-Expected<std::int64_t> Dataset::highest_label(std::size_t target) const {
-  return rows_->highest_label(target);
+Expected<std::int64_t> Dataset::highest_label(std::size_t target, IgnoredLabel ignored) const {
+  return rows_->highest_label(target, ignored);
 }
 
 std::int64_t Dataset::size() const noexcept { return rows_->size; }

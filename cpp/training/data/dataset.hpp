@@ -48,10 +48,10 @@ class Dataset {
   [[nodiscard]] std::span<const Column> targets() const noexcept;
   [[nodiscard]] RowIndex index() const noexcept;
 
-  /// The highest class index of a column of targets, as a classification loss will judge it; found once.
-  /// Errors: kInvalidArgument when the column is not [N] or [N, 1], or naming the first label that is
-  /// negative or not a whole number.
-  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target) const;
+  /// The highest class index of a column of targets that counts, as a classification loss will judge it;
+  /// found once. Errors: kInvalidArgument, naming the first label that is negative or not a whole number.
+  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target,
+                                                     std::optional<std::int64_t> ignored = {}) const;
   /// Of all rows in memory: those that the parts of a split share count for each of them.
   [[nodiscard]] std::uint64_t bytes() const noexcept;
   /// Of the list that says which of the shared rows are this part's: 8 a row; 0 for what is not a part.

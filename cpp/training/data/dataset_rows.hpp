@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/data/dataset.hpp"
 
 namespace wasmgrad::training {
@@ -17,11 +18,15 @@ struct Dataset::Rows {
   std::int64_t size = 0;
 
   /// As Dataset::highest_label(), over this part's rows.
-  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target) const;
+  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target, IgnoredLabel ignored) const;
 
  private:
+  struct Labels {
+    IgnoredLabel ignored;
+    Expected<std::int64_t> highest;
+  };
   mutable std::mutex mutex_;
-  mutable std::vector<std::optional<Expected<std::int64_t>>> labels_;
+  mutable std::vector<std::optional<Labels>> labels_;
 };
 
 }  // namespace wasmgrad::training

@@ -21,6 +21,7 @@ std::int64_t rank_of(std::int64_t target, const float* row, std::int64_t classes
 void MetricSum::add(const MetricSum& other) {
   loss += other.loss;
   samples += other.samples;
+  ranked += other.ranked;
   correct += other.correct;
   in_top_k += other.in_top_k;
   classes = other.classes;
@@ -32,14 +33,16 @@ void MetricSum::add_loss(double mean, std::int64_t batch_samples) {
 }
 
 void MetricSum::add_ranks(std::span<const float> output, std::span<const std::int64_t> targets,
-                          std::int64_t top_k) {
+                          std::optional<std::int64_t> ignored, std::int64_t top_k) {
   classes = static_cast<std::int64_t>(output.size() / targets.size());
-  const float* row = output.data();
+  const float* row = output.data() - classes;
   for (const std::int64_t target : targets) {
+    row += classes;
+    if (target == ignored) continue;
     const std::int64_t rank = rank_of(target, row, classes);
+    ++ranked;
     correct += rank == 0 ? 1 : 0;
     in_top_k += rank < top_k ? 1 : 0;
-    row += classes;
   }
 }
 
@@ -47,9 +50,10 @@ Metrics MetricSum::mean(std::int64_t top_k) const {
   Metrics metrics;
   metrics.samples = samples;
   if (samples == 0) return metrics;
-  const auto count = static_cast<double>(samples);
-  metrics.loss = loss / count;
-  if (classes > 0) metrics.accuracy = static_cast<double>(correct) / count;
+  metrics.loss = loss / static_cast<double>(samples);
+  if (ranked == 0) return metrics;
+  const auto count = static_cast<double>(ranked);
+  metrics.accuracy = static_cast<double>(correct) / count;
   if (classes > top_k) metrics.top_k_accuracy = static_cast<double>(in_top_k) / count;
   return metrics;
 }

@@ -56,8 +56,12 @@ T read_integer(const std::string& key, const Json& value) {
 }
 
 template <class T>
-T read_scalar(const std::string& key, const Json& value) {
-  if constexpr (std::is_same_v<T, bool>) {
+T read_value(const std::string& key, const Json& value) {
+  if constexpr (std::is_same_v<T, std::vector<double>>) {
+    if (!value.is_array() || value.empty() || !std::ranges::all_of(value, &Json::is_number))
+      refuse(key, value, "a list of numbers");
+    return value.get<T>();
+  } else if constexpr (std::is_same_v<T, bool>) {
     if (!value.is_boolean()) refuse(key, value, "true or false");
     return value.get<bool>();
   } else if constexpr (std::is_floating_point_v<T>) {

@@ -10,7 +10,7 @@ namespace wasmgrad::training {
 /// Of a optimizer, by the enumerator's value.
 inline constexpr std::string_view kOptimizerNames[] = {"adam", "rmsprop", "sgd", "adamw", "adagrad", "nadam", "radam", "lion", "lamb"};
 /// Of a loss, by the enumerator's value.
-inline constexpr std::string_view kLossNames[] = {"cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits"};
+inline constexpr std::string_view kLossNames[] = {"cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits", "nll", "kl_div", "cosine", "focal"};
 /// Of a learning-rate schedule, by the enumerator's value.
 inline constexpr std::string_view kScheduleNames[] = {"constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"};
 
@@ -57,6 +57,27 @@ void visit_options(Visit visit) {
   visit(OptionInfo{.name = "loss", .group = "", .key = "loss", .flag = "", .help = "Loss function; cross_entropy takes logits", .default_text = "cross_entropy", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.loss; },
         [](auto& overrides) -> auto& { return overrides.loss; });
+  visit(OptionInfo{.name = "class_weights", .group = "", .key = "class_weights", .flag = "", .help = "Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll)", .default_text = "all 1", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.class_weights; },
+        [](auto& overrides) -> auto& { return overrides.class_weights; });
+  visit(OptionInfo{.name = "ignore_index", .group = "", .key = "ignore_index", .flag = "", .help = "Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll)", .default_text = "none", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.ignore_index; },
+        [](auto& overrides) -> auto& { return overrides.ignore_index; });
+  visit(OptionInfo{.name = "label_smoothing", .group = "", .key = "label_smoothing", .flag = "", .help = "Share of each target that is spread over all classes (cross_entropy)", .default_text = "0", .range = "at least 0 and at most 1", .minimum = 0, .maximum = 1, .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.label_smoothing; },
+        [](auto& overrides) -> auto& { return overrides.label_smoothing; });
+  visit(OptionInfo{.name = "pos_weight", .group = "", .key = "pos_weight", .flag = "", .help = "Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits)", .default_text = "all 1", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.pos_weight; },
+        [](auto& overrides) -> auto& { return overrides.pos_weight; });
+  visit(OptionInfo{.name = "huber_delta", .group = "", .key = "huber_delta", .flag = "", .help = "Difference from which the loss is linear (huber)", .default_text = "1", .range = "a finite number above 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = true, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.huber_delta; },
+        [](auto& overrides) -> auto& { return overrides.huber_delta; });
+  visit(OptionInfo{.name = "focal_gamma", .group = "", .key = "focal_gamma", .flag = "", .help = "How much less a target counts that is already predicted well (focal)", .default_text = "2", .range = "a finite number of at least 0", .minimum = 0, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.focal_gamma; },
+        [](auto& overrides) -> auto& { return overrides.focal_gamma; });
+  visit(OptionInfo{.name = "focal_alpha", .group = "", .key = "focal_alpha", .flag = "", .help = "Weight of positive targets; negative ones have 1 - this (focal)", .default_text = "0.25", .range = "at least 0 and at most 1", .minimum = 0, .maximum = 1, .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.focal_alpha; },
+        [](auto& overrides) -> auto& { return overrides.focal_alpha; });
   visit(OptionInfo{.name = "schedule", .group = "schedule", .key = "name", .flag = "", .help = "Learning rate over time", .default_text = "constant", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.schedule.kind; },
         [](auto& overrides) -> auto& { return overrides.schedule; });

@@ -64,7 +64,10 @@ struct ValueOf<std::optional<T>> {
 template <class T>
 void check_range(Checker& check, const OptionInfo& info, const T& field) {
   using Value = typename ValueOf<T>::Type;
-  if constexpr (std::is_arithmetic_v<Value> && !std::is_same_v<Value, bool>) {
+  if constexpr (std::is_same_v<T, std::optional<std::vector<double>>>) {
+    for (const double value : field.value_or(std::vector<double>()))
+      check.require(info.allows(value), "a number of " + std::string(info.name), value, info.range);
+  } else if constexpr (std::is_arithmetic_v<Value> && !std::is_same_v<Value, bool>) {
     const std::optional<Value> value = field;
     if (value && !info.range.empty())
       check.require(info.allows(static_cast<double>(*value)), info.name, *value, info.range);
@@ -94,7 +97,7 @@ Expected<OptimizerKind> optimizer_from_abi(std::int64_t value) {
 Expected<LossKind> loss_from_abi(std::int64_t value) { return from_abi<LossKind>(value, kLossNames, "loss"); }
 
 bool is_classification(LossKind kind) noexcept {
-  return kind == LossKind::kCrossEntropy || kind == LossKind::kCrossEntropyLogits;
+  return kind == LossKind::kCrossEntropy || kind == LossKind::kCrossEntropyLogits || kind == LossKind::kNLL;
 }
 
 Status set(TrainerOptions& options, std::string_view key, double value) {
@@ -135,6 +138,14 @@ Status validate(const TrainerOptions& options) {
                "0 when nesterov is on")
       .require(!optimizer.nesterov || optimizer.kind == OptimizerKind::kSGD, "nesterov", "on",
                "off for optimizers other than sgd");
+  for (const ParameterGroup& group : optimizer.groups) {
+    const std::string of = " of the parameters '" + group.parameters + "'";
+    const double rate = group.learning_rate.value_or(0), decay = group.weight_decay.value_or(0);
+    check.require(std::isfinite(rate) && rate >= 0, "learning_rate" + of, rate, kNotNegative);
+    check.require(std::isfinite(decay) && decay >= 0, "weight_decay" + of, decay, kNotNegative);
+    check.require(!group.learning_rate || optimizer.learning_rate > 0, "learning_rate",
+                  optimizer.learning_rate, "above 0 where a group of parameters has its own");
+  }
   for (const OutputLoss& loss : options.losses)
     check.require(std::isfinite(loss.weight) && loss.weight >= 0, "loss weight of '" + loss.output + "'",
                   loss.weight, kNotNegative);

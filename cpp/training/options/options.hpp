@@ -36,9 +36,16 @@ enum class LossKind : std::uint8_t {
   kCrossEntropyLogits = 1,
   kMSE = 2,
   kL1 = 3,
-  /// huber: delta 1
   kHuber = 4,
   kBCEWithLogits = 5,
+  /// nll: the model's output is log-probabilities: mean of -x[target]
+  kNLL = 6,
+  /// kl_div: output log-probabilities, targets probabilities: sum over each sample, mean over the samples
+  kKLDiv = 7,
+  /// cosine: 1 - the cosine of the angle between the rows of output and targets
+  kCosine = 8,
+  /// focal: of one logit a class and targets from 0 to 1, as for dense detection
+  kFocal = 9,
 };
 enum class ScheduleKind : std::uint8_t {
   kConstant = 0,
@@ -71,6 +78,13 @@ Expected<LossKind> loss_from_abi(std::int64_t value);
 /// accuracy.
 bool is_classification(LossKind kind) noexcept;
 
+/// Parameters that are trained in another way than the others.
+struct ParameterGroup {
+  std::string parameters;               ///< a pattern of `*` and `?` over dotted names
+  std::optional<double> learning_rate;  ///< instead of OptimizerOptions'; a schedule scales both alike
+  std::optional<double> weight_decay;
+};
+
 /// Formulas and defaults are PyTorch's (torch.optim); Lion's are those of Chen et al. 2023 (algorithm 2),
 /// LAMB's those of You et al. 2020 (algorithm 2, with bias correction and no bound on the ratio).
 struct OptimizerOptions {
@@ -101,6 +115,7 @@ struct OptimizerOptions {
   /// Smoothing of the gradient's square (rmsprop)
   double alpha = 0.99;
   // [/generated]
+  std::vector<ParameterGroup> groups;  ///< a parameter is in the first that its name matches
 };
 
 /// Learning rate at a given step, as a factor of OptimizerOptions::learning_rate.
@@ -167,6 +182,23 @@ struct TrainerOptions {
   // classification loss. [generated: fields trainer]
   /// Loss function; cross_entropy takes logits
   LossKind loss = LossKind::kCrossEntropyLogits;
+  /// Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll);
+  /// absent: all 1
+  std::optional<std::vector<double>> class_weights;
+  /// Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll);
+  /// absent: none
+  std::optional<std::int64_t> ignore_index;
+  /// Share of each target that is spread over all classes (cross_entropy)
+  double label_smoothing = 0;
+  /// Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits);
+  /// absent: all 1
+  std::optional<std::vector<double>> pos_weight;
+  /// Difference from which the loss is linear (huber)
+  double huber_delta = 1;
+  /// How much less a target counts that is already predicted well (focal)
+  double focal_gamma = 2;
+  /// Weight of positive targets; negative ones have 1 - this (focal)
+  double focal_alpha = 0.25;
   /// Passes over the training set, counting those before a resume
   std::int64_t epochs = 10;
   /// Samples a step; the last batch of an epoch may be smaller

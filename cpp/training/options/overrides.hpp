@@ -24,6 +24,13 @@ struct Overrides {
   std::optional<double> dampening;
   std::optional<double> alpha;
   std::optional<LossKind> loss;
+  std::optional<std::vector<double>> class_weights;
+  std::optional<std::int64_t> ignore_index;
+  std::optional<double> label_smoothing;
+  std::optional<std::vector<double>> pos_weight;
+  std::optional<double> huber_delta;
+  std::optional<double> focal_gamma;
+  std::optional<double> focal_alpha;
   std::optional<ScheduleKind> schedule;
   std::optional<std::int64_t> warmup_epochs;
   std::optional<std::int64_t> step_epochs;

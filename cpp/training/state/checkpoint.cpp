@@ -25,7 +25,7 @@ constexpr std::string_view kChecksumKey = "checksum";
 constexpr std::string_view kSettingPrefix = "set.";
 constexpr std::string_view kBestShownKey = "best_shown";
 /// Counters that files of before there were they lack.
-constexpr std::array<std::string_view, 4> kLaterCounters = {"best_epoch", "plateau_best_loss",
+constexpr std::array<std::string_view, 5> kLaterCounters = {"epoch_ranked", "best_epoch", "plateau_best_loss",
                                                             "plateau_stale_epochs", "plateau_decays"};
 
 /// Exact text of a double, and back.
@@ -108,6 +108,7 @@ void for_each_counter(Counters& counters, Visitor&& visit) {
   visit("batch", counters.batch);
   visit("train_samples", counters.train_samples);
   visit("epoch_samples", counters.sum.samples);
+  visit("epoch_ranked", counters.sum.ranked);
   visit("epoch_correct", counters.sum.correct);
   visit("epoch_in_top_k", counters.sum.in_top_k);
   visit("epoch_classes", counters.sum.classes);
@@ -147,6 +148,8 @@ Expected<Counters> read_counters(const Metadata& metadata) {
     }
   });
   if (!status) return status.error();
+  if (!metadata.contains("epoch_ranked") && counters.sum.classes > 0)
+    counters.sum.ranked = counters.sum.samples;
   return counters;
 }
 

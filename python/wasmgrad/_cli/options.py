@@ -183,18 +183,34 @@ def with_training_options(command: Command) -> Command:
             option.name,
             None,
             Annotated[
-                option.type | None,
+                (str if option.type is list else option.type) | None,
                 _option(
                     _SCHEDULE if option.group in ("schedule", "early_stopping") else _TRAINING,
                     option.help,
                     *option.flags,
-                    metavar="NAME" if option.type is str else None,
+                    metavar={str: "NAME", list: "N,N,..."}.get(option.type),
                 ),
             ],
         )
         for option in OPTIONS
     ]
-    return _expanded(command, "options", parameters, lambda given: cast(TrainingOptions, dict(given)))
+    return _expanded(command, "options", parameters, _training_options)
+
+
+def _training_options(given: Mapping[str, Any]) -> TrainingOptions:
+    lists = {option.name: option.flags[0] for option in OPTIONS if option.type is list}
+    options = dict(given)
+    for name, flag in lists.items():
+        if options[name] is not None:
+            options[name] = _numbers(flag, options[name])
+    return cast(TrainingOptions, options)
+
+
+def _numbers(flag: str, text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: expected numbers with commas between them", param_hint=flag) from None
 
 
 def _expanded(

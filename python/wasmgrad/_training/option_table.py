@@ -108,7 +108,56 @@ OPTIONS = (
         str,
         "",
         "Loss function; cross_entropy takes logits: "
-        "cross_entropy_probabilities, cross_entropy, mse, l1, huber, bce_with_logits."
+        "cross_entropy_probabilities, cross_entropy, mse, l1, huber, bce_with_logits, nll, kl_div, cosine, focal."
+    ),
+    Option(
+        "class_weights",
+        ("--class-weights",),
+        list,
+        "",
+        "Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll)."
+    ),
+    Option(
+        "ignore_index",
+        ("--ignore-index",),
+        int,
+        "",
+        "Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll)."
+    ),
+    Option(
+        "label_smoothing",
+        ("--label-smoothing",),
+        float,
+        "",
+        "Share of each target that is spread over all classes (cross_entropy)."
+    ),
+    Option(
+        "pos_weight",
+        ("--pos-weight",),
+        list,
+        "",
+        "Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits)."
+    ),
+    Option(
+        "huber_delta",
+        ("--huber-delta",),
+        float,
+        "",
+        "Difference from which the loss is linear (huber)."
+    ),
+    Option(
+        "focal_gamma",
+        ("--focal-gamma",),
+        float,
+        "",
+        "How much less a target counts that is already predicted well (focal)."
+    ),
+    Option(
+        "focal_alpha",
+        ("--focal-alpha",),
+        float,
+        "",
+        "Weight of positive targets; negative ones have 1 - this (focal)."
     ),
     Option(
         "schedule",

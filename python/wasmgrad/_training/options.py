@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, asdict, dataclass
 from typing import Literal, TypedDict
 
@@ -16,7 +17,18 @@ __all__ = ["LIMITS_OF_A_PROCESS", "Limits", "Loss", "Optimizer", "Schedule", "Tr
 
 # [generated: literals]
 Optimizer = Literal["adam", "rmsprop", "sgd", "adamw", "adagrad", "nadam", "radam", "lion", "lamb"]
-Loss = Literal["cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits"]
+Loss = Literal[
+    "cross_entropy_probabilities",
+    "cross_entropy",
+    "mse",
+    "l1",
+    "huber",
+    "bce_with_logits",
+    "nll",
+    "kl_div",
+    "cosine",
+    "focal",
+]
 Schedule = Literal["constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"]
 # [/generated]
 
@@ -57,6 +69,20 @@ class TrainingOptions(TypedDict, total=False):
     """Smoothing of the gradient's square (rmsprop) [0.99]."""
     loss: Loss | None
     """Loss function; cross_entropy takes logits [cross_entropy]."""
+    class_weights: Sequence[float] | None
+    """Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll) [all 1]."""
+    ignore_index: int | None
+    """Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll) [none]."""
+    label_smoothing: float | None
+    """Share of each target that is spread over all classes (cross_entropy) [0]."""
+    pos_weight: Sequence[float] | None
+    """Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits) [all 1]."""
+    huber_delta: float | None
+    """Difference from which the loss is linear (huber) [1]."""
+    focal_gamma: float | None
+    """How much less a target counts that is already predicted well (focal) [2]."""
+    focal_alpha: float | None
+    """Weight of positive targets; negative ones have 1 - this (focal) [0.25]."""
     schedule: Schedule | None
     """Learning rate over time [constant]."""
     warmup_epochs: int | None
@@ -173,10 +199,27 @@ LIMITS_OF_A_PROCESS = ("wall_seconds", "open_files", "output_bytes", "process_by
 
 def set_options(options: TrainingOptions) -> dict[str, object]:
     """The `training` object of a run configuration: the options that were given a value."""
-    given = {key: value for key, value in options.items() if value is not None}
-    for key, value in given.items():
-        _check_finite(key, value)
+    given: dict[str, object] = {}
+    for key, value in options.items():
+        if value is None:
+            continue
+        if isinstance(value, Iterable) and not isinstance(value, str):
+            given[key] = _numbers(key, value)
+        else:
+            _check_finite(key, value)
+            given[key] = value
     return given
+
+
+def _numbers(key: str, values: Iterable[object]) -> list[float]:
+    """Of a list, an array or a tensor."""
+    try:
+        numbers = [float(value) for value in values]  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"{key} is {values!r:.80}; expected numbers") from error
+    for number in numbers:
+        _check_finite(f"a number of {key}", number)
+    return numbers
 
 
 def _check_finite(key: str, value: object) -> None:

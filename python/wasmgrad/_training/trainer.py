@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from .. import _core
 from .._errors import InvalidArgument, ModelWarning
@@ -79,6 +79,14 @@ class FitResult:
     """The model has that epoch's weights and buffers."""
 
 
+class ParameterGroup(TypedDict, total=False):
+    """How some parameters are trained; what is left out is as for the others."""
+
+    learning_rate: float
+    """Before the schedule, which scales it as it does that of the others."""
+    weight_decay: float
+
+
 class Trainer:
     """A model, an optimizer and their whole state.
 
@@ -89,8 +97,9 @@ class Trainer:
     every output that has a target. freeze: patterns of `*` and `?` over the dotted names of parameters and of
     running statistics (`running_mean`, `running_var`) that stay as they are; a layer whose statistics are frozen
     is in evaluation mode, so that `"*.running_*"` is what `.eval()` on every batch norm is in a loop of torch.
-    keep_integers: int32 and int64 inputs reach the model as int64, as embeddings need it. options: see
-    `TrainingOptions`; their defaults hold here, as there is no guest. Errors: `InvalidArgument` for an option
+    parameter_groups: patterns of names, and the learning rate and weight decay of the parameters that match one
+    first, such as `{"*.bias": {"weight_decay": 0}}`. keep_integers: int32 and int64 inputs reach the model as
+    int64, as embeddings need it. options: see `TrainingOptions`; their defaults hold here, as there is no guest. Errors: `InvalidArgument` for an option
     out of range, `SecurityError` and `InvalidEncoding` for a model that is refused. A model that cannot follow
     the mode is told of by a `warning` event, and without `on_event` by a Python warning.
     """
@@ -101,6 +110,7 @@ class Trainer:
         *,
         losses: Mapping[str, Loss | tuple[Loss, float]] | Literal["model"] | None = None,
         freeze: Sequence[str] = (),
+        parameter_groups: Mapping[str, ParameterGroup] | None = None,
         keep_integers: bool = False,
         on_event: Callable[[Event], None] | None = None,
         **options: Unpack[TrainingOptions],
@@ -109,6 +119,7 @@ class Trainer:
         model_options = {
             "losses": _weighted(losses),
             "freeze": [freeze] if isinstance(freeze, str) else list(freeze),
+            "groups": _groups(parameter_groups or {}),
             "keep_integers": keep_integers,
         }
         self._native = _core.Trainer(
@@ -295,6 +306,17 @@ def _real(values: Any) -> NDArray[Any]:
     if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.int32, np.int64):
         return array.astype(np.int64)
     return array
+
+
+def _groups(groups: Mapping[str, ParameterGroup]) -> list[tuple[str, float | None, float | None]]:
+    unknown = {key for group in groups.values() for key in group} - {"learning_rate", "weight_decay"}
+    if unknown:
+        raise InvalidArgument(
+            f"parameter_groups: unknown key {sorted(unknown)[0]!r}; known are 'learning_rate' and 'weight_decay'"
+        )
+    return [
+        (pattern, group.get("learning_rate"), group.get("weight_decay")) for pattern, group in groups.items()
+    ]
 
 
 def _weighted(

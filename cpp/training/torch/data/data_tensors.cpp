@@ -38,9 +38,10 @@ DataTensors::DataTensors(const Dataset& data)
     index = at::from_blob(const_cast<std::int64_t*>(rows->data()), {size}, at::kLong);
 }
 
-Expected<std::int64_t> DataTensors::highest_label(std::size_t target) const {
-  return dataset_ ? dataset_->highest_label(target)
-                  : training::highest_label(view_of(targets[target]), rows_of(index));
+Expected<std::int64_t> DataTensors::highest_label(std::size_t target,
+                                                  std::optional<std::int64_t> ignored) const {
+  return dataset_ ? dataset_->highest_label(target, ignored)
+                  : training::highest_label(view_of(targets[target]), rows_of(index), ignored);
 }
 
 at::Tensor tensor_over(const TensorView& view) {
@@ -86,7 +87,5 @@ RowIndex rows_of(const at::Tensor& index) {
   if (!index.defined()) return std::nullopt;
   return std::span(index.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(index.numel()));
 }
-
-at::Tensor class_indices(const at::Tensor& column) { return column.reshape({-1}).to(at::kLong); }
 
 }  // namespace wasmgrad::training

@@ -25,7 +25,8 @@ struct DataTensors {
   std::int64_t size = 0;
 
   /// As Dataset::highest_label().
-  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target) const;
+  [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target,
+                                                     std::optional<std::int64_t> ignored) const;
 
  private:
   std::optional<Dataset> dataset_;  ///< which finds it once
@@ -44,8 +45,5 @@ TensorView view_of(const NamedTensor& column);
 
 /// The rows of an index tensor.
 RowIndex rows_of(const at::Tensor& index);
-
-/// int64 [N] of a column that highest_label() passed.
-at::Tensor class_indices(const at::Tensor& column);
 
 }  // namespace wasmgrad::training

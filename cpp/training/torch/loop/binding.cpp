@@ -79,7 +79,8 @@ Expected<std::vector<std::pair<std::size_t, BoundLoss>>> chosen_losses(
       return invalid("the model has no output '" + loss.output + "' to have a loss; it has " +
                      names_of(outputs));
     }
-    chosen.push_back({*position, {outputs[*position].name, 0, loss.kind, loss.weight}});
+    chosen.push_back(
+        {*position, {outputs[*position].name, 0, loss.kind, loss.weight, Loss(loss.kind, options)}});
   }
   std::ranges::sort(chosen, {}, [](const auto& entry) { return entry.first; });
   for (std::size_t i = 1; i < chosen.size(); ++i) {
@@ -127,7 +128,7 @@ Expected<std::vector<BoundLoss>> bind_losses(const TrainerOptions& options,
   const bool by_name = has_names(options, targets);
   if (all) {
     for (std::size_t o = 0; o < outputs.size(); ++o)
-      losses.push_back({o, {outputs[o].name, 0, options.loss, 1}});
+      losses.push_back({o, {outputs[o].name, 0, options.loss, 1, Loss(options.loss, options)}});
   }
   std::vector<bool> has_target(losses.size(), false);
   for (std::size_t t = 0; t < targets.size(); ++t) {

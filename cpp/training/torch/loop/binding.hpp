@@ -10,6 +10,7 @@
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/training/options/options.hpp"
 #include "wasmgrad/training/torch/data/epoch_batches.hpp"
+#include "wasmgrad/training/torch/loop/loss.hpp"
 #include "wasmgrad/training/torch/model/program.hpp"
 
 namespace wasmgrad::training {
@@ -30,6 +31,7 @@ struct BoundLoss {
   std::size_t target = 0;  ///< index in the batch's targets
   LossKind kind = LossKind::kCrossEntropyLogits;
   double weight = 1;
+  Loss function;
 };
 
 /// The losses over a model's outputs, in the outputs' order, never none. Errors: kInvalidArgument when an

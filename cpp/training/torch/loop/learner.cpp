@@ -1,6 +1,7 @@
 #include "wasmgrad/training/torch/loop/learner.hpp"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/movedim.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -10,19 +11,23 @@
 #include <utility>
 
 #include "wasmgrad/base/utf8.hpp"
-#include "wasmgrad/training/data/class_labels.hpp"
+#include "wasmgrad/training/loop/glob.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
-#include "wasmgrad/training/torch/loop/loss.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {
 
 namespace {
 
-/// What an output is compared with, in the form that its loss takes.
-at::Tensor target_of(const BoundLoss& loss, const Batch& batch) {
-  const at::Tensor& target = batch.targets[loss.target];
-  return is_classification(loss.kind) ? class_indices(target) : target.to(at::kFloat);
+/// Ranks the targets of a classification loss, in its form: class indices [N, ...] or probabilities
+/// [N, C, ...], among the model's classes.
+void add_ranks(const at::Tensor& output, const at::Tensor& target, std::optional<std::int64_t> ignored,
+               std::int64_t top_k, MetricSum& sum) {
+  const at::Tensor rows = output.movedim(1, -1).contiguous();
+  const at::Tensor labels = target.scalar_type() == at::kLong ? target : target.argmax(1).contiguous();
+  sum.add_ranks({rows.const_data_ptr<float>(), static_cast<std::size_t>(rows.numel())},
+                {labels.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(labels.numel())}, ignored,
+                top_k);
 }
 
 /// Clears what a backward pass left in the parameters.
@@ -52,7 +57,7 @@ struct OutputGradients {
 
 /// The batch's loss, its ranks added to `sum`, and its gradients to `gradients` unless that is null.
 Expected<double> judge(const Plan& plan, const Batch& batch, const std::vector<NamedTensor>& outputs,
-                       std::int64_t top_k, MetricSum& sum, OutputGradients* gradients) {
+                       const TrainerOptions& options, MetricSum& sum, OutputGradients* gradients) {
   if (plan.losses.empty()) {
     WASMGRAD_ASSIGN(const at::Tensor loss, own_loss(outputs));
     if (gradients != nullptr) gradients->add(loss, {});
@@ -64,20 +69,18 @@ Expected<double> judge(const Plan& plan, const Batch& batch, const std::vector<N
     WASMGRAD_ASSIGN(at::Tensor output, output_named(outputs, loss.output));
     output = output.to(at::kFloat);
     const at::Tensor values = output.detach();
-    const at::Tensor target = target_of(loss, batch);
-    WASMGRAD_CHECK(check_output(loss.kind, values, target));
+    const at::Tensor target = loss.function.target_form(values, batch.targets[loss.target]);
+    WASMGRAD_CHECK(loss.function.check(values, target));
     if (gradients != nullptr) {
-      LossAndGradient one = loss_and_gradient(loss.kind, values, target);
+      LossAndGradient one = loss.function.value_and_gradient(values, target);
       if (loss.weight != 1) one.gradient.mul_(loss.weight);
       total += loss.weight * one.loss;
       gradients->add(output, std::move(one.gradient));
     } else {
-      total += loss.weight * loss_value(loss.kind, values, target);
+      total += loss.weight * loss.function.value(values, target);
     }
     if (is_classification(loss.kind) && !ranked) {
-      const at::Tensor rows = values.contiguous();
-      sum.add_ranks({rows.const_data_ptr<float>(), static_cast<std::size_t>(rows.numel())},
-                    {target.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(target.numel())}, top_k);
+      add_ranks(values, target, options.ignore_index, options.top_k, sum);
       ranked = true;
     }
   }
@@ -109,6 +112,12 @@ Expected<Learner> Learner::create(TorchModel model, const TrainerOptions& option
     if (!entry.tensor.is_contiguous()) entry.tensor.set_data(entry.tensor.detach().contiguous());
     entry.tensor.mutable_grad().reset();
   }
+  for (const ParameterGroup& group : options.optimizer.groups) {
+    const auto matches = [&](const NamedTensor& entry) { return glob_matches(group.parameters, entry.name); };
+    if (std::ranges::none_of(split->trained, matches))
+      return invalid(who + ": no trained parameter matches '" + group.parameters +
+                     "', the pattern of a group");
+  }
   Learner learner(std::move(model), options, std::move(split->trained), std::move(split->frozen));
   learner.arguments_ = std::move(arguments);
   learner.held_ = std::move(split->held);
@@ -127,7 +136,7 @@ Status Learner::backward(Plan& plan, const Batch& batch, std::uint64_t pass, Met
   if (!plan.bound) WASMGRAD_CHECK(bind(plan, outputs, batch));
   MetricSum added;
   OutputGradients start;
-  WASMGRAD_ASSIGN(const double loss, judge(plan, batch, outputs, options_.top_k, added, &start));
+  WASMGRAD_ASSIGN(const double loss, judge(plan, batch, outputs, options_, added, &start));
   if (start.outputs.empty()) return invalid("no trainable parameter of the model takes part in its output");
   if (!std::isfinite(loss)) {
     return Error{Errc::kRuntimeError,
@@ -230,7 +239,7 @@ Expected<Metrics> Learner::evaluate(Plan& plan, const DataTensors& data, const S
     } catch (const std::exception&) {
       return refused_inputs(batch.inputs);
     }
-    WASMGRAD_ASSIGN(const double loss, judge(plan, batch, outputs, options_.top_k, sum, nullptr));
+    WASMGRAD_ASSIGN(const double loss, judge(plan, batch, outputs, options_, sum, nullptr));
     sum.add_loss(loss, batch.inputs[0].size(0));
   }
   return sum.mean(options_.top_k);

@@ -1,10 +1,11 @@
 // Losses: the mean over a batch, and its gradient with respect to the model's output. Torch header, private
 // to training/.
-//
-// Gradients are given in closed form, so that no autograd graph is built above the model's output.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
 
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/training/options/options.hpp"
@@ -15,18 +16,41 @@ namespace wasmgrad::training {
 /// the smallest normal f32.
 inline constexpr double kLeastProbability = 1.17549435e-38;
 
-/// Whether `output` fits `targets`: [N, C] for [N] class indices, else the same shape. Errors:
-/// kInvalidArgument, naming both shapes.
-Status check_output(LossKind kind, const at::Tensor& output, const at::Tensor& targets);
-
-/// Mean loss of f32 `output`, which has passed check_output; class indices must be below C. A sum over the
-/// samples in f64 where it is ours, so that it does not depend on the thread count.
-double loss_value(LossKind kind, const at::Tensor& output, const at::Tensor& targets);
-
 struct LossAndGradient {
   double loss;
   at::Tensor gradient;  ///< d loss / d output, f32, the output's shape
 };
-LossAndGradient loss_and_gradient(LossKind kind, const at::Tensor& output, const at::Tensor& targets);
+
+/// A loss and the options that count for it.
+class Loss {
+ public:
+  Loss(LossKind kind, const TrainerOptions& options);
+
+  /// Whether these targets are class indices for an output of this shape. Others that a classification loss
+  /// may have are probabilities of the classes.
+  [[nodiscard]] bool has_labels(const at::Tensor& output, const at::Tensor& targets) const;
+
+  /// Targets as the other members take them: int64 class indices [N, ...], those [N, 1] as [N]; else f32.
+  [[nodiscard]] at::Tensor target_form(const at::Tensor& output, const at::Tensor& targets) const;
+
+  /// Whether `output` fits `targets`, in their form: [N, C, ...] for [N, ...] class indices, else the same
+  /// shape; and the weights both. Errors: kInvalidArgument, naming the shapes.
+  [[nodiscard]] Status check(const at::Tensor& output, const at::Tensor& targets) const;
+
+  /// The mean of f32 `output`, which has passed check(); class indices must be below C. A sum in f64 where it
+  /// is ours, so that it does not depend on the thread count. 0 when no target counts.
+  [[nodiscard]] double value(const at::Tensor& output, const at::Tensor& targets) const;
+  [[nodiscard]] LossAndGradient value_and_gradient(const at::Tensor& output, const at::Tensor& targets) const;
+
+ private:
+  [[nodiscard]] bool is_plain(const at::Tensor& output, const at::Tensor& targets) const;
+  [[nodiscard]] at::Tensor differentiable(const at::Tensor& output, const at::Tensor& targets) const;
+  [[nodiscard]] at::Tensor classification(const at::Tensor& output, const at::Tensor& targets) const;
+
+  LossKind kind_;
+  at::Tensor class_weights_, pos_weight_;  ///< undefined: all 1
+  std::optional<std::int64_t> ignored_;
+  double label_smoothing_, huber_delta_, focal_gamma_, focal_alpha_;
+};
 
 }  // namespace wasmgrad::training

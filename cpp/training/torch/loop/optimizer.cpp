@@ -17,6 +17,7 @@
 #include <string_view>
 #include <utility>
 
+#include "wasmgrad/training/loop/glob.hpp"
 #include "wasmgrad/training/torch/loop/update_rules.hpp"
 
 namespace wasmgrad::training {
@@ -98,21 +99,48 @@ void Optimizer::configure(const OptimizerOptions& options) {
     keep(all_.third, !names.third.empty(), zeros);
   }
   keep(all_.steps, names.steps, scalar);
+  make_groups();
+}
+
+void Optimizer::make_groups() {
+  groups_.assign(1 + options_.groups.size(), {options_, {}});
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    const auto found = std::ranges::find_if(options_.groups, [&](const ParameterGroup& group) {
+      return glob_matches(group.parameters, names_[i]);
+    });
+    groups_[static_cast<std::size_t>(found - options_.groups.begin())].members.push_back(i);
+  }
+  for (std::size_t g = 0; g < options_.groups.size(); ++g) {
+    const ParameterGroup& own = options_.groups[g];
+    groups_[g].options.learning_rate = own.learning_rate.value_or(options_.learning_rate);
+    groups_[g].options.weight_decay = own.weight_decay.value_or(options_.weight_decay);
+  }
 }
 
 void Optimizer::step(const std::vector<at::Tensor>& gradients, double learning_rate) {
   const c10::NoGradGuard no_grad;
-  if (std::ranges::all_of(gradients, [](const at::Tensor& gradient) { return gradient.defined(); })) {
-    update(all_, gradients, learning_rate);
+  if (groups_.size() == 1 &&
+      std::ranges::all_of(gradients, [](const at::Tensor& gradient) { return gradient.defined(); })) {
+    update(options_, all_, gradients, learning_rate);
     return;
   }
+  for (const Group& group : groups_) {
+    const bool own_rate = group.options.learning_rate != options_.learning_rate;
+    update_group(
+        group, gradients,
+        own_rate ? learning_rate / options_.learning_rate * group.options.learning_rate : learning_rate);
+  }
+}
+
+void Optimizer::update_group(const Group& group, const std::vector<at::Tensor>& gradients,
+                             double learning_rate) {
   Lists some;
   std::vector<at::Tensor> given;
   const auto pick = [](std::vector<at::Tensor>& target, const std::vector<at::Tensor>& source,
                        std::size_t i) {
     if (!source.empty()) target.push_back(source[i]);
   };
-  for (std::size_t i = 0; i < all_.parameters.size(); ++i) {
+  for (const std::size_t i : group.members) {
     if (!gradients[i].defined()) continue;
     pick(some.parameters, all_.parameters, i);
     pick(given, gradients, i);
@@ -121,28 +149,29 @@ void Optimizer::step(const std::vector<at::Tensor>& gradients, double learning_r
     pick(some.third, all_.third, i);
     pick(some.steps, all_.steps, i);
   }
-  if (!given.empty()) update(some, given, learning_rate);
+  if (!given.empty()) update(group.options, some, given, learning_rate);
 }
 
-void Optimizer::update(Lists& lists, const std::vector<at::Tensor>& gradients, double learning_rate) const {
+void Optimizer::update(const OptimizerOptions& options, Lists& lists,
+                       const std::vector<at::Tensor>& gradients, double learning_rate) {
   for (at::Tensor& step : lists.steps) *step.mutable_data_ptr<float>() += 1;
-  switch (options_.kind) {
+  switch (options.kind) {
     case OptimizerKind::kAdam:
       at::_fused_adam_(lists.parameters, gradients, lists.first, lists.second, lists.third, lists.steps,
-                       learning_rate, options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
-                       options_.amsgrad, /*maximize=*/false);
+                       learning_rate, options.beta1, options.beta2, options.weight_decay, options.epsilon,
+                       options.amsgrad, /*maximize=*/false);
       return;
     case OptimizerKind::kAdamW:
       at::_fused_adamw_(lists.parameters, gradients, lists.first, lists.second, lists.third, lists.steps,
-                        learning_rate, options_.beta1, options_.beta2, options_.weight_decay,
-                        options_.epsilon, options_.amsgrad, /*maximize=*/false);
+                        learning_rate, options.beta1, options.beta2, options.weight_decay, options.epsilon,
+                        options.amsgrad, /*maximize=*/false);
       return;
     case OptimizerKind::kSGD:
       if (lists.steps.empty()) {
         // A momentum buffer of zeros gives exactly what PyTorch computes in a first step, so no first step is
         // special.
-        at::_fused_sgd_(lists.parameters, gradients, lists.first, options_.weight_decay, options_.momentum,
-                        learning_rate, /*dampening=*/0, options_.nesterov, /*maximize=*/false,
+        at::_fused_sgd_(lists.parameters, gradients, lists.first, options.weight_decay, options.momentum,
+                        learning_rate, /*dampening=*/0, options.nesterov, /*maximize=*/false,
                         /*is_first_step=*/false);
         return;
       }
@@ -152,7 +181,7 @@ void Optimizer::update(Lists& lists, const std::vector<at::Tensor>& gradients, d
   }
   for (std::size_t i = 0; i < lists.parameters.size(); ++i) {
     const auto at = [i](std::vector<at::Tensor>& list) { return list.empty() ? nullptr : &list[i]; };
-    update_parameter(options_, learning_rate, lists.parameters[i], gradients[i],
+    update_parameter(options, learning_rate, lists.parameters[i], gradients[i],
                      {at(lists.first), at(lists.second), at(lists.third), at(lists.steps)});
   }
 }

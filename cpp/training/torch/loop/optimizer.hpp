@@ -21,7 +21,8 @@ class Optimizer {
   void configure(const OptimizerOptions& options);
 
   /// Updates every parameter whose gradient is defined; `gradients` are in the parameters' order. A parameter
-  /// without one keeps its value and its state. They are contiguous.
+  /// without one keeps its value and its state. They are contiguous. The rate of a group with one of its own
+  /// is scaled as `learning_rate` was from OptimizerOptions'.
   void step(const std::vector<at::Tensor>& gradients, double learning_rate);
 
   [[nodiscard]] const std::vector<at::Tensor>& parameters() const noexcept { return all_.parameters; }
@@ -36,11 +37,20 @@ class Optimizer {
   struct Lists {
     std::vector<at::Tensor> parameters, first, second, third, steps;
   };
-  void update(Lists& lists, const std::vector<at::Tensor>& gradients, double learning_rate) const;
+  /// Parameters that share their hyper-parameters.
+  struct Group {
+    OptimizerOptions options;
+    std::vector<std::size_t> members;
+  };
+  void make_groups();
+  void update_group(const Group& group, const std::vector<at::Tensor>& gradients, double learning_rate);
+  static void update(const OptimizerOptions& options, Lists& lists, const std::vector<at::Tensor>& gradients,
+                     double learning_rate);
 
   OptimizerOptions options_;
   std::vector<std::string> names_;
   Lists all_;
+  std::vector<Group> groups_;
 };
 
 /// Scales `gradients` so that their common L2 norm is at most `limit`, as torch.nn.utils.clip_grad_norm_.

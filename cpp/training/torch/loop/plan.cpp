@@ -9,7 +9,6 @@
 #include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
 #include "wasmgrad/training/torch/loop/learner.hpp"
-#include "wasmgrad/training/torch/loop/loss.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {
@@ -40,19 +39,20 @@ bool is_same(const ProgramInput& a, const ProgramInput& b) {
          a.transform.offset == b.transform.offset;
 }
 
-Error beyond_classes(const NamedTensor& target, const RowIndex& rows, std::int64_t classes, bool of_many) {
-  const Error error = label_beyond(view_of(target), rows, classes);
+Error beyond_classes(const NamedTensor& target, const RowIndex& rows, std::int64_t classes,
+                     IgnoredLabel ignored, bool of_many) {
+  const Error error = label_beyond(view_of(target), rows, classes, ignored);
   return of_many ? error.within(quoted(target.name, "targets")) : error;
 }
 
 /// Whether all class targets are among the model's classes, as far as those are known.
-Status check_labels(const Plan& plan, const DataTensors& data) {
+Status check_labels(const Plan& plan, const DataTensors& data, IgnoredLabel ignored) {
   for (std::size_t i = 0; i < plan.losses.size(); ++i) {
     if (plan.classes[i] == 0) continue;
     const std::size_t target = plan.losses[i].target;
-    WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(target));
+    WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(target, ignored));
     if (highest >= plan.classes[i])
-      return beyond_classes(data.targets[target], rows_of(data.index), plan.classes[i],
+      return beyond_classes(data.targets[target], rows_of(data.index), plan.classes[i], ignored,
                             data.targets.size() > 1);
   }
   return {};
@@ -97,16 +97,17 @@ Status Learner::bind(Plan& plan, const std::vector<NamedTensor>& outputs, const 
   WASMGRAD_ASSIGN(auto losses, bind_losses(options_, outputs, targets));
   std::vector<std::int64_t> classes;
   for (const BoundLoss& loss : losses) {
-    const bool classified = is_classification(loss.kind);
     const NamedTensor& target = targets[loss.target];
     WASMGRAD_ASSIGN(const at::Tensor output, output_named(outputs, loss.output));
-    const std::int64_t width = classified && output.dim() == 2 ? output.size(1) : 0;
-    if (classified) {
-      WASMGRAD_ASSIGN(const std::int64_t highest, highest_label(view_of(target), {}));
-      WASMGRAD_CHECK(check_output(loss.kind, output, class_indices(target.tensor)));
-      if (highest >= width) return beyond_classes(target, {}, width, targets.size() > 1);
+    std::int64_t width = 0;
+    if (loss.function.has_labels(output, target.tensor)) {
+      const IgnoredLabel ignored = options_.ignore_index;
+      WASMGRAD_ASSIGN(const std::int64_t highest, highest_label(view_of(target), {}, ignored));
+      WASMGRAD_CHECK(loss.function.check(output, loss.function.target_form(output, target.tensor)));
+      width = output.size(1);
+      if (highest >= width) return beyond_classes(target, {}, width, ignored, targets.size() > 1);
     } else {
-      WASMGRAD_CHECK(check_output(loss.kind, output, target.tensor));
+      WASMGRAD_CHECK(loss.function.check(output, loss.function.target_form(output, target.tensor)));
     }
     classes.push_back(width);
   }
@@ -127,7 +128,7 @@ Expected<Plan*> Learner::plan(const DataTensors& data) {
     plans_.push_back({types_of(data.inputs), types_of(data.targets), *program, false, {}, {}});
     if (plans_.size() > kMostPlans) plans_.pop_front();
   }
-  WASMGRAD_CHECK(check_labels(plans_.back(), data));
+  WASMGRAD_CHECK(check_labels(plans_.back(), data, options_.ignore_index));
   return &plans_.back();
 }
 
@@ -146,7 +147,7 @@ Status Learner::rehearse(Plan& plan, const DataTensors& data, bool training) {
     return refused_inputs(batch.inputs);
   }
   WASMGRAD_CHECK(bind(plan, outputs, batch));
-  return check_labels(plan, data);
+  return check_labels(plan, data, options_.ignore_index);
 }
 
 }  // namespace wasmgrad::training

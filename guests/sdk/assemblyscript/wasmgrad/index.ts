@@ -2,7 +2,7 @@
 // guest's own training loop.
 export { Errno, Result, Status, lastError } from "./result";
 export { Tensor, Type } from "./tensor";
-export { EarlyStopping, Input, Loss, Optimizer, Schedule, TrainerOptions } from "./options";
+export { EarlyStopping, Input, Loss, Optimizer, ParameterGroup, Schedule, TrainerOptions } from "./options";
 export { Encoding, Model } from "./model";
 export { Dataset } from "./dataset";
 export { FitReport, Metrics, Output, Trainer } from "./trainer";

@@ -29,6 +29,25 @@ class JsonObject {
   }
 }
 
+/** Parameters, by a pattern of their names ("*.bias"), that are trained in another way than the others. */
+export class ParameterGroup extends JsonObject {
+  constructor(parameters: string) {
+    super();
+    this.put("parameters", quoted(parameters));
+  }
+
+  /** Instead of the optimizer's. */
+  learningRate(value: f64): this {
+    this.put("learning_rate", value.toString());
+    return this;
+  }
+  /** Instead of the optimizer's. */
+  weightDecay(value: f64): this {
+    this.put("weight_decay", value.toString());
+    return this;
+  }
+}
+
 /** How parameters are updated, by a name that docs/training-abi.md lists ("adamw"). Every method returns the object itself. */
 export class Optimizer extends JsonObject {
   constructor(name: string) {
@@ -93,6 +112,12 @@ export class Optimizer extends JsonObject {
     return this;
   }
   // [/generated]
+
+  /** Parameters that are trained in another way than the others; the first pattern that matches counts. */
+  groups(groups: ParameterGroup[]): this {
+    this.put("groups", "[" + groups.map<string>((group) => group.toJson()).join(",") + "]");
+    return this;
+  }
 }
 
 /** The loss of an output: "cross_entropy", "mse", ... */
@@ -224,6 +249,41 @@ export class TrainerOptions extends JsonObject {
     return this;
   }
   // [generated: methods trainer]
+  /** Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll). */
+  classWeights(value: f64[]): this {
+    this.put("class_weights", "[" + value.join(",") + "]");
+    return this;
+  }
+  /** Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll). */
+  ignoreIndex(value: i32): this {
+    this.put("ignore_index", value.toString());
+    return this;
+  }
+  /** Share of each target that is spread over all classes (cross_entropy). */
+  labelSmoothing(value: f64): this {
+    this.put("label_smoothing", value.toString());
+    return this;
+  }
+  /** Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits). */
+  posWeight(value: f64[]): this {
+    this.put("pos_weight", "[" + value.join(",") + "]");
+    return this;
+  }
+  /** Difference from which the loss is linear (huber). */
+  huberDelta(value: f64): this {
+    this.put("huber_delta", value.toString());
+    return this;
+  }
+  /** How much less a target counts that is already predicted well (focal). */
+  focalGamma(value: f64): this {
+    this.put("focal_gamma", value.toString());
+    return this;
+  }
+  /** Weight of positive targets; negative ones have 1 - this (focal). */
+  focalAlpha(value: f64): this {
+    this.put("focal_alpha", value.toString());
+    return this;
+  }
   /** Passes over the training set, counting those before a resume. */
   epochs(value: u32): this {
     this.put("epochs", value.toString());

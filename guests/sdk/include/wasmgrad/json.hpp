@@ -13,7 +13,8 @@ namespace wasmgrad {
 
 class JsonObject {
  public:
-  /// `value`: a text, a bool, a number, an optional of these (left out when empty), or a type with to_json().
+  /// `value`: a text, a bool, a number, a list of numbers, an optional of these (left out when empty), or a
+  /// type with to_json().
   template <class T>
   JsonObject& add(std::string_view key, const T& value) {
     return add_text(key, text_of(value));
@@ -21,6 +22,14 @@ class JsonObject {
   template <class T>
   JsonObject& add(std::string_view key, const std::optional<T>& value) {
     return value ? add(key, *value) : *this;
+  }
+  /// An array of objects; left out when empty.
+  template <class T>
+    requires requires(const T& value) { value.to_json(); }
+  JsonObject& add(std::string_view key, const std::vector<T>& values) {
+    std::string array;
+    for (const T& value : values) array += (array.empty() ? "[" : ",") + value.to_json();
+    return values.empty() ? *this : add_text(key, array + "]");
   }
   /// An array of texts; left out when empty.
   JsonObject& add(std::string_view key, const std::vector<std::string>& values) {
@@ -59,6 +68,10 @@ class JsonObject {
       return digits;
     } else if constexpr (std::is_integral_v<T>) {
       return std::to_string(value);
+    } else if constexpr (std::is_same_v<T, std::vector<double>>) {
+      std::string array;
+      for (const double number : value) array += (array.empty() ? "[" : ",") + text_of(number);
+      return array.empty() ? "[]" : array + "]";
     } else {
       return value.to_json();
     }

@@ -13,8 +13,23 @@
 
 namespace wasmgrad::v1 {
 
+/// Parameters that are trained in another way than the others.
+struct ParameterGroup {
+  std::string parameters;  ///< a pattern of their names: "*.bias"
+  std::optional<double> learning_rate = {};
+  std::optional<double> weight_decay = {};
+
+  [[nodiscard]] std::string to_json() const {
+    return JsonObject()
+        .add("parameters", parameters)
+        .add("learning_rate", learning_rate)
+        .add("weight_decay", weight_decay)
+        .to_json();
+  }
+};
+
 struct OptimizerOptions {
-  std::string name = "adam";  ///< adam, adamw, rmsprop or sgd
+  std::string name = "adam";  ///< a name that docs/training-abi.md lists
   // [generated: fields optimizer]
   /// Step size, which a schedule scales
   std::optional<double> learning_rate = {};
@@ -40,6 +55,7 @@ struct OptimizerOptions {
   /// Smoothing of the gradient's square (rmsprop)
   std::optional<double> alpha = {};
   // [/generated]
+  std::vector<ParameterGroup> groups = {};  ///< the first that matches counts
 
   [[nodiscard]] std::string to_json() const {
     JsonObject object;
@@ -57,6 +73,7 @@ struct OptimizerOptions {
     object.add("dampening", dampening);
     object.add("alpha", alpha);
     // [/generated]
+    object.add("groups", groups);
     return object.to_json();
   }
 };
@@ -149,6 +166,20 @@ struct TrainerOptions {
   std::vector<LossOptions> losses = {};  ///< one without `output`, or one for each output that counts
   std::optional<ScheduleOptions> schedule = {};
   // [generated: fields trainer]
+  /// Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll)
+  std::optional<std::vector<double>> class_weights = {};
+  /// Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll)
+  std::optional<std::int32_t> ignore_index = {};
+  /// Share of each target that is spread over all classes (cross_entropy)
+  std::optional<double> label_smoothing = {};
+  /// Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits)
+  std::optional<std::vector<double>> pos_weight = {};
+  /// Difference from which the loss is linear (huber)
+  std::optional<double> huber_delta = {};
+  /// How much less a target counts that is already predicted well (focal)
+  std::optional<double> focal_gamma = {};
+  /// Weight of positive targets; negative ones have 1 - this (focal)
+  std::optional<double> focal_alpha = {};
   /// Passes over the training set, counting those before a resume
   std::optional<std::uint32_t> epochs = {};
   /// Samples a step; the last batch of an epoch may be smaller
@@ -192,6 +223,13 @@ struct TrainerOptions {
     }
     object.add("schedule", schedule);
     // [generated: members trainer]
+    object.add("class_weights", class_weights);
+    object.add("ignore_index", ignore_index);
+    object.add("label_smoothing", label_smoothing);
+    object.add("pos_weight", pos_weight);
+    object.add("huber_delta", huber_delta);
+    object.add("focal_gamma", focal_gamma);
+    object.add("focal_alpha", focal_alpha);
     object.add("epochs", epochs);
     object.add("batch_size", batch_size);
     object.add("predict_batch_size", predict_batch_size);

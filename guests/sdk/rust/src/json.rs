@@ -52,6 +52,20 @@ impl Value for &[String] {
     }
 }
 
+impl Value for &[Object] {
+    fn to_json(&self) -> String {
+        let objects: Vec<String> = self.iter().map(Value::to_json).collect();
+        format!("[{}]", objects.join(","))
+    }
+}
+
+impl Value for &[f64] {
+    fn to_json(&self) -> String {
+        let numbers: Vec<String> = self.iter().map(Value::to_json).collect();
+        format!("[{}]", numbers.join(","))
+    }
+}
+
 /// JSON that was written before.
 impl Value for Object {
     fn to_json(&self) -> String {
@@ -69,4 +83,4 @@ macro_rules! display {
     };
 }
 
-display!(bool u32 u64 f64);
+display!(bool u32 i32 u64 f64);

@@ -7,6 +7,26 @@ use alloc::vec::Vec;
 
 use crate::json::Object;
 
+/// Parameters that are trained in another way than the others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ParameterGroup {
+    /// A pattern of their names: `*.bias`.
+    pub parameters: String,
+    /// Instead of the optimizer's.
+    pub learning_rate: Option<f64>,
+    /// Instead of the optimizer's.
+    pub weight_decay: Option<f64>,
+}
+
+impl ParameterGroup {
+    fn to_object(&self) -> Object {
+        Object::default()
+            .add("parameters", Some(self.parameters.as_str()))
+            .add("learning_rate", self.learning_rate)
+            .add("weight_decay", self.weight_decay)
+    }
+}
+
 /// How parameters are updated.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Optimizer {
@@ -37,6 +57,8 @@ pub struct Optimizer {
     /// Smoothing of the gradient's square (rmsprop).
     pub alpha: Option<f64>,
     // [/generated]
+    /// Parameters of their own; the first pattern that matches counts.
+    pub groups: Vec<ParameterGroup>,
 }
 
 impl Optimizer {
@@ -62,7 +84,8 @@ impl Optimizer {
         let object = object.add("dampening", self.dampening);
         let object = object.add("alpha", self.alpha);
         // [/generated]
-        object
+        let groups: Vec<Object> = self.groups.iter().map(ParameterGroup::to_object).collect();
+        object.add("groups", Some(groups.as_slice()).filter(|groups| !groups.is_empty()))
     }
 }
 
@@ -192,6 +215,20 @@ pub struct TrainerOptions {
     /// The learning rate over time.
     pub schedule: Option<Schedule>,
     // [generated: fields trainer]
+    /// Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll).
+    pub class_weights: Option<Vec<f64>>,
+    /// Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll).
+    pub ignore_index: Option<i32>,
+    /// Share of each target that is spread over all classes (cross_entropy).
+    pub label_smoothing: Option<f64>,
+    /// Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits).
+    pub pos_weight: Option<Vec<f64>>,
+    /// Difference from which the loss is linear (huber).
+    pub huber_delta: Option<f64>,
+    /// How much less a target counts that is already predicted well (focal).
+    pub focal_gamma: Option<f64>,
+    /// Weight of positive targets; negative ones have 1 - this (focal).
+    pub focal_alpha: Option<f64>,
     /// Passes over the training set, counting those before a resume.
     pub epochs: Option<u32>,
     /// Samples a step; the last batch of an epoch may be smaller.
@@ -253,6 +290,13 @@ impl TrainerOptions {
         });
         let object = object.add("schedule", self.schedule.as_ref().map(Schedule::to_object));
         // [generated: members trainer]
+        let object = object.add("class_weights", self.class_weights.as_deref());
+        let object = object.add("ignore_index", self.ignore_index);
+        let object = object.add("label_smoothing", self.label_smoothing);
+        let object = object.add("pos_weight", self.pos_weight.as_deref());
+        let object = object.add("huber_delta", self.huber_delta);
+        let object = object.add("focal_gamma", self.focal_gamma);
+        let object = object.add("focal_alpha", self.focal_alpha);
         let object = object.add("epochs", self.epochs);
         let object = object.add("batch_size", self.batch_size);
         let object = object.add("predict_batch_size", self.predict_batch_size);

@@ -51,7 +51,19 @@ TEST_CASE("what is no class index is refused with where it stands") {
   CHECK(message({DType::kF32, {1}, std::vector<float>{nan}}).find("index 0 is nan") != std::string::npos);
   CHECK(message({DType::kI64, {1}, std::vector<std::int64_t>{std::int64_t{1} << 40}}).find("index 0") !=
         std::string::npos);
-  CHECK(message({DType::kI64, {1, 2}, std::vector<std::int64_t>{0, 1}}).find("[1, 2]") != std::string::npos);
+}
+
+TEST_CASE("labels of positions are judged row by row, but for those that do not count") {
+  const Tensor labels(DType::kI64, {3, 2}, std::vector<std::int64_t>{0, 255, 3, -100, 2, 1});
+  const std::array<std::int64_t, 1> last{2};
+  CHECK(highest_label(labels.view(), last).value() == 2);
+  CHECK(highest_label(labels.view(), std::nullopt).error().message.find("index 1 is -100") !=
+        std::string::npos);
+  CHECK(highest_label(labels.view(), std::nullopt, -100).value() == 255);
+  CHECK(label_beyond(labels.view(), std::nullopt, 3, -100).message.find("index 0 is 255") !=
+        std::string::npos);
+  const Tensor none(DType::kU8, {2}, std::vector<std::uint8_t>{255, 255});
+  CHECK(highest_label(none.view(), std::nullopt, 255).value() == 0);
 }
 
 TEST_CASE("half-precision numbers are those of their definition") {
