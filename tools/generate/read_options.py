@@ -25,6 +25,8 @@ class Choice:
     what: str
     values: tuple[tuple[str, str, str], ...]
     """Name, C++ enumerator, what it means; their order is that of the guest ABI's numbers."""
+    also: tuple[tuple[str, str], ...]
+    """What others call them, and the name here."""
 
     @property
     def names(self) -> list[str]:
@@ -121,12 +123,17 @@ def load() -> Table:
             row["python"],
             row["what"],
             tuple((value[0], value[1], value[2] if len(value) > 2 else "") for value in row["values"]),
+            tuple((other, name) for other, name in row.get("also", ())),
         )
         for key, row in data["choices"].items()
     }
     options = tuple(Option(**{**row, "of": tuple(row.get("of", ()))}) for row in data["option"])
     for option in options:
         _check(option, choices)
+    for choice in choices.values():
+        for other, name in choice.also:
+            if name not in choice.names or other in choice.names:
+                raise ValueError(f"{TABLE.name}: {choice.key}: {other} is not another name of {name}")
     return Table(choices, options)
 
 

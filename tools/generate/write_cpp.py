@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from read_options import Option, Table
+from read_options import Choice, Option, Table
 
 _TYPES = {
     "number": "double",
@@ -105,11 +105,7 @@ def header(table: Table) -> str:
             "namespace wasmgrad::training {",
             "",
             "// clang-format off",
-            *(
-                line
-                for choice in table.choices.values()
-                for line in _names(choice.key, choice.what, choice.names)
-            ),
+            *(line for choice in table.choices.values() for line in _names(choice)),
             "",
             "/// Calls visit(info, in_options, in_overrides) for every option: the second gives its field of a",
             "/// TrainerOptions, the third that of an Overrides, which has the same value type and is always optional.",
@@ -125,12 +121,20 @@ def header(table: Table) -> str:
     )
 
 
-def _names(key: str, what: str, names: list[str]) -> list[str]:
-    listed = ", ".join(f'"{name}"' for name in names)
-    return [
-        f"/// Of a {what}, by the enumerator's value.",
-        f"inline constexpr std::string_view k{key.capitalize()}Names[] = {{{listed}}};",
+def _names(choice: Choice) -> list[str]:
+    listed = ", ".join(f'"{name}"' for name in choice.names)
+    article = "an" if choice.what[0] in "aeiou" else "a"
+    lines = [
+        f"/// Of {article} {choice.what}, by the enumerator's value.",
+        f"inline constexpr std::string_view k{choice.key.capitalize()}Names[] = {{{listed}}};",
     ]
+    if choice.also:
+        pairs = ", ".join(f'{{"{other}", "{name}"}}' for other, name in choice.also)
+        lines += [
+            f"/// What others call {article} {choice.what}, and its name here.",
+            f"inline constexpr OtherName k{choice.key.capitalize()}OtherNames[] = {{{pairs}}};",
+        ]
+    return lines
 
 
 def _visit(table: Table, option: Option) -> list[str]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from read_options import Option, Table
 from write_cpp import default_text
 
-_TYPES = {"number": "float", "numbers": "Sequence[float]", "integer": "int", "count": "int", "boolean": "bool"}
+_TYPES = {
+    "number": "float",
+    "numbers": "Sequence[float]",
+    "integer": "int",
+    "count": "int",
+    "boolean": "bool",
+}
 _WIDTH = 110
 
 
@@ -69,7 +75,11 @@ def _row(table: Table, option: Option) -> list[str]:
     dashed = option.name.replace("_", "-")
     flags = [f"--{option.flag}"] if option.flag else []
     flags += [f"--{dashed}/--no-{dashed}" if option.type == "boolean" else f"--{dashed}"]
-    kind = "str" if option.type in table.choices else _TYPES[option.type].partition("[")[0].replace("Sequence", "list")
+    kind = (
+        "str"
+        if option.type in table.choices
+        else _TYPES[option.type].partition("[")[0].replace("Sequence", "list")
+    )
     lines = [f"{option.sentence}."]
     if option.type in table.choices:
         lines = [f"{option.sentence}: ", f"{', '.join(table.choices[option.type].names)}."]

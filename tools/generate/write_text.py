@@ -82,7 +82,11 @@ def _cases(table: Table, option: Option) -> tuple[list[str], list[str]]:
     if option.type == "boolean":
         return ["false"], ["1", "'true'"]
     if option.type == "numbers":
-        return ["null", f"[{option.minimum + 1:g},{option.minimum:g}]"], ["1", f"[{option.minimum - 1:g}]", "['1']"]
+        return ["null", f"[{option.minimum + 1:g},{option.minimum:g}]"], [
+            "1",
+            f"[{option.minimum - 1:g}]",
+            "['1']",
+        ]
     good, bad = ["null"], ["'1'", "true"]
     if not option.optional:
         good.append(f"{option.default:g}")

@@ -7,6 +7,10 @@
 
 namespace wasmgrad::training {
 
+struct OtherName {
+  std::string_view other, name;
+};
+
 struct OptionInfo {
   std::string_view name;   ///< as the owner of a run has it
   std::string_view group;  ///< the object of a guest's options that holds it; empty: the outermost

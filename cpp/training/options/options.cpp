@@ -12,14 +12,18 @@ namespace wasmgrad::training {
 namespace {
 
 template <class Kind>
-Expected<Kind> parse(std::string_view name, std::span<const std::string_view> names, std::string_view what) {
+Expected<Kind> parse(std::string_view name, std::span<const std::string_view> names, std::string_view what,
+                     std::span<const OtherName> others = {}) {
   std::string known;
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] == name) return static_cast<Kind>(i);
     known += (i == 0 ? "" : ", ") + std::string(names[i]);
   }
-  return Error{Errc::kInvalidArgument,
-               "unknown " + std::string(what) + " '" + std::string(name) + "'; known are " + known};
+  std::string meant;
+  for (const OtherName& other : others)
+    if (other.other == name) meant = "did you mean '" + std::string(other.name) + "'? ";
+  return invalid("unknown " + std::string(what) + " '" + std::string(name) + "'; " + meant + "known are " +
+                 known);
 }
 
 template <class Kind>
@@ -87,7 +91,9 @@ std::string_view name_of(ScheduleKind kind) noexcept {
 Expected<OptimizerKind> parse_optimizer(std::string_view name) {
   return parse<OptimizerKind>(name, kOptimizerNames, "optimizer");
 }
-Expected<LossKind> parse_loss(std::string_view name) { return parse<LossKind>(name, kLossNames, "loss"); }
+Expected<LossKind> parse_loss(std::string_view name) {
+  return parse<LossKind>(name, kLossNames, "loss", kLossOtherNames);
+}
 Expected<ScheduleKind> parse_schedule(std::string_view name) {
   return parse<ScheduleKind>(name, kScheduleNames, "learning-rate schedule");
 }

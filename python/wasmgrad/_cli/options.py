@@ -210,7 +210,9 @@ def _numbers(flag: str, text: str) -> list[float]:
     try:
         return [float(number) for number in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: expected numbers with commas between them", param_hint=flag) from None
+        raise typer.BadParameter(
+            f"{text!r}: expected numbers with commas between them", param_hint=flag
+        ) from None
 
 
 def _expanded(

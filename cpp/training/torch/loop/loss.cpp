@@ -1,5 +1,6 @@
 #include "wasmgrad/training/torch/loop/loss.hpp"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/ops/_log_softmax.h>
 #include <ATen/ops/binary_cross_entropy_with_logits.h>
@@ -178,7 +179,7 @@ at::Tensor Loss::classification(const at::Tensor& output, const at::Tensor& targ
   constexpr std::int64_t kNoClass = -100;
   const std::int64_t ignored = ignored_.value_or(kNoClass);
   if (targets.scalar_type() == at::kLong && ignored_ && (targets == ignored).all().item<bool>())
-    return output.sum() * 0;  // no target counts
+    return output.sum().mul(0);  // no target counts
   if (kind_ == LossKind::kCrossEntropyLogits)
     return at::cross_entropy_loss(output, targets, class_weights_, at::Reduction::Mean, ignored,
                                   label_smoothing_);

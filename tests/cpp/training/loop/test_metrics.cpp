@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "wasmgrad/training/loop/metrics.hpp"
@@ -14,9 +15,9 @@ namespace {
 const float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 MetricSum ranked(const std::vector<float>& output, const std::vector<std::int64_t>& targets,
-                 std::int64_t top_k) {
+                 std::int64_t top_k, std::optional<std::int64_t> ignored = {}) {
   MetricSum sum;
-  sum.add_ranks(output, targets, top_k);
+  sum.add_ranks(output, targets, ignored, top_k);
   return sum;
 }
 
@@ -37,6 +38,17 @@ TEST_CASE("what is not a number is never correct") {
   const MetricSum sum = ranked({kNaN, kNaN, kNaN}, {0}, 2);
   CHECK(sum.correct == 0);
   CHECK(sum.in_top_k == 0);
+}
+
+TEST_CASE("a target that does not count has no part in the accuracies") {
+  MetricSum sum = ranked({1, 0, 0, 1, 0, 1}, {0, 9, 0}, 1, 9);
+  CHECK(sum.ranked == 2);
+  CHECK(sum.correct == 1);
+  sum.add_loss(1, 1);  // of one sample with three positions
+  CHECK(sum.mean(1).accuracy == 0.5);
+  MetricSum none = ranked({1, 0}, {9}, 1, 9);
+  none.add_loss(0, 1);
+  CHECK_FALSE(none.mean(1).accuracy);
 }
 
 TEST_CASE("a mean weighs batches by their samples") {
