@@ -119,5 +119,5 @@ def model_warnings(archive: bytes) -> list[str]:
 
 def torchscript_for_inference(archive: bytes) -> bytes:
     """
-    A torch.export program in evaluation mode as a TorchScript archive that is safe to load. Its forward returns a tuple of all tensors, whatever the program packs them in. Raises when the program is damaged, or holds what is not on the allow-list.
+    A model, TorchScript or a torch.export program, in evaluation mode as a TorchScript archive that is safe to load and to run: memory that it asks for holds zeros. The forward of a program returns a tuple of all tensors, whatever the program packs them in. Raises when the file is damaged, or holds what is not on the allow-list.
     """
