@@ -188,7 +188,7 @@ def with_training_options(command: Command) -> Command:
                     _SCHEDULE if option.group in ("schedule", "early_stopping") else _TRAINING,
                     option.help,
                     *option.flags,
-                    metavar={str: "NAME", list: "N,N,..."}.get(option.type),
+                    metavar="NAME" if option.type is str else "N,N,..." if option.type is list else None,
                 ),
             ],
         )

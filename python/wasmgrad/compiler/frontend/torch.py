@@ -9,6 +9,7 @@ that small ones vanish.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -85,13 +86,14 @@ def _recorded(
     """What the program asks of torch, and the names of its outputs."""
     names: list[str | None] = []
 
-    def run(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        results = program.outputs(*tensors)
+    def run(*tensors: torch.Tensor, placeholders: bool = False) -> tuple[torch.Tensor, ...]:
+        results = program.outputs(*tensors, placeholders=placeholders)
         names[:] = [name for name, _ in results]
         return tuple(tensor for _, tensor in results)
 
     try:
-        exported = torch.export.export(_Function(run), tuple(examples), strict=False)
+        on_placeholders = _Function(functools.partial(run, placeholders=True))
+        exported = torch.export.export(on_placeholders, tuple(examples), strict=False)
     except Exception as error:
         if not _depends_on_data(error):
             raise

@@ -37,22 +37,30 @@ class Argument:
 
 @dataclass(frozen=True)
 class Program:
-    """`call` takes a tensor for each argument and gives what the model gives, in evaluation mode."""
+    """`call` takes a tensor for each argument and gives what the model gives, in evaluation mode.
+
+    `on_placeholders` is the same for tensors without values. TorchScript keeps what it computed of constants when it
+    first ran, and from there on it would hold placeholders: it has a module of its own for them.
+    """
 
     call: Callable[..., Any]
+    on_placeholders: Callable[..., Any]
     arguments: list[Argument]
     format: str
     keys: list[str | None] | None = None
     """Of the tensors that `call` returns in a tuple, where it does not return the model's own structure."""
 
-    def outputs(self, *tensors: torch.Tensor) -> list[tuple[str | None, torch.Tensor]]:
+    def outputs(
+        self, *tensors: torch.Tensor, placeholders: bool = False
+    ) -> list[tuple[str | None, torch.Tensor]]:
         """All tensors that the model returns, in order, however they are nested; with its keys where it has some.
 
         Errors: `Unsupported` for a result that is neither a tensor nor nothing.
         """
+        returned = (self.on_placeholders if placeholders else self.call)(*tensors)
         if self.keys is not None:
-            return list(zip(self.keys, self.call(*tensors), strict=True))
-        leaves = pytree.tree_leaves_with_path(self.call(*tensors))
+            return list(zip(self.keys, returned, strict=True))
+        leaves = pytree.tree_leaves_with_path(returned)
         for _, leaf in leaves:
             if leaf is not None and not isinstance(leaf, torch.Tensor):
                 raise Unsupported(
@@ -81,10 +89,9 @@ def read_file(path: Path) -> Program:
         safe = _core.torchscript_for_inference(archive)
     except Error as error:
         raise type(error)(f"{path}: {error.message}") from error
-    module, names = _loaded(path, safe)
     if path.suffix == ".pt2":
-        return _exported(path, archive, module, names)
-    return Program(module, [Argument(name) for name in names], "torchscript")
+        return _exported(path, archive, safe)
+    return _torchscript(path, safe)
 
 
 def of_object(model: Any) -> Program:
@@ -97,21 +104,26 @@ def of_object(model: Any) -> Program:
     if isinstance(model, torch.jit.ScriptModule):
         buffer = io.BytesIO()
         torch.jit.save(model, buffer)
-        module, names = _loaded("the module", buffer.getvalue())  # a copy, whose mode is ours
-        return Program(module, [Argument(name) for name in names], "torchscript")
+        return _torchscript("the module", buffer.getvalue())  # a copy, whose mode is ours
     if isinstance(model, torch.nn.Module):
 
         def call(*tensors: torch.Tensor) -> Any:
             with _evaluating(model):
                 return model(*tensors)
 
-        return Program(call, [Argument(name) for name in _parameters(model)], "torchscript")
+        return Program(call, call, [Argument(name) for name in _parameters(model)], "torchscript")
     raise InvalidArgument(
         f"a model is a path, an onnx.ModelProto, a torch module or an exported program, not {type(model)}"
     )
 
 
-def _exported(path: Path, archive: bytes, module: torch.jit.ScriptModule, names: list[str]) -> Program:
+def _torchscript(path: Path | str, archive: bytes) -> Program:
+    module, twin, names = _loaded(path, archive)
+    return Program(module, twin, [Argument(name) for name in names], "torchscript")
+
+
+def _exported(path: Path, archive: bytes, safe: bytes) -> Program:
+    module, twin, names = _loaded(path, safe)
     program = read_exported(archive, path)
     arguments: list[Argument] = []
     for name, tensor in zip(names, program.inputs, strict=True):
@@ -119,24 +131,31 @@ def _exported(path: Path, archive: bytes, module: torch.jit.ScriptModule, names:
         if dtype is None:
             raise Unsupported(f"{path}: the input {name!r} has an element type that models here do not take")
         arguments.append(Argument(name, dtype, tensor.shape))
-    return Program(module, arguments, "torch.export", program.keys)
+    return Program(module, twin, arguments, "torch.export", program.keys)
 
 
-def _loaded(path: Path | str, archive: bytes) -> tuple[torch.jit.ScriptModule, list[str]]:
-    """The module, and the names of its arguments."""
+def _loaded(
+    path: Path | str, archive: bytes
+) -> tuple[torch.jit.ScriptModule, torch.jit.ScriptModule, list[str]]:
+    """The module, another over the same weights, and the names of its arguments."""
     records = {_NAMES_RECORD: ""}  # to be filled
     try:
-        loaded = torch.jit.load(io.BytesIO(archive), map_location="cpu", _extra_files=records)  # type: ignore[no-untyped-call]
+        loaded, twin = (
+            torch.jit.load(io.BytesIO(archive), map_location="cpu", _extra_files=records)  # type: ignore[no-untyped-call]
+            for _ in range(2)
+        )
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise InvalidEncoding(f"{path}: torch cannot load it: {reason}") from error
-    assert isinstance(loaded, torch.jit.ScriptModule)
+    for tensors, others in ((loaded.parameters(), twin.parameters()), (loaded.buffers(), twin.buffers())):
+        for tensor, other in zip(tensors, others, strict=True):
+            other.data = tensor.data
     carried = _parameters(loaded)
     own = _own_names(path, records[_NAMES_RECORD])
     names = [own.get(name, name) for name in carried]
     if len(set(names)) != len(names):
         raise InvalidEncoding(f"{path}: its record of names gives two arguments the same one")
-    return loaded.eval(), names
+    return loaded.eval(), twin.eval(), names
 
 
 _NAMES_RECORD = "wasmgrad_names.json"
@@ -182,7 +201,7 @@ def _of_program(program: torch.export.ExportedProgram) -> Program:
         args, kwargs = pytree.tree_unflatten(leaves, structure) if structure else (leaves, {})
         return module(*args, **kwargs)
 
-    return Program(call, arguments, "torch.export")
+    return Program(call, call, arguments, "torch.export")
 
 
 def _parameters(model: torch.nn.Module) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,7 +225,7 @@ def _fresh_memory_is_poisoned() -> Iterator[None]:
 @pytest.mark.usefixtures("_fresh_memory_is_poisoned")
 @pytest.mark.parametrize(
     ("keep", "model"),
-    [*((keep, Fresh()) for keep in FORMATS), (traced, KnownFresh()), (as_it_is, KnownFresh())],
+    [(scripted, Fresh()), (traced, Fresh()), (exported, Fresh()), (traced, KnownFresh())],
 )
 def test_memory_as_it_was_is_zeros(keep: Keep, model: nn.Module, tmp_path: Path) -> None:
     x = torch.arange(12.0).reshape(3, 4)
@@ -235,11 +236,28 @@ def test_memory_as_it_was_is_zeros(keep: Keep, model: nn.Module, tmp_path: Path)
 
 def test_a_result_is_written_nowhere_but_into_a_new_tensor(tmp_path: Path) -> None:
     class Into(nn.Module):
-        def forward(self, x: Tensor, y: Tensor) -> Tensor:
-            return torch.div(x, y, out=x)
+        def forward(self, x: Tensor) -> Tensor:
+            return F.normalize(x, dim=0, out=torch.zeros_like(x))
 
     with pytest.raises(wasmgrad.Error, match="div with out= is not supported"):
-        wasmgrad.compile(scripted(Into(), (), tmp_path), shapes={"x": (3,), "y": (3,)})
+        wasmgrad.compile(scripted(Into(), (), tmp_path), shapes={"x": (3,)})
+
+
+class Constants(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x + torch.arange(4).to(torch.float32), torch.arange(2)
+
+
+@pytest.mark.parametrize("keep", FORMATS)
+def test_what_torch_computes_of_constants_alone_is_verified_too(keep: Keep, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        sums, two = results(
+            keep(Constants(), (torch.ones(3, 4),), tmp_path), {"x": np.ones((3, 4), np.float32)}
+        )
+    np.testing.assert_array_equal(sums, np.broadcast_to(np.arange(1, 5, dtype=np.float32), (3, 4)))
+    np.testing.assert_array_equal(two, [0, 1])
 
 
 def test_arguments_have_their_own_names_where_torchscript_cannot_carry_them(tmp_path: Path) -> None:
