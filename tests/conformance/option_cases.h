@@ -51,6 +51,7 @@ static const char* const kOptionsInRange[] = {
     "{'class_weights':null}",
     "{'class_weights':[1,0]}",
     "{'ignore_index':null}",
+    "{'ignore_index':-100}",
     "{'label_smoothing':null}",
     "{'label_smoothing':0}",
     "{'pos_weight':null}",

@@ -185,9 +185,8 @@ struct TrainerOptions {
   /// Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll);
   /// absent: all 1
   std::optional<std::vector<double>> class_weights;
-  /// Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll);
-  /// absent: none
-  std::optional<std::int64_t> ignore_index;
+  /// Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll)
+  std::int64_t ignore_index = -100;
   /// Share of each target that is spread over all classes (cross_entropy)
   double label_smoothing = 0;
   /// Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits);

@@ -72,7 +72,7 @@ class TrainingOptions(TypedDict, total=False):
     class_weights: Sequence[float] | None
     """Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll) [all 1]."""
     ignore_index: int | None
-    """Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll) [none]."""
+    """Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll) [-100]."""
     label_smoothing: float | None
     """Share of each target that is spread over all classes (cross_entropy) [0]."""
     pos_weight: Sequence[float] | None

@@ -18,6 +18,7 @@ from .arrays import flat_values, named_arrays
 from .model_bytes import model_bytes, read_bytes
 from .options import Loss, TrainingOptions, set_options
 from .result import EpochMetrics, Event, Metrics
+from .weights import chosen_weights, read_weights, write_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -269,6 +270,30 @@ class Trainer:
         is not finite. The model is unchanged then.
         """
         self._native.set_state([(name, _real(values)) for name, values in state.items()])
+
+    def load_weights(
+        self,
+        source: str | Path | bytes | Mapping[str, Any],
+        *,
+        only: str | Sequence[str] = "*",
+        strict: bool = True,
+    ) -> list[str]:
+        """Takes parameters and buffers by name from a safetensors file, its bytes or a state dict.
+
+        only: patterns of `*` and `?` over the model's names; what matches none stays as it is ("backbone.*").
+        strict: every name that matches is in the source, and no other there; without it, those in both are taken.
+        Returns the names that stayed as they were. Errors: `InvalidArgument` for names or shapes that do not fit,
+        `InvalidEncoding` and `RuntimeFailure` for a file that cannot be read. The model is unchanged then.
+        """
+        patterns = [only] if isinstance(only, str) else list(only)
+        state = self.state_dict()
+        weights = chosen_weights(state, read_weights(source), patterns, strict)
+        self.load_state_dict(weights)
+        return [name for name in state if weights[name] is state[name]]
+
+    def save_weights(self, path: str | Path) -> None:
+        """Writes all parameters and buffers (`state_dict`) to a safetensors file, by the model's names."""
+        write_weights(Path(path), self.state_dict())
 
     def checkpoint(self) -> bytes:
         """The whole state as one safetensors file. Errors: `InvalidArgument` while gradients are pending."""

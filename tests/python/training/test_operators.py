@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -95,6 +96,87 @@ def test_model_trains_as_in_torch(kind: Callable[[], nn.Module], save: Save) -> 
 def test_search_count_and_reduction_at_indices() -> None:
     torch.manual_seed(0)
     check_training(Counts(), scripted, X)
+
+
+class Limited(nn.Module):
+    """Rows that grow beyond their largest norm are scaled when they are looked up, also in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Embedding(9, 6, max_norm=0.4)
+        self.l = nn.Linear(6, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.l(self.rows(ids).sum(1))
+
+
+class LimitedBag(Limited):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.EmbeddingBag(9, 6, max_norm=0.4, norm_type=1.0, mode="sum")
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.l(self.rows(ids))
+
+
+@pytest.mark.parametrize("save", FORMATS)
+@pytest.mark.parametrize("kind", [Limited, LimitedBag])
+def test_embedding_with_a_largest_norm_trains_as_in_torch(kind: Callable[[], nn.Module], save: Save) -> None:
+    torch.manual_seed(0)
+    check_training(kind(), save, IDS)
+
+
+def test_a_prediction_scales_rows_and_leaves_them_as_they_were() -> None:
+    torch.manual_seed(0)
+    model = Limited().eval()
+    trainer = Trainer(scripted(model), keep_integers=True, threads=1)
+    before = trainer.state_dict()["rows.weight"]
+    predicted = trainer.predict(IDS.numpy())
+    np.testing.assert_array_equal(trainer.state_dict()["rows.weight"], before)
+    with torch.no_grad():
+        np.testing.assert_allclose(predicted, model(IDS).numpy(), rtol=1e-5, atol=1e-6)
+
+
+class Speech(nn.Module):
+    """Its own loss: connectionist temporal classification over 4 steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.l = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor, target: Tensor, steps: Tensor, letters: Tensor) -> dict[str, Tensor]:
+        scores = F.log_softmax(self.l(x.unsqueeze(1) * torch.arange(1.0, 5.0).reshape(1, 4, 1)), -1)
+        return {"loss": F.ctc_loss(scores.transpose(0, 1), target, steps, letters), "scores": scores}
+
+
+LETTERS = 1 + IDS[:, :2] % 4
+STEPS, LENGTHS = torch.full((12,), 4), 1 + Y % 2
+
+
+def test_ctc_loss_is_torch_s() -> None:
+    torch.manual_seed(0)
+    model = Speech()
+    trainer = Trainer(scripted(model), losses="model", optimizer="sgd", learning_rate=0.5, threads=1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = model(X, LETTERS, STEPS, LENGTHS)["loss"]
+        loss.backward()
+        optimizer.step()
+        ours = trainer.step(X.numpy(), [value.numpy() for value in (LETTERS, STEPS, LENGTHS)]).loss
+        assert ours == pytest.approx(loss.item(), rel=1e-5)
+    expected = model.eval()(X, LETTERS, STEPS, LENGTHS)["scores"].detach().numpy()
+    np.testing.assert_allclose(trainer.predict(X.numpy()), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("value", [-1, 5, 1 << 40, -(1 << 62)])
+def test_what_a_ctc_loss_cannot_take_is_an_error_not_a_crash(which: int, value: int) -> None:
+    trainer = Trainer(scripted(Speech()), losses="model", threads=1)
+    targets = [tensor.numpy().copy() for tensor in (LETTERS, STEPS, LENGTHS)]
+    targets[which].flat[3] = value
+    with pytest.raises(wasmgrad.Error):
+        trainer.step(X.numpy(), targets)
 
 
 class Places(Normalizes):

@@ -215,6 +215,7 @@ void GraphBuilder::add(const Json& node) {
       const bool whole = to_union(given).first == "as_int" && is_float(exact->arguments()[*index].type());
       value = whole ? constant(to_double(to_union(given).second)) : argument(given);
     }
+    if (target->name == "aten::embedding_renorm_" && name == "self") value = detached(value);
     call.named.emplace_back(name, value);
   }
   name_outputs(array_member(node, "outputs"), emit(*target, call), call.target);
@@ -238,7 +239,8 @@ Node* GraphBuilder::emit(const Target& target, const Call& call) {
     Node* node = graph_.insertNode(graph_.create(kind, matched.inputs, 0));
     for (const TypePtr& type : matched.return_types) node->addOutput()->setType(type);
     track_views(node, schema, matched.inputs);
-    Value* written = written_state(node, schema);
+    // An embedding's rows are scaled to their largest norm in evaluation mode, too.
+    Value* written = kind == c10::aten::embedding_renorm_ ? nullptr : written_state(node, schema);
     return written == nullptr ? node : only_in_training(node, written);
   } catch (const Refusal&) {
     throw;

@@ -21,7 +21,7 @@ namespace {
 
 /// Ranks the targets of a classification loss, in its form: class indices [N, ...] or probabilities
 /// [N, C, ...], among the model's classes.
-void add_ranks(const at::Tensor& output, const at::Tensor& target, std::optional<std::int64_t> ignored,
+void add_ranks(const at::Tensor& output, const at::Tensor& target, std::int64_t ignored,
                std::int64_t top_k, MetricSum& sum) {
   const at::Tensor rows = output.movedim(1, -1).contiguous();
   const at::Tensor labels = target.scalar_type() == at::kLong ? target : target.argmax(1).contiguous();

@@ -30,44 +30,62 @@ namespace wasmgrad::training {
 
 namespace {
 
-/// Mean of -log p over the rows of `log_probabilities` [N, C].
-double mean_negative(const at::Tensor& log_probabilities, const at::Tensor& targets) {
+/// How many class indices count, at least 1.
+std::int64_t counted(const at::Tensor& targets, std::int64_t ignored) {
+  const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
+  const auto left_out = std::count(target, target + targets.numel(), ignored);
+  return std::max<std::int64_t>(targets.numel() - left_out, 1);
+}
+
+/// Mean of -log p over the rows of `log_probabilities` [N, C] whose targets count.
+double mean_negative(const at::Tensor& log_probabilities, const at::Tensor& targets, std::int64_t ignored) {
   const std::int64_t samples = log_probabilities.size(0);
   const std::int64_t classes = log_probabilities.size(1);
   const float* row = log_probabilities.const_data_ptr<float>();
   const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
   double sum = 0;
-  for (std::int64_t i = 0; i < samples; ++i, row += classes) sum -= row[target[i]];
-  return sum / static_cast<double>(samples);
+  for (std::int64_t i = 0; i < samples; ++i, row += classes)
+    if (target[i] != ignored) sum -= row[target[i]];
+  return sum / static_cast<double>(counted(targets, ignored));
 }
 
-double probabilities_loss(const at::Tensor& output, const at::Tensor& targets, float* gradient) {
+double probabilities_loss(const at::Tensor& output, const at::Tensor& targets, std::int64_t ignored,
+                          float* gradient) {
   const at::Tensor probabilities = output.contiguous();
   const std::int64_t samples = output.size(0);
   const std::int64_t classes = output.size(1);
   const float* row = probabilities.const_data_ptr<float>();
   const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
   const auto least = static_cast<float>(kLeastProbability);
+  const auto count = static_cast<double>(counted(targets, ignored));
   double sum = 0;
   for (std::int64_t i = 0; i < samples; ++i, row += classes) {
+    if (target[i] == ignored) continue;
     const float p = row[target[i]];
     // Written so that NaN stays NaN.
     sum -= std::log(static_cast<double>(p < least ? least : p));
     if (gradient != nullptr && !(p < least)) {
-      gradient[i * classes + target[i]] = -1 / (p * static_cast<float>(samples));
+      gradient[i * classes + target[i]] = -1 / (p * static_cast<float>(count));
     }
   }
-  return sum / static_cast<double>(samples);
+  return sum / count;
 }
 
-at::Tensor softmax_gradient(const at::Tensor& log_probabilities, const at::Tensor& targets) {
+at::Tensor softmax_gradient(const at::Tensor& log_probabilities, const at::Tensor& targets,
+                            std::int64_t ignored) {
   const std::int64_t samples = log_probabilities.size(0);
   const std::int64_t classes = log_probabilities.size(1);
-  const float share = 1 / static_cast<float>(samples);
+  const float share = 1 / static_cast<float>(counted(targets, ignored));
   at::Tensor gradient = log_probabilities.exp().mul_(share);
   float* row = gradient.mutable_data_ptr<float>();
   const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < samples; ++i, row += classes) row[target[i]] -= share;
+  for (std::int64_t i = 0; i < samples; ++i, row += classes) {
+    if (target[i] == ignored) {
+      std::fill_n(row, classes, 0.0F);
+    } else {
+      row[target[i]] -= share;
+    }
+  }
   return gradient;
 }
 
@@ -114,7 +132,7 @@ Loss::Loss(LossKind kind, const TrainerOptions& options)
     : kind_(kind),
       class_weights_(is_classification(kind) ? tensor_of(options.class_weights) : at::Tensor()),
       pos_weight_(kind == LossKind::kBCEWithLogits ? tensor_of(options.pos_weight) : at::Tensor()),
-      ignored_(is_classification(kind) ? options.ignore_index : std::nullopt),
+      ignored_(options.ignore_index),
       label_smoothing_(kind == LossKind::kCrossEntropyLogits ? options.label_smoothing : 0),
       huber_delta_(options.huber_delta),
       focal_gamma_(options.focal_gamma),
@@ -159,7 +177,7 @@ bool Loss::is_plain(const at::Tensor& output, const at::Tensor& targets) const {
     case LossKind::kCrossEntropy:
     case LossKind::kCrossEntropyLogits:
       return output.dim() == 2 && targets.scalar_type() == at::kLong && !class_weights_.defined() &&
-             !ignored_ && label_smoothing_ == 0;
+             label_smoothing_ == 0;
     case LossKind::kMSE:
     case LossKind::kL1:
     case LossKind::kHuber:
@@ -176,16 +194,14 @@ bool Loss::is_plain(const at::Tensor& output, const at::Tensor& targets) const {
 }
 
 at::Tensor Loss::classification(const at::Tensor& output, const at::Tensor& targets) const {
-  constexpr std::int64_t kNoClass = -100;
-  const std::int64_t ignored = ignored_.value_or(kNoClass);
-  if (targets.scalar_type() == at::kLong && ignored_ && (targets == ignored).all().item<bool>())
+  if (targets.scalar_type() == at::kLong && (targets == ignored_).all().item<bool>())
     return output.sum().mul(0);  // no target counts
   if (kind_ == LossKind::kCrossEntropyLogits)
-    return at::cross_entropy_loss(output, targets, class_weights_, at::Reduction::Mean, ignored,
+    return at::cross_entropy_loss(output, targets, class_weights_, at::Reduction::Mean, ignored_,
                                   label_smoothing_);
   const bool logarithms = kind_ == LossKind::kNLL;
   return at::nll_loss_nd(logarithms ? output : output.clamp_min(kLeastProbability).log(), targets,
-                         class_weights_, at::Reduction::Mean, ignored);
+                         class_weights_, at::Reduction::Mean, ignored_);
 }
 
 at::Tensor Loss::differentiable(const at::Tensor& output, const at::Tensor& targets) const {
@@ -215,9 +231,9 @@ double Loss::value(const at::Tensor& output, const at::Tensor& targets) const {
   if (!is_plain(output, targets)) return differentiable(output, targets).item<double>();
   switch (kind_) {
     case LossKind::kCrossEntropy:
-      return probabilities_loss(output, targets, nullptr);
+      return probabilities_loss(output, targets, ignored_, nullptr);
     case LossKind::kCrossEntropyLogits:
-      return mean_negative(at::_log_softmax(output, 1, false).contiguous(), targets);
+      return mean_negative(at::_log_softmax(output, 1, false).contiguous(), targets, ignored_);
     case LossKind::kMSE:
       return at::mse_loss(output, targets).item<double>();
     case LossKind::kL1:
@@ -241,12 +257,13 @@ LossAndGradient Loss::value_and_gradient(const at::Tensor& output, const at::Ten
   switch (kind_) {
     case LossKind::kCrossEntropy: {
       at::Tensor gradient = at::zeros_like(output, at::MemoryFormat::Contiguous);
-      const double loss = probabilities_loss(output, targets, gradient.mutable_data_ptr<float>());
+      const double loss = probabilities_loss(output, targets, ignored_, gradient.mutable_data_ptr<float>());
       return {loss, std::move(gradient)};
     }
     case LossKind::kCrossEntropyLogits: {
       const at::Tensor log_probabilities = at::_log_softmax(output, 1, false).contiguous();
-      return {mean_negative(log_probabilities, targets), softmax_gradient(log_probabilities, targets)};
+      return {mean_negative(log_probabilities, targets, ignored_),
+              softmax_gradient(log_probabilities, targets, ignored_)};
     }
     case LossKind::kMSE:
       return {value(output, targets),

@@ -49,7 +49,7 @@ class Loss {
 
   LossKind kind_;
   at::Tensor class_weights_, pos_weight_;  ///< undefined: all 1
-  std::optional<std::int64_t> ignored_;
+  std::int64_t ignored_;
   double label_smoothing_, huber_delta_, focal_gamma_, focal_alpha_;
 };
 

@@ -1,5 +1,6 @@
 #include "wasmgrad/training/torch/model/outputs.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -12,38 +13,67 @@ namespace {
 
 Error unsupported(std::string message) { return {Errc::kUnsupportedOperation, std::move(message)}; }
 
-Status collect(const c10::IValue& value, std::string name, std::vector<NamedTensor>& outputs) {
-  if (!value.isTensor()) {
-    return unsupported("output '" + name + "' is a " + value.tagKind() + "; expected a Tensor");
+/// Takes a model's result apart. Leaves are called by the way to them where a dict or a named tuple is among
+/// what holds one, and else by their position among all.
+class Leaves {
+ public:
+  Status visit(const c10::IValue& value, const std::string& way) {
+    if (value.isTensor()) {
+      found_.push_back({way, value.toTensor()});
+    } else if (value.isTuple()) {
+      const auto& elements = value.toTupleRef().elements();
+      const auto& schema = value.type()->expectRef<c10::TupleType>().schema();
+      named_ = named_ || schema != nullptr;
+      for (std::size_t i = 0; i < elements.size(); ++i)
+        WASMGRAD_CHECK(
+            visit(elements[i], join(way, schema ? schema->arguments()[i].name() : std::to_string(i))));
+    } else if (value.isList()) {
+      std::size_t i = 0;
+      for (const c10::IValue& element : value.toListRef())
+        WASMGRAD_CHECK(visit(element, join(way, std::to_string(i++))));
+    } else if (value.isGenericDict()) {
+      named_ = true;
+      for (const auto& entry : value.toGenericDict()) {
+        if (!entry.key().isString()) return unsupported("the model returns a dictionary without text keys");
+        WASMGRAD_CHECK(visit(entry.value(), join(way, entry.key().toStringRef())));
+      }
+    } else if (!value.isNone()) {
+      return unsupported("output '" + way + "' is a " + value.tagKind() + "; expected a Tensor");
+    }
+    return {};
   }
-  outputs.push_back({std::move(name), value.toTensor()});
-  return {};
-}
+
+  std::vector<NamedTensor> take() {
+    for (std::size_t i = 0; !named_ && i < found_.size(); ++i) found_[i].name = std::to_string(i);
+    return std::move(found_);
+  }
+
+ private:
+  static std::string join(const std::string& way, const std::string& key) {
+    return way.empty() ? key : way + "." + key;
+  }
+
+  std::vector<NamedTensor> found_;
+  bool named_ = false;
+};
 
 }  // namespace
 
 Expected<std::vector<NamedTensor>> outputs_of(const c10::IValue& returned) {
-  std::vector<NamedTensor> outputs;
-  if (returned.isTuple()) {
-    const auto& elements = returned.toTupleRef().elements();
-    const auto& schema = returned.type()->expectRef<c10::TupleType>().schema();
-    for (std::size_t i = 0; i < elements.size(); ++i) {
-      WASMGRAD_CHECK(
-          collect(elements[i], schema ? schema->arguments()[i].name() : std::to_string(i), outputs));
-    }
-  } else if (returned.isList()) {
-    std::size_t i = 0;
-    for (const c10::IValue& element : returned.toListRef())
-      WASMGRAD_CHECK(collect(element, std::to_string(i++), outputs));
-  } else if (returned.isGenericDict()) {
-    for (const auto& entry : returned.toGenericDict()) {
-      if (!entry.key().isString()) return unsupported("the model returns a dictionary without text keys");
-      WASMGRAD_CHECK(collect(entry.value(), entry.key().toStringRef(), outputs));
-    }
-  } else {
-    WASMGRAD_CHECK(collect(returned, "0", outputs));
-  }
-  return outputs;
+  Leaves leaves;
+  WASMGRAD_CHECK(leaves.visit(returned, ""));
+  return leaves.take();
+}
+
+bool holds_tensors(const c10::TypePtr& type) {
+  if (c10::TensorType::get()->isSubtypeOf(*type)) return true;  // or nothing
+  if (type->kind() == c10::TypeKind::DictType && type->containedType(0)->kind() != c10::TypeKind::StringType)
+    return false;
+  if (type->kind() == c10::TypeKind::DictType) return holds_tensors(type->containedType(1));
+  const bool container = type->kind() == c10::TypeKind::TupleType ||
+                         type->kind() == c10::TypeKind::ListType ||
+                         type->kind() == c10::TypeKind::OptionalType;
+  return container && std::ranges::all_of(type->containedTypes(), holds_tensors);
 }
 
 Expected<Output> output_of(const NamedTensor& output, std::uint64_t& budget) {

@@ -13,9 +13,13 @@
 
 namespace wasmgrad::training {
 
-/// The tensors by the keys of a dict, the fields of a named tuple, or their positions. Errors:
-/// kUnsupportedOperation for other values.
+/// The tensors by the keys of a dict, the fields of a named tuple, or their positions; those of nested ones
+/// by the way to them, joined by dots. Errors: kUnsupportedOperation for other values; None counts as left
+/// out.
 Expected<std::vector<NamedTensor>> outputs_of(const c10::IValue& returned);
+
+/// Whether values of this type can be taken apart so.
+bool holds_tensors(const c10::TypePtr& type);
 
 /// What leaves the host, dense, taken off the `budget` in bytes. Errors: kUnsupportedOperation when its type
 /// has no DType; kTooLarge beyond the budget.

@@ -20,6 +20,7 @@
 #include "wasmgrad/training/torch/lowering/passes.hpp"
 #include "wasmgrad/training/torch/lowering/specialize.hpp"
 #include "wasmgrad/training/torch/lowering/written_state.hpp"
+#include "wasmgrad/training/torch/model/outputs.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {
@@ -44,8 +45,8 @@ void seed_generator(StepRandom random) {
   generator.set_current_seed(std::uint64_t{words[1]} << 32U | words[0]);
 }
 
-/// The names of what forward returns, or nothing for a dict, whose keys name its values, and for a list,
-/// whose length is not known. Throws when it returns something else.
+/// The names of what forward returns, or nothing where only the values tell: for dicts, lists and nested
+/// ones. Throws when it returns something else than tensors.
 std::vector<std::string> output_names(const c10::FunctionSchema& schema) {
   const c10::TypePtr type = schema.returns().at(0).type();
   const auto is_tensor = [](const c10::TypePtr& element) {
@@ -59,12 +60,8 @@ std::vector<std::string> output_names(const c10::FunctionSchema& schema) {
       names.push_back(tuple->schema() ? tuple->schema()->arguments()[index].name() : std::to_string(index));
     return names;
   }
-  if (const auto list = type->cast<c10::ListType>(); list && is_tensor(list->getElementType())) return {};
-  const auto dict = type->cast<c10::DictType>();
-  TORCH_CHECK(
-      dict && dict->getKeyType()->kind() == c10::TypeKind::StringType && is_tensor(dict->getValueType()),
-      "forward returns ", type->str(),
-      "; expected a Tensor, a tuple or list of Tensors, or a Dict[str, Tensor]");
+  TORCH_CHECK(holds_tensors(type), "forward returns ", type->str(),
+              "; expected Tensors, alone or in tuples, lists and dicts with text keys");
   return {};
 }
 
@@ -76,7 +73,7 @@ struct Program::Mode {
   std::vector<c10::IValue> captured;
   bool needs_generator;
   std::size_t inputs;
-  std::vector<std::string> names;  ///< of the outputs; empty when they come as a dict or a list
+  std::vector<std::string> names;  ///< of the outputs; empty when their values tell
   lowering::WrittenState written;
 
   static std::shared_ptr<const Mode> lower(const torch::jit::Module& module,
@@ -105,26 +102,16 @@ struct Program::Mode {
     stack.emplace_back(static_cast<std::int64_t>(random.step));
     stack.insert(stack.end(), captured.begin(), captured.end());
     torch::jit::InterpreterState(code).run(stack);
-    return outputs(std::move(stack.at(0)));
+    return outputs(stack.at(0));
   }
 
  private:
-  [[nodiscard]] std::vector<NamedTensor> outputs(c10::IValue value) const {
-    std::vector<NamedTensor> found;
-    if (value.isTensor()) {
-      found.push_back({names.at(0), std::move(value).toTensor()});
-    } else if (value.isTuple()) {
-      const auto& elements = value.toTupleRef().elements();
-      for (std::size_t index = 0; index < elements.size(); ++index)
-        found.push_back({names.at(index), elements[index].toTensor()});
-    } else if (value.isTensorList()) {
-      for (const at::Tensor& tensor : value.toTensorVector())
-        found.push_back({std::to_string(found.size()), tensor});
-    } else {
-      for (const auto& entry : value.toGenericDict())
-        found.push_back({entry.key().toStringRef(), entry.value().toTensor()});
-    }
-    return found;
+  [[nodiscard]] std::vector<NamedTensor> outputs(const c10::IValue& value) const {
+    auto found = outputs_of(value);
+    TORCH_CHECK(found, found.error().message);
+    // Without its loss, a named tuple is a plain one.
+    for (std::size_t i = 0; i < names.size(); ++i) (*found).at(i).name = names[i];
+    return std::move(found).value();
   }
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "wasmgrad/training/torch/lowering/graph_edit.hpp"
+#include "wasmgrad/training/torch/model/embedding_norm.hpp"
 #include "wasmgrad/training/torch/vet/operators.hpp"
 
 namespace wasmgrad::training {
@@ -46,6 +47,24 @@ void collect(torch::jit::Block* block, std::vector<Node*>& nodes) {
   }
 }
 
+/// The kernel of a CTC loss checks every length, but no target.
+void check_ctc_targets(Graph& graph) {
+  for (Node* node : lowering::nodes_of_kind(graph, "aten::ctc_loss")) {
+    const torch::jit::WithInsertPoint before(node);
+    Value* targets = node->input(1);
+    Value* classes = graph.insert(c10::aten::size, {node->input(0), -1});
+    Value* below = graph.insert(c10::aten::lt, {targets, 0});
+    Value* beyond = graph.insert(c10::aten::ge, {targets, classes});
+    Value* wrong = graph.insert(c10::aten::any, {graph.insert(c10::aten::logical_or, {below, beyond})});
+    Node* branch = graph.insertNode(graph.create(c10::prim::If, {graph.insert(c10::aten::Bool, {wrong})}, 0));
+    {
+      const torch::jit::WithInsertPoint inside(branch->addBlock());
+      graph.insert(c10::prim::RaiseException, {"ctc_loss: a target is not one of the classes"});
+    }
+    branch->addBlock();
+  }
+}
+
 void refuse_when_run(Graph& graph, Node* node) {
   const torch::jit::WithInsertPoint before(node);
   graph.insert(c10::prim::RaiseException, {std::string(node->kind().toUnqualString()) +
@@ -65,8 +84,10 @@ void make_safe(const torch::jit::Module& module) {
     torch::jit::Function* function = functions.back();
     functions.pop_back();
     if (!seen.insert(function).second) continue;
+    restore_max_norm(*function);
     Graph& graph = *torch::jit::toGraphFunction(*function).graph();
     fill_with_zeros(graph);
+    check_ctc_targets(graph);
     std::vector<Node*> nodes;
     collect(graph.block(), nodes);
     for (Node* node : nodes) {

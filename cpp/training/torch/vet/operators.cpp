@@ -3,7 +3,7 @@
 // Left out on purpose: files (from_file, save), printing, threads (fork, wait), random seeds, views by raw
 // strides (as_strided), storage changes (set_, resize_, set_data), uninitialised memory that is not turned
 // into zeros (empty_strided; see safe_operators.hpp), object identities (id, hash), operators whose kernels
-// trust index arguments (ctc_loss, fractional_max_pool, lu_solve, ...), quantized and sparse tensors, and
+// trust index arguments (fractional_max_pool, lu_solve, ...; those of ctc_loss are checked), quantized and sparse tensors, and
 // every "_" internal that standard modules do not need.
 #include "wasmgrad/training/torch/vet/operators.hpp"
 
@@ -61,7 +61,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "aten::conv_tbc", "aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d",
     "aten::convolution", "aten::copy", "aten::copy_", "aten::copysign", "aten::copysign_", "aten::cos",
     "aten::cos_", "aten::cosh", "aten::cosh_", "aten::cosine_embedding_loss", "aten::cosine_similarity",
-    "aten::count", "aten::count_nonzero", "aten::cpu", "aten::cross", "aten::cross_entropy_loss",
+    "aten::count", "aten::count_nonzero", "aten::cpu", "aten::cross", "aten::cross_entropy_loss", "aten::ctc_loss",
     "aten::cummax", "aten::cummin", "aten::cumprod", "aten::cumprod_", "aten::cumsum", "aten::cumsum_",
     "aten::deg2rad", "aten::deg2rad_", "aten::degrees", "aten::det", "aten::detach", "aten::detach_",
     "aten::device", "aten::diag", "aten::diag_embed", "aten::diagflat",
@@ -69,7 +69,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "aten::dict", "aten::diff", "aten::digamma", "aten::digamma_", "aten::dim", "aten::dist", "aten::div",
     "aten::div_", "aten::divide", "aten::divide_", "aten::divmod", "aten::dot", "aten::dropout",
     "aten::dropout_", "aten::dsplit", "aten::dstack", "aten::einsum", "aten::element_size", "aten::elu",
-    "aten::elu_", "aten::embedding", "aten::embedding_bag", "aten::empty",
+    "aten::elu_", "aten::embedding", "aten::embedding_bag", "aten::embedding_renorm_", "aten::empty",
     "aten::empty_like", "aten::endswith", "aten::eq", "aten::eq_",
     "aten::equal", "aten::erf", "aten::erf_", "aten::erfc", "aten::erfc_", "aten::erfinv", "aten::erfinv_",
     "aten::exp", "aten::exp2", "aten::exp2_", "aten::exp_", "aten::expand", "aten::expand_as", "aten::expm1",
