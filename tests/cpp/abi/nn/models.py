@@ -87,6 +87,13 @@ class Nested(nn.Module):
         return x, (x, x)
 
 
+class Sized(nn.Module):
+    """Returns a number beside its tensor."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        return x, x.size(0)
+
+
 class OwnLoss(nn.Module):
     """The double, and the loss of a target that nothing else needs; `shift` is needed."""
 
@@ -106,7 +113,7 @@ class Huge(nn.Module):
 
 def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for module in (Affine, Lookup, Same, InPlace, Named, Several, Masked, Counted, Nested, OwnLoss, Huge):
+    for module in (Affine, Lookup, Same, InPlace, Named, Several, Masked, Counted, Nested, Sized, OwnLoss, Huge):
         torch.jit.script(module()).save(str(directory / f"{module.__name__.lower()}.pt"))
 
 

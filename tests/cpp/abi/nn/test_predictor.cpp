@@ -176,10 +176,16 @@ TEST_CASE("the budget is for all outputs together") {
   CHECK(error_of(several.run(std::vector{view(kX, {3}, DType::kF32)}, 23)).code == Errc::kTooLarge);
 }
 
+TEST_CASE("tuples in a tuple are its tensors in order") {
+  const auto outputs = run(predictor("nested"), {view(kX, {3}, DType::kF32)});
+  REQUIRE(outputs.size() == 3);
+  CHECK(outputs[2].name == "2");
+}
+
 TEST_CASE("an output that is no tensor is refused") {
-  const Error error = error_of(predictor("nested").run(std::vector{view(kX, {3}, DType::kF32)}, kPlenty));
+  const Error error = error_of(predictor("sized").run(std::vector{view(kX, {3}, DType::kF32)}, kPlenty));
   CHECK(error.code == Errc::kUnsupportedOperation);
-  CHECK(error.message == "model 'nested': output '1' is a Tuple; expected a Tensor");
+  CHECK(error.message == "model 'sized': output '1' is a Int; expected a Tensor");
 }
 
 TEST_CASE("a model that needs more than tensors is refused") {
