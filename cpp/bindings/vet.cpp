@@ -56,11 +56,12 @@ void bind_vet(nb::module_& module) {
       "Raises unless loading the TorchScript archive is harmless: what is not on the allow-list is named.");
   module.def("model_warnings", &model_warnings, "archive"_a,
              "What of a model training cannot follow, a sentence each. Raises when it cannot be trained.");
-  module.def("torchscript_for_inference", &torchscript_for_inference, "archive"_a,
-             "A model, TorchScript or a torch.export program, in evaluation mode as a TorchScript archive that "
-             "is safe to load and to run: memory that it asks for holds zeros. The forward of a program returns "
-             "a tuple of all tensors, whatever the program packs them in. Raises when the file is damaged, or "
-             "holds what is not on the allow-list.");
+  module.def(
+      "torchscript_for_inference", &torchscript_for_inference, "archive"_a,
+      "A model, TorchScript or a torch.export program, in evaluation mode as a TorchScript archive that "
+      "is safe to load and to run: memory that it asks for holds zeros. The forward of a program returns "
+      "a tuple of all tensors, whatever the program packs them in. Raises when the file is damaged, or "
+      "holds what is not on the allow-list.");
 }
 
 }  // namespace wasmgrad::bindings
