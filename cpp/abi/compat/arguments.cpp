@@ -1,8 +1,5 @@
 #include "wasmgrad/abi/compat/arguments.hpp"
 
-#include <bit>
-#include <cmath>
-#include <cstdio>
 #include <cstring>
 
 #include "wasmgrad/abi/compat/layout.hpp"
@@ -77,37 +74,6 @@ Expected<TensorView> read_tensor(const GuestMemory& memory, std::uint32_t record
   return TensorView::create(std::move(name), dtype, std::move(dims), data);
 }
 
-double half_to_double(std::uint16_t bits) {
-  const int exponent = bits >> 10 & 31;
-  const int mantissa = bits & 1023;
-  double magnitude = 0;
-  if (exponent == 31) {
-    magnitude = mantissa == 0 ? INFINITY : NAN;
-  } else {
-    magnitude = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(mantissa + 1024, exponent - 25);
-  }
-  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
-}
-
-// The first element that is no whole number in 0..classes-1. T is how the element is stored; `to_number`
-// makes it comparable.
-template <class T, class ToNumber>
-Status check_elements(std::span<const std::byte> data, std::int64_t classes, ToNumber to_number) {
-  for (std::size_t i = 0; i < data.size() / sizeof(T); ++i) {
-    T stored;
-    std::memcpy(&stored, data.data() + i * sizeof(T), sizeof(T));
-    const auto value = to_number(stored);
-    using Number = decltype(value);
-    // Written so that NaN fails it.
-    if (value >= Number{0} && value < static_cast<Number>(classes)) continue;
-    char text[32];
-    std::snprintf(text, sizeof text, "%.9g", static_cast<double>(value));
-    return invalid("label " + std::string(text) + " at index " + std::to_string(i) + " is outside 0.." +
-                   std::to_string(classes - 1) + " (" + std::to_string(classes) + " labels)");
-  }
-  return {};
-}
-
 }  // namespace
 
 std::vector<ValueType> train_parameters(bool has_model_path) {
@@ -160,31 +126,6 @@ Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const 
     tensors.push_back(std::move(tensor).value());
   }
   return tensors;
-}
-
-Status check_labels(const TensorView& labels, std::int64_t classes) {
-  if (classes < 0) return invalid("the number of labels is " + std::to_string(classes));
-  const auto same = [](auto value) { return value; };
-  const auto widen = [](auto value) { return static_cast<std::int64_t>(value); };
-  switch (labels.dtype()) {
-    case DType::kU8:
-      return check_elements<std::uint8_t>(labels.data(), classes, widen);
-    case DType::kI32:
-      return check_elements<std::int32_t>(labels.data(), classes, widen);
-    case DType::kI64:
-      return check_elements<std::int64_t>(labels.data(), classes, same);
-    case DType::kF32:
-      return check_elements<float>(labels.data(), classes, same);
-    case DType::kF64:
-      return check_elements<double>(labels.data(), classes, same);
-    case DType::kF16:
-      return check_elements<std::uint16_t>(labels.data(), classes, half_to_double);
-    case DType::kBF16:
-      return check_elements<std::uint16_t>(labels.data(), classes, [](std::uint16_t bits) {
-        return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-      });
-  }
-  return {};
 }
 
 }  // namespace wasmgrad::abi

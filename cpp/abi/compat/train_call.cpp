@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "wasmgrad/abi/compat/layout.hpp"
+#include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/data/dataset.hpp"
 #include "wasmgrad/training/loop/trainer.hpp"
 #include "wasmgrad/training/model/model.hpp"
@@ -136,25 +137,19 @@ class TrainCall {
 
   Status copy_tensors(const std::vector<TensorView>& tensors, training::LossKind loss) {
     for (std::size_t i = 0; i < tensors.size(); i += 2) {
-      const auto at = [&](std::size_t index) {
-        return "tensor " + std::to_string(index) + " (" + std::string(tensor_role(index)) + ")";
-      };
       const auto start = std::chrono::steady_clock::now();
-      if (training::is_classification(loss)) {
-        if (const Status status = check_labels(tensors[i + 1], arguments_.labels); !status) {
-          return status.error().within(at(i + 1));
-        }
-      }
       const Budget& budget = context_.budget;
       const std::span pair = std::span(tensors).subspan(i, 2);
       auto data = training::Dataset::create(pair.first(1), pair.last(1), budget.available());
-      const auto where = [&] {
-        return "tensors " + std::to_string(i) + " and " + std::to_string(i + 1) + " (" +
-               std::string(tensor_role(i)) + " and labels)";
-      };
-      if (!data) return data.error().within(where());
+      if (!data) {
+        return data.error().within("tensors " + std::to_string(i) + " and " + std::to_string(i + 1) + " (" +
+                                   std::string(tensor_role(i)) + " and labels)");
+      }
       if (training::is_classification(loss)) {
-        if (const auto judged = data->highest_label(0); !judged) return judged.error().within(where());
+        if (const Status status = check_labels(*data); !status) {
+          return status.error().within("tensor " + std::to_string(i + 1) + " (" +
+                                       std::string(tensor_role(i + 1)) + ")");
+        }
       }
       // Both tensors are copied in one go: the time is shared out by size.
       const double seconds = seconds_since(start);
@@ -168,6 +163,13 @@ class TrainCall {
       datasets_.push_back(std::move(data).value());
     }
     return {};
+  }
+
+  [[nodiscard]] Status check_labels(const training::Dataset& data) const {
+    WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(0));
+    if (highest < arguments_.labels) return {};
+    return training::label_beyond(data.targets()[0].view, data.index(), arguments_.labels,
+                                  "the guest declares");
   }
 
   Status fit(training::Trainer& trainer, const ModelSource& source) {

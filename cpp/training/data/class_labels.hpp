@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/tensor_view.hpp"
@@ -14,7 +15,8 @@ namespace wasmgrad::training {
 Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& rows);
 
 /// Error for the first label at `rows` of `column`, which highest_label() passed, that is not below
-/// `classes`: there is one.
-Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes);
+/// `classes`: there is one. `source` says who set the number of classes.
+Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes,
+                   std::string_view source = "the model has");
 
 }  // namespace wasmgrad::training

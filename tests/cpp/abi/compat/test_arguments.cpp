@@ -1,8 +1,6 @@
 // The compatibility imports as bytes: what is read, and every way in which a guest can lie about it.
 #include <doctest/doctest.h>
 
-#include <limits>
-
 #include "../../support.hpp"
 #include "guest_image.hpp"
 #include "wasmgrad/abi/compat/arguments.hpp"
@@ -163,27 +161,4 @@ TEST_CASE("a guest without memory is refused") {
   TrainArguments arguments;
   arguments.tensor_count = 2;
   CHECK(error_of(read_tensors(GuestMemory({}), arguments)).code == Errc::kInvalidArgument);
-}
-
-TEST_CASE("the first label out of range is named, whatever its type") {
-  const auto check = [](const auto& values, DType dtype) {
-    const auto view = TensorView::create("", dtype, {static_cast<std::int64_t>(values.size())},
-                                         std::as_bytes(std::span(values)));
-    REQUIRE(view);
-    return check_labels(*view, 10);
-  };
-  const auto one = TensorView::create("", DType::kU8, {1}, std::as_bytes(std::span("")));
-  REQUIRE(one);
-  CHECK(error_of(check_labels(*one, INT64_MIN)).message == "the number of labels is -9223372036854775808");
-  CHECK(check(std::vector<std::uint8_t>{0, 9}, DType::kU8));
-  CHECK(check(std::vector<std::uint16_t>{0, 0x4880}, DType::kF16));  // 9.0
-  CHECK(error_of(check(std::vector<std::uint8_t>{0, 9, 10, 11}, DType::kU8)).message ==
-        "label 10 at index 2 is outside 0..9 (10 labels)");
-  CHECK(
-      error_of(check(std::vector<std::int32_t>{-1}, DType::kI32)).message.starts_with("label -1 at index 0"));
-  CHECK(error_of(check(std::vector<std::int64_t>{0, INT64_MIN}, DType::kI64)).message.find("index 1") !=
-        std::string::npos);
-  CHECK(error_of(check(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN()}, DType::kF32))
-            .message.starts_with("label nan at index 1"));
-  CHECK(error_of(check(std::vector<std::uint16_t>{0x4900}, DType::kF16)).message.starts_with("label 10 at"));
 }
