@@ -87,8 +87,8 @@ Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t 
   visit_labels(column, rows, [&](std::int64_t i, double label) {
     if (label < static_cast<double>(classes)) return true;
     error = {Errc::kInvalidArgument, "the label at index " + std::to_string(i) + " is " +
-                                         std::to_string(static_cast<std::int64_t>(label)) +
-                                         "; " + std::string(source) + " " + std::to_string(classes) +
+                                         std::to_string(static_cast<std::int64_t>(label)) + "; " +
+                                         std::string(source) + " " + std::to_string(classes) +
                                          " classes, so labels are 0.." + std::to_string(classes - 1)};
     return false;
   });

@@ -199,8 +199,8 @@ TEST_CASE("what does not fit is refused before training, in one sentence") {
       {"labels 0", [](G& g) { g.arguments[2].i64 = 0; }, Errc::kInvalidArgument,
        "train: the number of labels is 0"},
       {"label out of range", [](G& g) { g.arguments[2].i64 = 2; }, Errc::kInvalidArgument,
-       "train: tensor 1 (train labels): the label at index 2 is 2; the guest declares 2 classes, so labels are "
-       "0..1"},
+       "train: tensor 1 (train labels): the label at index 2 is 2; the guest declares 2 classes, so labels "
+       "are 0..1"},
       {"optimizer", [](G& g) { g.arguments[7].i32 = 9; }, Errc::kInvalidArgument,
        "train: unknown optimizer 9"},
       {"loss", [](G& g) { g.arguments[8].i32 = 6; }, Errc::kInvalidArgument, "train: unknown loss 6"},
