@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "wasmgrad/abi/budget.hpp"
+#include "wasmgrad/abi/call_gate.hpp"
 #include "wasmgrad/abi/handle_table.hpp"
-#include "wasmgrad/abi/host_calls.hpp"
 #include "wasmgrad/abi/host_config.hpp"
 #include "wasmgrad/base/status.hpp"
 

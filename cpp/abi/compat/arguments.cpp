@@ -12,16 +12,16 @@ constexpr std::string_view kRoles[] = {"train images", "train labels",      "tes
                                        "test labels",  "validation images", "validation labels"};
 
 Expected<DType> element_type(std::uint8_t value) {
-  switch (static_cast<layout::DType>(value)) {
-    case layout::DType::kF16:
+  switch (static_cast<compat::DType>(value)) {
+    case compat::DType::kF16:
       return DType::kF16;
-    case layout::DType::kF32:
+    case compat::DType::kF32:
       return DType::kF32;
-    case layout::DType::kU8:
+    case compat::DType::kU8:
       return DType::kU8;
-    case layout::DType::kI32:
+    case compat::DType::kI32:
       return DType::kI32;
-    case layout::DType::kI64:
+    case compat::DType::kI64:
       return DType::kI64;
   }
   return invalid("dtype " + std::to_string(value) +
@@ -49,21 +49,21 @@ Expected<std::vector<std::int64_t>> read_dims(const GuestMemory& memory, std::ui
 }
 
 Expected<TensorView> read_tensor(const GuestMemory& memory, std::uint32_t record, bool has_name) {
-  const std::uint32_t size = has_name ? layout::kRecordBytes : layout::kPathlessRecordBytes;
+  const std::uint32_t size = has_name ? compat::kRecordBytes : compat::kPathlessRecordBytes;
   WASMGRAD_ASSIGN(const auto raw, memory.bytes(record, size, "record"));
   const auto field = [&](std::uint32_t offset) {
     std::uint32_t value = 0;
     std::memcpy(&value, raw.data() + offset, sizeof value);
     return value;
   };
-  WASMGRAD_ASSIGN(const DType dtype, element_type(std::to_integer<std::uint8_t>(raw[layout::kDType])));
-  WASMGRAD_ASSIGN(auto dims, read_dims(memory, field(layout::kDimsPointer), field(layout::kDimsBytes)));
+  WASMGRAD_ASSIGN(const DType dtype, element_type(std::to_integer<std::uint8_t>(raw[compat::kDType])));
+  WASMGRAD_ASSIGN(auto dims, read_dims(memory, field(compat::kDimsPointer), field(compat::kDimsBytes)));
   WASMGRAD_ASSIGN(const auto data,
-                  memory.bytes(field(layout::kDataPointer), field(layout::kDataBytes), "data"));
+                  memory.bytes(field(compat::kDataPointer), field(compat::kDataBytes), "data"));
   std::string name;
   if (has_name) {
     WASMGRAD_ASSIGN(const auto text,
-                    memory.text(field(layout::kNamePointer), field(layout::kNameBytes), "name"));
+                    memory.text(field(compat::kNamePointer), field(compat::kNameBytes), "name"));
     constexpr std::size_t kMaxName = 1024;
     if (text.size() > kMaxName) {
       return invalid("a name of " + std::to_string(text.size()) + " bytes was given; at most " +
@@ -113,12 +113,12 @@ Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const 
         "validation images and labels)");
   }
   WASMGRAD_ASSIGN(const auto pointers,
-                  memory.bytes(arguments.tensors, std::uint64_t{count} * layout::kPointerBytes,
+                  memory.bytes(arguments.tensors, std::uint64_t{count} * compat::kPointerBytes,
                                "the array of tensor addresses"));
   std::vector<TensorView> tensors;
   for (std::uint32_t i = 0; i < count; ++i) {
     std::uint32_t record = 0;
-    std::memcpy(&record, pointers.data() + i * layout::kPointerBytes, sizeof record);
+    std::memcpy(&record, pointers.data() + i * compat::kPointerBytes, sizeof record);
     auto tensor = read_tensor(memory, record, arguments.has_model_path);
     if (!tensor) {
       return tensor.error().within("tensor " + std::to_string(i) + " (" + std::string(tensor_role(i)) + ")");

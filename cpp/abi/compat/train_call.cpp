@@ -71,7 +71,7 @@ class TrainCall {
  private:
   // The guest's options under the owner's; only what the owner left to the guest is judged.
   [[nodiscard]] Expected<training::TrainerOptions> trainer_options() const {
-    if (arguments_.device != static_cast<std::int32_t>(layout::Device::kCpu)) {
+    if (arguments_.device != static_cast<std::int32_t>(compat::Device::kCpu)) {
       return invalid("device " + std::to_string(arguments_.device) + " is not known; expected 0 (CPU)");
     }
     if (arguments_.labels < 0) {

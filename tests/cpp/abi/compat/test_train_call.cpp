@@ -84,8 +84,8 @@ struct Guest {
     for (int i = 0; i < 12; ++i) labels.push_back(i % 3);
     std::vector<std::uint32_t> records;
     for (int i = 0; i < 2; ++i) {
-      records.push_back(image.tensor(inputs, {12, 4}, abi::layout::DType::kF32, "inputs"));
-      records.push_back(image.tensor(labels, {12}, abi::layout::DType::kI64, "targets"));
+      records.push_back(image.tensor(inputs, {12, 4}, abi::compat::DType::kF32, "inputs"));
+      records.push_back(image.tensor(labels, {12}, abi::compat::DType::kI64, "targets"));
     }
     const std::uint32_t path = image.put(model_path);
     arguments = {{.i32 = image.put(records)},
