@@ -12,8 +12,16 @@ from read_header import Enumeration, Function, Header, Member, Record
 _OPENING = """\
 Models, datasets and trainers that live on the host, and the calls that let a guest own its training loop.
 
-Written by `python tools/generate` from guests/sdk/include/wasmgrad/training_v1.h, with its comments. Its functions are what these lower to in core WebAssembly: docs/training-abi.md has the rules."""
-_TYPES = {"void": "u8", "uint8_t": "u8", "uint32_t": "u32", "uint64_t": "u64", "float": "f32", "double": "f64"}
+Written by `python tools/generate` from guests/sdk/include/wasmgrad/training_v1.h, with its comments. Its functions
+are what these lower to in core WebAssembly: docs/training-abi.md has the rules."""
+_TYPES = {
+    "void": "u8",
+    "uint8_t": "u8",
+    "uint32_t": "u32",
+    "uint64_t": "u64",
+    "float": "f32",
+    "double": "f64",
+}
 _KEYWORDS = {"export", "f32", "f64", "type", "u8"}  # of WIT, among our names
 
 
@@ -98,7 +106,9 @@ def _signature(header: Header, resource: str, function: Function) -> str:
     results = [p for p in function.parameters if p.pointer and not p.constant]
     if any(p.name == "written" for p in results):
         given = [p for p in given if p.name != "buffer_bytes"]
-    arguments = ", ".join(f"{_identifier(p.name)}: {_argument(header, function, p)}" for p in _without_lengths(given))
+    arguments = ", ".join(
+        f"{_identifier(p.name)}: {_argument(header, function, p)}" for p in _without_lengths(given)
+    )
     return f"{'' if method else 'static '}func({arguments}) -> result<{_result(header, results)}, error>"
 
 
@@ -167,8 +177,9 @@ def _shown(doc: str) -> str:
 
 
 def _comment(text: str) -> Iterator[str]:
-    for paragraph in text.splitlines():
-        yield from textwrap.wrap(paragraph, 110, initial_indent="/// ", subsequent_indent="/// ") or ["///"]
+    wrapped = "\n\n".join(textwrap.fill(paragraph, 106) for paragraph in text.split("\n\n"))
+    for line in wrapped.splitlines():
+        yield f"/// {line}"
 
 
 def _indented(lines: Iterator[str] | Sequence[str]) -> Iterator[str]:
