@@ -179,10 +179,7 @@ def compile_op(
     ] = None,
     simd: SimdOption = "128",
     opt_level: OptLevelOption = 3,
-    keep: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also write graph.o, libgraph_wasm32.a, weights.bin and plan.txt."),
-    ] = None,
+    keep: KeepOption = None,
 ) -> None:
     """Compile a single operator to a WebAssembly module."""
     from ..compiler import CompileOptions, single_operator
