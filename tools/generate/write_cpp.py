@@ -102,7 +102,7 @@ def header(table: Table) -> str:
             *(
                 line
                 for choice in table.choices.values()
-                for line in _names(choice.key, choice.what, choice.names)
+                for line in _names(choice.key, choice.type, choice.names)
             ),
             "",
             "/// Calls visit(info, in_options, in_overrides) for every option: the second gives its field of a",
@@ -119,10 +119,10 @@ def header(table: Table) -> str:
     )
 
 
-def _names(key: str, what: str, names: list[str]) -> list[str]:
+def _names(key: str, kind: str, names: list[str]) -> list[str]:
     listed = ", ".join(f'"{name}"' for name in names)
     return [
-        f"/// Of a {what}, by the enumerator's value.",
+        f"/// Names of {kind}'s enumerators, in their order.",
         f"inline constexpr std::string_view k{key.capitalize()}Names[] = {{{listed}}};",
     ]
 

@@ -7,11 +7,11 @@
 namespace wasmgrad::training {
 
 // clang-format off
-/// Of a optimizer, by the enumerator's value.
+/// Names of OptimizerKind's enumerators, in their order.
 inline constexpr std::string_view kOptimizerNames[] = {"adam", "rmsprop", "sgd", "adamw", "adagrad", "nadam", "radam", "lion", "lamb"};
-/// Of a loss, by the enumerator's value.
+/// Names of LossKind's enumerators, in their order.
 inline constexpr std::string_view kLossNames[] = {"cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits"};
-/// Of a learning-rate schedule, by the enumerator's value.
+/// Names of ScheduleKind's enumerators, in their order.
 inline constexpr std::string_view kScheduleNames[] = {"constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"};
 
 /// Calls visit(info, in_options, in_overrides) for every option: the second gives its field of a

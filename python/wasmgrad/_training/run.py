@@ -77,7 +77,7 @@ class Collector:
         return "".join(self.console[stream])
 
     def result(self, model: bytes, output: Path | None, interrupted: str | None) -> TrainingResult:
-        """Of a run that trained `model`; `interrupted` says why it ended early, if it did."""
+        """The result of a run that trained `model`; `interrupted` says why it ended early, if it did."""
         return TrainingResult(
             epochs=tuple(self.epochs),
             initial=self.initial,

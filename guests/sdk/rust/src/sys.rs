@@ -21,7 +21,7 @@ pub struct Metrics {
     pub accuracy: f64,
     /// 0 to 1; NaN unless there are more than k classes.
     pub top_k_accuracy: f64,
-    /// Of the last step; NaN when nothing was trained.
+    /// The rate of the last step; NaN when nothing was trained.
     pub learning_rate: f64,
     /// Spent on the host.
     pub seconds: f64,
@@ -37,7 +37,7 @@ pub struct Metrics {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FitReport {
-    /// Of the last epoch.
+    /// Metrics of the last epoch.
     pub train: Metrics,
     /// After the last epoch; all NaN and 0 without validation data.
     pub validation: Metrics,
@@ -57,9 +57,9 @@ pub struct Progress {
     pub step: u64,
     /// Batches done in the epoch under way, when one was interrupted.
     pub batch: u64,
-    /// Of `fit`, by early stopping's measure, from 1; 0: none yet.
+    /// The best epoch of `fit` by early stopping's measure, from 1; 0: none yet.
     pub best_epoch: u64,
-    /// Of that epoch; NaN without one.
+    /// The loss of that epoch; NaN without one.
     pub best_loss: f64,
     /// 1: the owner's checkpoint was restored into it when it was created.
     pub resumed: u32,
