@@ -5,10 +5,11 @@
 //! of bytes, so a pointer and a length that come from one slice or local are all that safety needs.
 #![allow(unsafe_code)]
 
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::error::{check, Result, SUCCESS};
+use crate::error::{Errno, Error, Result};
 use crate::tensor::Tensor;
 
 /// What a pass over samples measured. NaN where there is no such figure.
@@ -160,6 +161,31 @@ fn records(tensors: &[Tensor<'_>]) -> Vec<NamedTensor> {
     tensors.iter().map(record).collect()
 }
 
+const SUCCESS: u32 = 0;
+
+/// What an import returned, as a result.
+fn check(code: u32) -> Result<()> {
+    if code == SUCCESS {
+        return Ok(());
+    }
+    Err(Error { errno: Errno::of(code), message: last_error() })
+}
+
+/// What `call` returns, given the addresses and numbers of the records of both.
+fn with_records(
+    inputs: &[Tensor<'_>],
+    targets: &[Tensor<'_>],
+    call: impl FnOnce(*const NamedTensor, u32, *const NamedTensor, u32) -> u32,
+) -> u32 {
+    let (inputs, targets) = (records(inputs), records(targets));
+    call(inputs.as_ptr(), inputs.len() as u32, targets.as_ptr(), targets.len() as u32)
+}
+
+/// Passes `call` the address of the values and their bytes.
+fn write_all(values: &[f32], call: impl FnOnce(*const f32, u32) -> u32) -> Result<()> {
+    check(call(values.as_ptr(), core::mem::size_of_val(values) as u32))
+}
+
 /// A value that `call` fills.
 fn filled<T: Default>(call: impl FnOnce(&mut T) -> u32) -> Result<T> {
     let mut value = T::default();
@@ -199,16 +225,9 @@ pub fn dataset_create() -> Result<u32> {
 }
 
 pub fn dataset_append(dataset: u32, inputs: &[Tensor<'_>], targets: &[Tensor<'_>]) -> Result<()> {
-    let (inputs, targets) = (records(inputs), records(targets));
-    check(unsafe {
-        import::dataset_append(
-            dataset,
-            inputs.as_ptr(),
-            inputs.len() as u32,
-            targets.as_ptr(),
-            targets.len() as u32,
-        )
-    })
+    check(with_records(inputs, targets, |inputs, n_inputs, targets, n_targets| unsafe {
+        import::dataset_append(dataset, inputs, n_inputs, targets, n_targets)
+    }))
 }
 
 pub fn dataset_split(dataset: u32, fractions: &[f64], seed: u64) -> Result<Vec<u32>> {
@@ -241,30 +260,18 @@ pub fn trainer_epoch(trainer: u32, train: u32) -> Result<Metrics> {
 }
 
 pub fn trainer_step(trainer: u32, inputs: &[Tensor<'_>], targets: &[Tensor<'_>]) -> Result<Metrics> {
-    let (inputs, targets) = (records(inputs), records(targets));
-    filled(|metrics| unsafe {
-        import::trainer_step(
-            trainer,
-            inputs.as_ptr(),
-            inputs.len() as u32,
-            targets.as_ptr(),
-            targets.len() as u32,
-            metrics,
-        )
+    filled(|metrics| {
+        with_records(inputs, targets, |inputs, n_inputs, targets, n_targets| unsafe {
+            import::trainer_step(trainer, inputs, n_inputs, targets, n_targets, metrics)
+        })
     })
 }
 
 pub fn trainer_backward(trainer: u32, inputs: &[Tensor<'_>], targets: &[Tensor<'_>]) -> Result<Metrics> {
-    let (inputs, targets) = (records(inputs), records(targets));
-    filled(|metrics| unsafe {
-        import::trainer_backward(
-            trainer,
-            inputs.as_ptr(),
-            inputs.len() as u32,
-            targets.as_ptr(),
-            targets.len() as u32,
-            metrics,
-        )
+    filled(|metrics| {
+        with_records(inputs, targets, |inputs, n_inputs, targets, n_targets| unsafe {
+            import::trainer_backward(trainer, inputs, n_inputs, targets, n_targets, metrics)
+        })
     })
 }
 
@@ -304,8 +311,7 @@ pub fn trainer_parameters(trainer: u32) -> Result<Vec<f32>> {
 }
 
 pub fn trainer_set_parameters(trainer: u32, values: &[f32]) -> Result<()> {
-    let bytes = core::mem::size_of_val(values) as u32;
-    check(unsafe { import::trainer_set_parameters(trainer, values.as_ptr(), bytes) })
+    write_all(values, |values, bytes| unsafe { import::trainer_set_parameters(trainer, values, bytes) })
 }
 
 pub fn trainer_gradients(trainer: u32) -> Result<Vec<f32>> {
@@ -313,8 +319,7 @@ pub fn trainer_gradients(trainer: u32) -> Result<Vec<f32>> {
 }
 
 pub fn trainer_set_gradients(trainer: u32, values: &[f32]) -> Result<()> {
-    let bytes = core::mem::size_of_val(values) as u32;
-    check(unsafe { import::trainer_set_gradients(trainer, values.as_ptr(), bytes) })
+    write_all(values, |values, bytes| unsafe { import::trainer_set_gradients(trainer, values, bytes) })
 }
 
 pub fn trainer_buffers(trainer: u32) -> Result<Vec<f32>> {
@@ -322,8 +327,7 @@ pub fn trainer_buffers(trainer: u32) -> Result<Vec<f32>> {
 }
 
 pub fn trainer_set_buffers(trainer: u32, values: &[f32]) -> Result<()> {
-    let bytes = core::mem::size_of_val(values) as u32;
-    check(unsafe { import::trainer_set_buffers(trainer, values.as_ptr(), bytes) })
+    write_all(values, |values, bytes| unsafe { import::trainer_set_buffers(trainer, values, bytes) })
 }
 
 pub fn trainer_checkpoint(trainer: u32) -> Result<Vec<u8>> {
@@ -338,8 +342,9 @@ pub fn trainer_close(trainer: u32) {
     unsafe { import::trainer_close(trainer) };
 }
 
-/// The sentence behind the last call that failed, or the errno with which it could not be read.
-pub fn last_error() -> core::result::Result<Vec<u8>, u32> {
+/// The sentence behind the last call that failed; empty before the first.
+#[must_use]
+pub fn last_error() -> String {
     // Not read_all(): a failure there would ask for its sentence in turn.
     let mut bytes = 0;
     let mut code = unsafe { import::last_error(core::ptr::null_mut(), 0, &mut bytes) };
@@ -347,9 +352,8 @@ pub fn last_error() -> core::result::Result<Vec<u8>, u32> {
     if code == SUCCESS {
         code = unsafe { import::last_error(sentence.as_mut_ptr(), bytes, &mut bytes) };
     }
-    if code == SUCCESS {
-        Ok(sentence)
-    } else {
-        Err(code)
+    if code != SUCCESS {
+        sentence.clear();
     }
+    String::from_utf8_lossy(&sentence).into_owned()
 }
