@@ -73,7 +73,10 @@ def regions(table: Table, header: Header) -> dict[str, dict[str, Region]]:
             for g in groups
             if g != "early_stopping"  # whose constructor takes them
         },
-        "guests/sdk/rust/src/sys.rs": {"imports": lambda: write_imports.rust(header)},
+        "guests/sdk/rust/src/sys.rs": {
+            "records": lambda: write_imports.rust_records(header),
+            "imports": lambda: write_imports.rust(header),
+        },
         "guests/sdk/assemblyscript/wasmgrad/sys.ts": {
             "imports": lambda: write_imports.assemblyscript(header)
         },

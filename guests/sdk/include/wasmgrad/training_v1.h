@@ -94,7 +94,7 @@ typedef struct wasmgrad_metrics {
   double loss;           /* mean over the samples */
   double accuracy;       /* 0..1, of the first output with a classification loss */
   double top_k_accuracy; /* 0..1; NaN unless there are more than k classes */
-  double learning_rate;  /* of the last step; NaN when nothing was trained */
+  double learning_rate;  /* that of the last step; NaN when nothing was trained */
   double seconds;        /* spent on the host */
   uint64_t samples;      /* in this pass */
   uint64_t step;         /* optimizer steps that the trainer has done in all */
@@ -103,7 +103,7 @@ typedef struct wasmgrad_metrics {
 
 /* What wasmgrad_trainer_fit did. */
 typedef struct wasmgrad_fit_report {
-  wasmgrad_metrics train;      /* of the last epoch */
+  wasmgrad_metrics train;      /* over the last epoch */
   wasmgrad_metrics validation; /* after the last epoch; all NaN and 0 without validation data */
   uint32_t epochs;             /* whole epochs done by this call */
   uint32_t stopped_early; /* 1: by the early-stopping option; wasmgrad_progress says which epoch was best */
@@ -114,8 +114,8 @@ typedef struct wasmgrad_progress {
   uint64_t epoch;      /* whole epochs that the trainer has done in all */
   uint64_t step;       /* optimizer steps that it has done in all */
   uint64_t batch;      /* batches done in the epoch under way, when one was interrupted */
-  uint64_t best_epoch; /* of fit, by early stopping's measure, from 1; 0: none yet */
-  double best_loss;    /* of that epoch; NaN without one */
+  uint64_t best_epoch; /* the best of fit by early stopping's measure, from 1; 0: none yet */
+  double best_loss;    /* that of the best epoch; NaN without one */
   uint32_t resumed;    /* 1: the owner's checkpoint was restored into it when it was created */
   uint32_t shows_best; /* 1: the model has the weights of best_epoch, as early stopping ended the last fit */
   uint32_t stop_requested; /* 1: the owner asked to stop; calls that train are WASMGRAD_INTERRUPTED */

@@ -12,17 +12,19 @@ use alloc::vec::Vec;
 use crate::error::{Errno, Error, Result};
 use crate::tensor::Tensor;
 
+// [generated: records]
+
 /// What a pass over samples measured. NaN where there is no such figure.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Metrics {
     /// Mean over the samples.
     pub loss: f64,
-    /// 0 to 1, of the first output with a classification loss.
+    /// 0..1, of the first output with a classification loss.
     pub accuracy: f64,
-    /// 0 to 1; NaN unless there are more than k classes.
+    /// 0..1; NaN unless there are more than k classes.
     pub top_k_accuracy: f64,
-    /// The rate of the last step; NaN when nothing was trained.
+    /// That of the last step; NaN when nothing was trained.
     pub learning_rate: f64,
     /// Spent on the host.
     pub seconds: f64,
@@ -38,13 +40,13 @@ pub struct Metrics {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FitReport {
-    /// Metrics of the last epoch.
+    /// Over the last epoch.
     pub train: Metrics,
     /// After the last epoch; all NaN and 0 without validation data.
     pub validation: Metrics,
     /// Whole epochs done by this call.
     pub epochs: u32,
-    /// 1: by the early-stopping option.
+    /// 1: by the early-stopping option; [`Progress`] says which epoch was best.
     pub stopped_early: u32,
 }
 
@@ -52,25 +54,26 @@ pub struct FitReport {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Whole epochs done in all.
+    /// Whole epochs that the trainer has done in all.
     pub epoch: u64,
-    /// Optimizer steps done in all.
+    /// Optimizer steps that it has done in all.
     pub step: u64,
     /// Batches done in the epoch under way, when one was interrupted.
     pub batch: u64,
-    /// The best epoch of `fit` by early stopping's measure, from 1; 0: none yet.
+    /// The best of fit by early stopping's measure, from 1; 0: none yet.
     pub best_epoch: u64,
-    /// The loss of that epoch; NaN without one.
+    /// That of the best epoch; NaN without one.
     pub best_loss: f64,
     /// 1: the owner's checkpoint was restored into it when it was created.
     pub resumed: u32,
-    /// 1: the model has the weights of `best_epoch`, as early stopping ended the last fit.
+    /// 1: the model has the weights of best_epoch, as early stopping ended the last fit.
     pub shows_best: u32,
-    /// 1: the owner asked to stop.
+    /// 1: the owner asked to stop; calls that train are [`crate::Errno::Interrupted`].
     pub stop_requested: u32,
     /// How many epochs the owner wants in all; 0: that is left to the guest.
     pub owner_epochs: u32,
 }
+// [/generated]
 
 /// Type and shape of an output.
 #[repr(C)]
