@@ -54,13 +54,10 @@ def train(
     from .._training.default import guest_with_grants
 
     _check_views(json, classic, log_dir)
-    grants: dict[str, Any] = {
-        "args": args or [],
-        "dirs": directory or [],
-        "models": given.pairs("--model", model),
-    }
-    if guest is None and classic:
-        grants["args"] = ["--f32"]  # whose pixels are floats, as the plain lines have always shown
+    # The packaged guest sends floats to the plain lines, as it always has.
+    arguments = ["--f32"] if guest is None and classic else args or []
+    grants: dict[str, Any] = {"args": arguments, "dirs": directory or []}
+    grants["models"] = given.pairs("--model", model)
     program, grants = guest_with_grants(guest, data, grants, spelled=("--data", "--dir"))
     output = output or _usual_output(grants["models"], default_model)
     kept = checkpoint or Path((output or Path("trained")).stem + ".ckpt.safetensors")
