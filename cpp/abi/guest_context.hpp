@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "wasmgrad/abi/budget.hpp"
+#include "wasmgrad/abi/call_gate.hpp"
 #include "wasmgrad/abi/handle_table.hpp"
-#include "wasmgrad/abi/host_calls.hpp"
 #include "wasmgrad/abi/host_config.hpp"
 #include "wasmgrad/base/status.hpp"
 
@@ -33,15 +33,15 @@ struct GuestContext {
     return config.backend->load(archive, name, budget.available(), encoding);
   }
 
-  /// `error` is about a file of the owner's: he learns of it at the end of the run, the first one of several,
-  /// while the guest gets `for_guest`, without a path of the host.
+  /// `error` is about a file of the owner, who is told the first such error at the end of the run. The guest
+  /// gets `for_guest`, without a path of the host.
   Error owner_error(Error error, std::string for_guest) {
     const Errc code = error.code;
     if (owner_status) owner_status = std::move(error);
     return {code, std::move(for_guest)};
   }
 
-  /// Keeps the model of an interrupted run where the owner wants it, if he does.
+  /// Keeps the model of an interrupted run where the owner wants it, if anywhere.
   [[nodiscard]] Status save_interrupted(std::span<const std::byte> model) const {
     if (!config.interrupted_output) return {};
     return write_file_atomic(*config.interrupted_output, model);

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "wasmgrad/abi/host_calls.hpp"
+#include "wasmgrad/abi/call_gate.hpp"
 #include "wasmgrad/base/guest_memory.hpp"
 #include "wasmgrad/base/host_function.hpp"
 #include "wasmgrad/base/status.hpp"

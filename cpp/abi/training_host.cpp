@@ -22,19 +22,19 @@ std::vector<HostFunction> TrainingHost::functions() {
   const auto train = [this](const char* module, bool has_model_path) {
     HostFunction function;
     function.module = module;
-    function.name = layout::kTrain;
+    function.name = compat::kTrain;
     function.parameters = train_parameters(has_model_path);
     function.call = [this, has_model_path](GuestMemory memory, std::span<const Value> values,
                                            std::span<Value>) -> Status {
       const Status status = context_->gate.run(
           [&] { return train_call(*context_, outcome_, memory, train_arguments(values, has_model_path)); });
-      return status ? status : Status(status.error().within(layout::kTrain));
+      return status ? status : Status(status.error().within(compat::kTrain));
     };
     return function;
   };
   std::vector<HostFunction> functions = session_->functions();
-  functions.push_back(train(layout::kModule, true));
-  functions.push_back(train(layout::kPathlessModule, false));
+  functions.push_back(train(compat::kModule, true));
+  functions.push_back(train(compat::kPathlessModule, false));
   return functions;
 }
 

@@ -68,8 +68,8 @@ WasmEdge_ModuleInstanceContext* create_module(const WasmEdge_ModuleDescriptor* d
 }
 
 WasmEdge_ModuleDescriptor modules[] = {
-    {abi::layout::kModule, "training with a model path", create_module},
-    {abi::layout::kPathlessModule, "training of the default model", create_module},
+    {abi::compat::kModule, "training with a model path", create_module},
+    {abi::compat::kPathlessModule, "training of the default model", create_module},
     {abi::v1::layout::kModule, "models, datasets and trainers that guests drive", create_module},
 };
 

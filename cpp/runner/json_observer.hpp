@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "wasmgrad/base/status.hpp"
-#include "wasmgrad/training/loop/observer.hpp"
+#include "wasmgrad/runner/event_observer.hpp"
 
 namespace wasmgrad::runner {
 
@@ -27,32 +27,18 @@ std::string error_event(const Error& error);
 std::string guest_exit_event(std::uint32_t exit_code);
 std::string end_event(const RunEnd& end);
 
-class JsonObserver : public training::Observer {
+class JsonObserver : public EventObserver {
  public:
   /// Writes to `fd`, which stays the caller's. A reader that went away is ignored.
   explicit JsonObserver(int fd) : fd_(fd) {}
-
-  void on_tensor(std::string_view role, const TensorView& tensor, double seconds) override;
-  void on_classes(std::int64_t classes) override { classes_ = classes; }
-  void on_fit_begin(const training::FitInfo& info) override;
-  void on_initial(const training::Metrics& metrics) override;
-  void on_progress(const training::Progress& progress) override;
-  void on_epoch(const training::EpochReport& report) override;
-  void on_steps(const training::StepsReport& report) override;
-  void on_evaluation(const training::Metrics& metrics, std::int64_t step) override;
-  void on_checkpoint(std::string_view path, std::int64_t epoch) override;
-  void on_fit_end(const training::FitReport& report) override;
-  void on_failure(const training::TrainingFailure& failure) override;
-  void on_warning(std::string_view message) override;
-  void on_model_saved(std::string_view path, std::uint64_t bytes) override;
-  void on_usage(const training::Usage& usage) override;
 
   /// Writes a ready line, such as error_event().
   void write_line(std::string_view line) const;
 
  private:
+  void on_event(const Event& event) override;
+
   int fd_;
-  std::int64_t classes_ = 0;  // as on_classes() said
 };
 
 }  // namespace wasmgrad::runner

@@ -57,7 +57,7 @@ struct RunConfig {
   /// and the trainer. Errors: kInvalidArgument, naming the option, its value and what is expected, or the
   /// known options.
   Status set_training(const std::string& key, const std::string& text);
-  /// Of texts that are UTF-8, as check_texts() has it; other bytes are replaced.
+  /// Texts are UTF-8, as check_texts() makes sure; other bytes are replaced.
   [[nodiscard]] std::string to_json() const;
 
   /// Errors: kInvalidArgument, naming the first text that is not UTF-8.

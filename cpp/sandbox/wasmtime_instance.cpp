@@ -7,6 +7,8 @@
 #include "wasmgrad/sandbox/handle_quota.hpp"
 #include "wasmgrad/sandbox/instance.hpp"
 #include "wasmgrad/sandbox/wasmtime_api.hpp"
+#include "wasmgrad/sandbox/wasmtime_module.hpp"
+#include "wasmgrad/sandbox/wasmtime_values.hpp"
 
 namespace wasmgrad::sandbox {
 
@@ -23,104 +25,7 @@ constexpr std::int64_t kMaxTableElements = std::int64_t{1} << 20;
 // Wide enough for every function that a guest imports or that is called in it.
 constexpr std::size_t kMaxValues = 32;
 
-struct Proposal {
-  const char* name;
-  void (*Api::*enable)(wt::Config*, bool);
-};
-// Proposals that stay off: memories, tables and heaps of theirs would pass the limits, or addresses the
-// interfaces.
-constexpr Proposal kRefusedProposals[] = {
-    {"exception handling", &Api::wasmtime_config_wasm_exceptions_set},
-    {"typed function references", &Api::wasmtime_config_wasm_function_references_set},
-    {"garbage collection", &Api::wasmtime_config_wasm_gc_set},
-    {"multiple memories", &Api::wasmtime_config_wasm_multi_memory_set},
-    {"64-bit memory", &Api::wasmtime_config_wasm_memory64_set},
-    {"threads", &Api::wasmtime_config_wasm_threads_set},
-};
-
-// With one of the proposals on, or none. `keeps_images`: initial memories are files, which instances map.
-Owned<wt::Engine> make_engine(const Api& api, bool keeps_images, const Proposal* enabled = nullptr) {
-  wt::Config* config = api.wasm_config_new();
-  api.wasmtime_config_memory_init_cow_set(config, keeps_images);
-  for (const Proposal& proposal : kRefusedProposals) {
-    // Garbage collection is defined on top of function references, which precede it.
-    const bool below = enabled != nullptr && enabled == &proposal + 1 &&
-                       enabled->enable == &Api::wasmtime_config_wasm_gc_set;
-    (api.*proposal.enable)(config, enabled == &proposal || below);
-  }
-  return {api.wasm_engine_new_with_config(config), wt::Deleter{&api}};
-}
-
 std::string_view view(const wt::Bytes& bytes) { return {bytes.data, bytes.size}; }
-
-std::optional<ValueType> type_of(wt::ValKind kind) {
-  if (kind > static_cast<wt::ValKind>(ValueType::kF64)) return std::nullopt;
-  return static_cast<ValueType>(kind);
-}
-
-Signature signature_of(const Api& api, const wt::FuncType* type) {
-  const auto types = [&](const wt::Vector<wt::ValType>& engine_types) {
-    std::vector<std::optional<ValueType>> result;
-    for (std::size_t i = 0; i < engine_types.size; ++i)
-      result.push_back(type_of(api.wasm_valtype_kind(engine_types.data[i])));
-    return result;
-  };
-  Signature signature;
-  signature.parameters = types(*api.wasm_functype_params(type));
-  signature.results = types(*api.wasm_functype_results(type));
-  return signature;
-}
-
-Owned<wt::FuncType> make_type(const Api& api, const HostFunction& function) {
-  const auto vector = [&](const std::vector<ValueType>& types) {
-    std::vector<wt::ValType*> engine_types;
-    for (const ValueType type : types)
-      engine_types.push_back(api.wasm_valtype_new(static_cast<wt::ValKind>(type)));
-    wt::Vector<wt::ValType> result{};
-    api.wasm_valtype_vec_new(&result, engine_types.size(), engine_types.data());
-    return result;
-  };
-  wt::Vector<wt::ValType> parameters = vector(function.parameters), results = vector(function.results);
-  return {api.wasm_functype_new(&parameters, &results), wt::Deleter{&api}};
-}
-
-Value from_engine(const wt::RawValue& raw, ValueType type) {
-  Value value{.i64 = 0};
-  switch (type) {
-    case ValueType::kI32:
-      value.i32 = static_cast<std::uint32_t>(raw.i32);
-      break;
-    case ValueType::kI64:
-      value.i64 = static_cast<std::uint64_t>(raw.i64);
-      break;
-    case ValueType::kF32:
-      value.f32 = raw.f32;
-      break;
-    case ValueType::kF64:
-      value.f64 = raw.f64;
-      break;
-  }
-  return value;
-}
-
-wt::RawValue to_engine(Value value, ValueType type) {
-  wt::RawValue raw{.i64 = 0};
-  switch (type) {
-    case ValueType::kI32:
-      raw.i64 = value.i32;
-      break;
-    case ValueType::kI64:
-      raw.i64 = static_cast<std::int64_t>(value.i64);
-      break;
-    case ValueType::kF32:
-      raw.f32 = value.f32;
-      break;
-    case ValueType::kF64:
-      raw.f64 = value.f64;
-      break;
-  }
-  return raw;
-}
 
 class WasmtimeInstance final : public Instance {
  public:
@@ -138,18 +43,20 @@ class WasmtimeInstance final : public Instance {
     HostFunction function;
   };
 
-  WasmtimeInstance(const Api& api, const SandboxConfig& config)
-      : api_(api), name_(config.name), compute_only_(config.compute_only), handles_(config.max_handles) {}
+  WasmtimeInstance(const Api& api, const SandboxConfig& config, wt::CompiledModule code)
+      : api_(api),
+        name_(config.name),
+        compute_only_(config.compute_only),
+        handles_(config.max_handles),
+        code_(std::move(code)) {}
 
   static wt::Trap* call_host(void* data, wt::Caller* caller, wt::RawValue* values, std::size_t count);
   [[nodiscard]] GuestMemory memory_of(wt::Caller* caller) const;
   [[nodiscard]] GuestMemory bytes_of(const wt::Memory& memory) const;
   [[nodiscard]] std::optional<wt::Func> find_function(const std::string& function) const;
-  Status compile(const SandboxConfig& config);
   Status add_wasi(const SandboxConfig& config);
   Status add_functions(std::vector<HostFunction> functions);
   Status check_imports() const;
-  Status check_memory(std::uint32_t max_pages) const;
   Status instantiate();
   Status ended(wt::Failure* raw_failure, wt::Trap* raw_trap);
   Owned<wt::Failure> own(wt::Failure* failure) const { return {failure, wt::Deleter{&api_}}; }
@@ -162,8 +69,7 @@ class WasmtimeInstance final : public Instance {
       bindings_;                            // outlive the store and the linker, which have their addresses
   std::optional<Error> failure_;            // of the host function that trapped
   std::optional<std::uint32_t> exit_code_;  // once the guest has called proc_exit
-  Owned<wt::Engine> engine_;
-  Owned<wt::Module> module_;
+  wt::CompiledModule code_;
   Owned<wt::StoreData> store_;
   Owned<wt::Linker> linker_;
   wt::Context* context_ = nullptr;
@@ -180,7 +86,7 @@ wt::Trap* WasmtimeInstance::call_host(void* data, wt::Caller* caller, wt::RawVal
   WasmtimeInstance& guest = *binding.guest;
   std::array<Value, kMaxValues> arguments, results;
   for (std::size_t i = 0; i < function.parameters.size(); ++i)
-    arguments[i] = from_engine(values[i], function.parameters[i]);
+    arguments[i] = wt::from_engine(values[i], function.parameters[i]);
   if (function.opens_files) guest.handles_.leave_guest();
   const Status status =
       function.call(guest.memory_of(caller), std::span(arguments).first(function.parameters.size()),
@@ -192,7 +98,7 @@ wt::Trap* WasmtimeInstance::call_host(void* data, wt::Caller* caller, wt::RawVal
     return guest.api_.wasmtime_trap_new(message.data(), message.size());
   }
   for (std::size_t i = 0; i < function.results.size(); ++i)
-    values[i] = to_engine(results[i], function.results[i]);
+    values[i] = wt::to_engine(results[i], function.results[i]);
   return nullptr;
 }
 
@@ -210,22 +116,6 @@ GuestMemory WasmtimeInstance::memory_of(wt::Caller* caller) const {
   if (item.kind == wt::kExternMemory) return bytes_of(item.of.memory);
   api_.wasmtime_extern_delete(&item);
   return GuestMemory({});
-}
-
-Status WasmtimeInstance::compile(const SandboxConfig& config) {
-  const auto* code = reinterpret_cast<const std::uint8_t*>(config.module.data());
-  const std::size_t size = config.module.size();
-  engine_ = make_engine(api_, !config.max_handles);  // such a file would be one of the guest's
-  wt::Module* raw = nullptr;
-  const auto failure = own(api_.wasmtime_module_new(engine_.get(), code, size, &raw));
-  module_ = {raw, wt::Deleter{&api_}};
-  if (!failure) return {};
-  for (const Proposal& proposal : kRefusedProposals) {
-    const auto wider = make_engine(api_, false, &proposal);
-    if (!own(api_.wasmtime_module_validate(wider.get(), code, size)))
-      return proposal_refused(name_, proposal.name);
-  }
-  return guest_invalid(name_, wt::reason(api_, *failure));
 }
 
 Status WasmtimeInstance::add_wasi(const SandboxConfig& config) {
@@ -282,7 +172,7 @@ Status WasmtimeInstance::add_functions(std::vector<HostFunction> functions) {
       return refuse("it has too many parameters or results");
     bindings_.push_back(std::make_unique<Binding>(Binding{this, std::move(function)}));
     const HostFunction& kept = bindings_.back()->function;
-    const auto type = make_type(api_, kept);
+    const auto type = wt::make_type(api_, kept);
     const auto failure = own(api_.wasmtime_linker_define_func_unchecked(
         linker_.get(), kept.module.data(), kept.module.size(), kept.name.data(), kept.name.size(), type.get(),
         call_host, bindings_.back().get(), nullptr));
@@ -293,7 +183,7 @@ Status WasmtimeInstance::add_functions(std::vector<HostFunction> functions) {
 
 Status WasmtimeInstance::check_imports() const {
   wt::Vector<wt::ImportType> imports{};
-  api_.wasmtime_module_imports(module_.get(), &imports);
+  api_.wasmtime_module_imports(code_.module.get(), &imports);
   const auto free_imports = [this](auto* vector) { api_.wasm_importtype_vec_delete(vector); };
   const std::unique_ptr<decltype(imports), decltype(free_imports)> owned(&imports, free_imports);
   for (std::size_t i = 0; i < imports.size; ++i) {
@@ -311,25 +201,12 @@ Status WasmtimeInstance::check_imports() const {
                                   name.size(), &item)) {
       return refuse(", which this host does not provide");
     }
-    const Signature wanted = signature_of(api_, api_.wasm_externtype_as_functype_const(type));
+    const Signature wanted = wt::signature_of(api_, api_.wasm_externtype_as_functype_const(type));
     const Owned<wt::FuncType> actual(api_.wasmtime_func_type(context_, &item.of.func), wt::Deleter{&api_});
-    const Signature provided = signature_of(api_, actual.get());
+    const Signature provided = wt::signature_of(api_, actual.get());
     if (wanted != provided)
       return refuse(" as " + wanted.text() + ", but this host provides " + provided.text());
   }
-  return {};
-}
-
-Status WasmtimeInstance::check_memory(std::uint32_t max_pages) const {
-  wt::Vector<wt::ExportType> exports{};
-  api_.wasmtime_module_exports(module_.get(), &exports);
-  std::uint64_t most = 0;
-  for (std::size_t i = 0; i < exports.size; ++i) {
-    const auto* memory = api_.wasm_externtype_as_memorytype_const(api_.wasm_exporttype_type(exports.data[i]));
-    if (memory != nullptr) most = std::max(most, api_.wasmtime_memorytype_minimum(memory));
-  }
-  api_.wasm_exporttype_vec_delete(&exports);
-  if (most > max_pages) return guest_too_large(name_, most, max_pages);
   return {};
 }
 
@@ -348,7 +225,7 @@ Status WasmtimeInstance::instantiate() {
   wt::Trap* trap = nullptr;
   handles_.enter_guest();  // a module may have a start function
   wt::Failure* failure =
-      api_.wasmtime_linker_instantiate(linker_.get(), context_, module_.get(), &instance_, &trap);
+      api_.wasmtime_linker_instantiate(linker_.get(), context_, code_.module.get(), &instance_, &trap);
   handles_.leave_guest();
   WASMGRAD_CHECK(ended(failure, trap));
   if (exit_code_) return {};
@@ -393,15 +270,14 @@ Expected<std::unique_ptr<Instance>> WasmtimeInstance::create(SandboxConfig confi
                  "interpret: the engine wasmtime always compiles; expected the engine wasmedge"};
   }
   WASMGRAD_ASSIGN(const Api* api, wt::load_api(config.wasmtime_library));
-  std::unique_ptr<WasmtimeInstance> guest(new WasmtimeInstance(*api, config));
-  WASMGRAD_CHECK(guest->compile(config));
-  WASMGRAD_CHECK(guest->check_memory(config.max_memory_pages));
-  guest->store_ = {api->wasmtime_store_new(guest->engine_.get(), nullptr, nullptr), wt::Deleter{api}};
+  WASMGRAD_ASSIGN(wt::CompiledModule code, wt::compile(*api, config));
+  std::unique_ptr<WasmtimeInstance> guest(new WasmtimeInstance(*api, config, std::move(code)));
+  guest->store_ = {api->wasmtime_store_new(guest->code_.engine.get(), nullptr, nullptr), wt::Deleter{api}};
   guest->context_ = api->wasmtime_store_context(guest->store_.get());
   api->wasmtime_store_limiter(guest->store_.get(),
                               static_cast<std::int64_t>(config.max_memory_pages * kPageBytes),
                               kMaxTableElements, 1, kMaxTables, 1);
-  guest->linker_ = {api->wasmtime_linker_new(guest->engine_.get()), wt::Deleter{api}};
+  guest->linker_ = {api->wasmtime_linker_new(guest->code_.engine.get()), wt::Deleter{api}};
   WASMGRAD_CHECK(guest->add_wasi(config));
   WASMGRAD_CHECK(guest->add_functions(std::move(config.functions)));
   WASMGRAD_CHECK(guest->check_imports());
@@ -425,7 +301,7 @@ Expected<std::vector<Value>> WasmtimeInstance::call(const std::string& function,
     return Error{Errc::kInvalidArgument, "function '" + function + "' has too many parameters or results"};
   std::array<wt::RawValue, kMaxValues> values;
   for (std::size_t i = 0; i < arguments.size(); ++i)
-    values[i] = to_engine(arguments[i], *signature.parameters[i]);
+    values[i] = wt::to_engine(arguments[i], *signature.parameters[i]);
   failure_.reset();
   exit_code_.reset();
   wt::Trap* trap = nullptr;
@@ -435,7 +311,7 @@ Expected<std::vector<Value>> WasmtimeInstance::call(const std::string& function,
   WASMGRAD_CHECK(ended(failure, trap));
   std::vector<Value> results;
   for (std::size_t i = 0; i < signature.results.size() && !exit_code_; ++i)
-    results.push_back(from_engine(values[i], *signature.results[i]));
+    results.push_back(wt::from_engine(values[i], *signature.results[i]));
   return results;
 }
 
@@ -454,7 +330,7 @@ std::optional<Signature> WasmtimeInstance::find(const std::string& function) con
   const std::optional<wt::Func> found = find_function(function);
   if (!found) return std::nullopt;
   const Owned<wt::FuncType> type(api_.wasmtime_func_type(context_, &*found), wt::Deleter{&api_});
-  return signature_of(api_, type.get());
+  return wt::signature_of(api_, type.get());
 }
 
 GuestMemory WasmtimeInstance::memory() const { return memory_ ? bytes_of(*memory_) : GuestMemory({}); }

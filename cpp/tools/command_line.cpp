@@ -78,7 +78,7 @@ void add_guest_options(CLI::App& app, RunConfig& config) {
       "wasmedge or wasmtime")
       ->allow_extra_args(false);
   app.add_option("--wasmtime", config.wasmtime_library,
-                 "The shared library of wasmtime's C API; else the one that the loader finds")
+                 "The shared library of wasmtime's C API; without it, the one that the loader finds")
       ->envname("WASMGRAD_WASMTIME");
   app.add_flag("--interpret", config.interpret, "Interpret the guest instead of compiling it ahead of time");
   app.add_option("--cache-dir", config.cache_dir, "Where compiled guests are kept; empty: nowhere")
@@ -179,10 +179,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   add_guest_options(app, config);
   const CLI::Option* set = add_training_options(app, settings);
   add_limit_options(app, config.limits);
-  app.add_option("--output", config.output,
-                 "Where the trained model goes; else trained_<name> beside the model");
-  app.add_option("--checkpoint", config.checkpoint,
-                 "Where the state goes after each epoch and when interrupted");
+  app.add_option("--output", config.output, "The trained model; without it, trained_<name> beside the model");
+  app.add_option("--checkpoint", config.checkpoint, "Written after each epoch and when interrupted");
   app.add_option("--resume", config.resume, "A checkpoint to go on from");
   auto* views = app.add_option_group("View");
   views->add_flag("--classic", classic, "Console lines (the default)");
@@ -190,11 +188,10 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   views->add_flag("--quiet", quiet, "The guest's own output only");
   views->require_option(0, 1);
   std::optional<int> parent;
-  const auto* parent_option =
-      app.add_option("--parent", parent, "The process that starts this one: with its end, the run ends");
-  auto* from_file =
-      app.add_option("--config", config_source,
-                     "All of it as JSON, from a file or - for the standard input; --set may follow");
+  const auto* parent_option = app.add_option("--parent", parent, "The process whose end ends this run");
+  auto* from_file = app.add_option(
+      "--config", config_source,
+      "The whole configuration as JSON, from a file or - for the standard input; --set may follow");
   try {
     app.parse(argc, argv);
     const std::vector<std::string> rest = app.remaining();

@@ -169,7 +169,7 @@ int main(int argc, char** argv) {
   app.add_option("--labels", options.labels, "Class names, one a line, in place of the module's own");
   app.add_option("--weights", options.weights,
                  "The module's weights file; without it, the one beside the module");
-  app.add_option("--repeat", options.repeat, "Runs the model so often and tells the times")
+  app.add_option("--repeat", options.repeat, "Runs the model this many times and shows the times")
       ->check(CLI::Range(1, 1'000'000));
   add_memory_options(app, options);
   app.add_option("--cache-dir", options.cache_dir, "Where compiled modules are kept; empty: nowhere")

@@ -52,9 +52,9 @@ void add_old(CLI::App& app, const std::string& name, const std::string& now, Fie
 void add_limit_options(CLI::App& app, runner::Limits& limits) {
   add_size(app, "--memory", parse_memory_size, limits.memory_pages, limits.memory_pages * kPage,
            "Linear memory of the guest, in bytes or as 512MiB");
-  add_number(app, "--time-limit", limits.wall_seconds, "Seconds that the run may take; 0: any");
+  add_number(app, "--time-limit", limits.wall_seconds, "Seconds that the run may take; 0: no limit");
   add_size(app, "--tensor-bytes", parse_byte_size, limits.tensor_bytes, limits.tensor_bytes,
-           "Host copies of tensors, and parameters of the model");
+           "Tensors, models and trainers that the host keeps for the guest");
   add_number(app, "--open-files", limits.open_files, "Files that the guest may have open at once");
   add_number(app, "--abi-handles", limits.abi_handles,
              "Models, datasets, trainers and the like that the guest may have open at once");

@@ -95,7 +95,7 @@ rlim_t memory_limit(std::uint64_t process_bytes) {
 }
 
 // Everything that happens in the child between fork and exec: system calls only.
-struct ChildPlan {
+struct ChildSetup {
   const char* program;
   char* const* argv;
   char* const* environment;
@@ -142,19 +142,19 @@ Expected<WorkerProcess> WorkerProcess::start(const std::filesystem::path& progra
     return result;
   };
   const auto argv = pointers(arguments), envp = pointers(environment);
-  const ChildPlan plan{.program = program.c_str(),
-                       .argv = argv.data(),
-                       .environment = envp.data(),
-                       .config = config_file.get(),
-                       .out = out.write.get(),
-                       .err = err.write.get(),
-                       .events = events.write.get(),
-                       .file_bytes = config.limits.output_bytes,
-                       .memory = memory_limit(config.limits.process_bytes),
-                       .parent = ::getpid()};
+  const ChildSetup setup{.program = program.c_str(),
+                         .argv = argv.data(),
+                         .environment = envp.data(),
+                         .config = config_file.get(),
+                         .out = out.write.get(),
+                         .err = err.write.get(),
+                         .events = events.write.get(),
+                         .file_bytes = config.limits.output_bytes,
+                         .memory = memory_limit(config.limits.process_bytes),
+                         .parent = ::getpid()};
   WorkerProcess worker;
   worker.pid_ = ::fork();
-  if (worker.pid_ == 0) plan.run();
+  if (worker.pid_ == 0) setup.run();
   if (worker.pid_ < 0) return system_error("fork");
   worker.out = std::move(out.read);
   worker.err = std::move(err.read);

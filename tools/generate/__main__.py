@@ -19,6 +19,7 @@ import write_page
 import write_python
 import write_sdk
 import write_text
+import write_wit
 from read_header import Header
 from read_options import ROOT, Table
 
@@ -34,6 +35,7 @@ def whole_files(table: Table, header: Header) -> dict[str, str]:
     """Path -> text."""
     return {
         "docs/training-abi.md": write_page.page(header, table),
+        "guests/sdk/wit/training.wit": write_wit.package(header),
         "cpp/training/options/option_table.hpp": write_cpp.header(table),
         "python/wasmgrad/_training/option_table.py": write_python.module(table),
         "tests/conformance/option_cases.h": write_text.conformance(table),
@@ -71,7 +73,10 @@ def regions(table: Table, header: Header) -> dict[str, dict[str, Region]]:
             for g in groups
             if g != "early_stopping"  # whose constructor takes them
         },
-        "guests/sdk/rust/src/sys.rs": {"imports": lambda: write_imports.rust(header)},
+        "guests/sdk/rust/src/sys.rs": {
+            "records": lambda: write_imports.rust_records(header),
+            "imports": lambda: write_imports.rust(header),
+        },
         "guests/sdk/assemblyscript/wasmgrad/sys.ts": {
             "imports": lambda: write_imports.assemblyscript(header)
         },

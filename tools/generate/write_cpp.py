@@ -125,7 +125,7 @@ def _names(choice: Choice) -> list[str]:
     listed = ", ".join(f'"{name}"' for name in choice.names)
     article = "an" if choice.what[0] in "aeiou" else "a"
     lines = [
-        f"/// Of {article} {choice.what}, by the enumerator's value.",
+        f"/// Names of {choice.type}'s enumerators, in their order.",
         f"inline constexpr std::string_view k{choice.key.capitalize()}Names[] = {{{listed}}};",
     ]
     if choice.also:

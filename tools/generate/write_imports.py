@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from read_header import Header, Member
+from read_header import Header, Member, Record
 
 _RUST = {
     "void": "u8",
@@ -18,6 +19,37 @@ _RUST = {
     "wasmgrad_dataset": "u32",
     "wasmgrad_trainer": "u32",
 }
+_RUST_RECORDS = ("wasmgrad_metrics", "wasmgrad_fit_report", "wasmgrad_progress")
+
+
+def rust_records(header: Header) -> list[str]:
+    """What the SDK's users see of the records: those that hold results."""
+    return [
+        line for record in header.records if record.name in _RUST_RECORDS for line in _rust_record(record)
+    ]
+
+
+def _rust_record(record: Record) -> Iterator[str]:
+    yield ""
+    yield f"/// {_rust_doc(record.doc)}"
+    yield "#[repr(C)]"
+    yield "#[derive(Clone, Copy, Debug, Default, PartialEq)]"
+    yield f"pub struct {_rust_type(Member(record.name, ''))} {{"
+    for field in record.fields:
+        yield f"    /// {_rust_doc(field.doc)}"
+        yield f"    pub {field.name}: {_rust_type(field)},"
+    yield "}"
+
+
+def _rust_doc(doc: str) -> str:
+    """A sentence, with links to what it names."""
+    sentence = doc[0].upper() + doc[1:].rstrip(".") + "."
+    sentence = re.sub(r"WASMGRAD_(\w+)", lambda found: f"[`crate::Errno::{found[1].capitalize()}`]", sentence)
+    return re.sub(
+        r"wasmgrad_(trainer_)?(\w+)",
+        lambda found: f"[`crate::Trainer::{found[2]}`]" if found[1] else f"[`{found[2].capitalize()}`]",
+        sentence,
+    )
 
 
 def rust(header: Header) -> list[str]:

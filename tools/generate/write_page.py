@@ -6,26 +6,20 @@ import re
 from collections.abc import Iterator
 
 import write_text
-from read_header import ROOT, Header, Member
+from read_header import ROOT, Function, Header, Member
 from read_options import Table
+from write_wit import wit_name
 
 # What the header cannot say. `@name@` marks the place of a generated part.
 TEMPLATE = ROOT / "tools/generate/training-abi.in.md"
 
 
-def wit_name(function: str) -> str:
-    """What the WIT package calls a function: `[static]model.load`, `[method]trainer.set-parameters`."""
-    resource, _, rest = function.partition("_")
-    kind = "static" if rest in ("load", "load_by_name", "create") else "method"
-    return f"[{kind}]{resource}.{rest.replace('_', '-')}"
-
-
-def _lowering(function: str) -> str:
-    if function == "last_error":
+def _lowering(function: Function) -> str:
+    if function.name == "last_error":
         return "`error.message`"
-    if function.endswith("_close"):
-        return f"dropping a `{function.removesuffix('_close')}`"
-    return f"`{wit_name(function).partition(']')[2]}`"
+    if name := wit_name(function):
+        return f"`{name}`"
+    return f"dropping a `{function.name.removesuffix('_close')}`"
 
 
 def _functions_part(header: Header) -> Iterator[str]:
@@ -74,7 +68,7 @@ def _enumerators_part(header: Header) -> Iterator[str]:
 
 def _lowering_part(header: Header) -> Iterator[str]:
     rows = [
-        f"| {_lowering(function.name)} | `({', '.join(p.wasm_type for p in function.parameters)}) -> i32` "
+        f"| {_lowering(function)} | `({', '.join(p.wasm_type for p in function.parameters)}) -> i32` "
         f"| `{function.name}` |"
         for function in header.all_functions
     ]

@@ -1,8 +1,5 @@
 #include "wasmgrad/abi/compat/arguments.hpp"
 
-#include <bit>
-#include <cmath>
-#include <cstdio>
 #include <cstring>
 
 #include "wasmgrad/abi/compat/layout.hpp"
@@ -15,16 +12,16 @@ constexpr std::string_view kRoles[] = {"train images", "train labels",      "tes
                                        "test labels",  "validation images", "validation labels"};
 
 Expected<DType> element_type(std::uint8_t value) {
-  switch (static_cast<layout::DType>(value)) {
-    case layout::DType::kF16:
+  switch (static_cast<compat::DType>(value)) {
+    case compat::DType::kF16:
       return DType::kF16;
-    case layout::DType::kF32:
+    case compat::DType::kF32:
       return DType::kF32;
-    case layout::DType::kU8:
+    case compat::DType::kU8:
       return DType::kU8;
-    case layout::DType::kI32:
+    case compat::DType::kI32:
       return DType::kI32;
-    case layout::DType::kI64:
+    case compat::DType::kI64:
       return DType::kI64;
   }
   return invalid("dtype " + std::to_string(value) +
@@ -52,21 +49,21 @@ Expected<std::vector<std::int64_t>> read_dims(const GuestMemory& memory, std::ui
 }
 
 Expected<TensorView> read_tensor(const GuestMemory& memory, std::uint32_t record, bool has_name) {
-  const std::uint32_t size = has_name ? layout::kRecordBytes : layout::kPathlessRecordBytes;
+  const std::uint32_t size = has_name ? compat::kRecordBytes : compat::kPathlessRecordBytes;
   WASMGRAD_ASSIGN(const auto raw, memory.bytes(record, size, "record"));
   const auto field = [&](std::uint32_t offset) {
     std::uint32_t value = 0;
     std::memcpy(&value, raw.data() + offset, sizeof value);
     return value;
   };
-  WASMGRAD_ASSIGN(const DType dtype, element_type(std::to_integer<std::uint8_t>(raw[layout::kDType])));
-  WASMGRAD_ASSIGN(auto dims, read_dims(memory, field(layout::kDimsPointer), field(layout::kDimsBytes)));
+  WASMGRAD_ASSIGN(const DType dtype, element_type(std::to_integer<std::uint8_t>(raw[compat::kDType])));
+  WASMGRAD_ASSIGN(auto dims, read_dims(memory, field(compat::kDimsPointer), field(compat::kDimsBytes)));
   WASMGRAD_ASSIGN(const auto data,
-                  memory.bytes(field(layout::kDataPointer), field(layout::kDataBytes), "data"));
+                  memory.bytes(field(compat::kDataPointer), field(compat::kDataBytes), "data"));
   std::string name;
   if (has_name) {
     WASMGRAD_ASSIGN(const auto text,
-                    memory.text(field(layout::kNamePointer), field(layout::kNameBytes), "name"));
+                    memory.text(field(compat::kNamePointer), field(compat::kNameBytes), "name"));
     constexpr std::size_t kMaxName = 1024;
     if (text.size() > kMaxName) {
       return invalid("a name of " + std::to_string(text.size()) + " bytes was given; at most " +
@@ -75,37 +72,6 @@ Expected<TensorView> read_tensor(const GuestMemory& memory, std::uint32_t record
     name = text;
   }
   return TensorView::create(std::move(name), dtype, std::move(dims), data);
-}
-
-double half_to_double(std::uint16_t bits) {
-  const int exponent = bits >> 10 & 31;
-  const int mantissa = bits & 1023;
-  double magnitude = 0;
-  if (exponent == 31) {
-    magnitude = mantissa == 0 ? INFINITY : NAN;
-  } else {
-    magnitude = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(mantissa + 1024, exponent - 25);
-  }
-  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
-}
-
-// The first element that is no whole number in 0..classes-1. T is how the element is stored; `to_number`
-// makes it comparable.
-template <class T, class ToNumber>
-Status check_elements(std::span<const std::byte> data, std::int64_t classes, ToNumber to_number) {
-  for (std::size_t i = 0; i < data.size() / sizeof(T); ++i) {
-    T stored;
-    std::memcpy(&stored, data.data() + i * sizeof(T), sizeof(T));
-    const auto value = to_number(stored);
-    using Number = decltype(value);
-    // Written so that NaN fails it.
-    if (value >= Number{0} && value < static_cast<Number>(classes)) continue;
-    char text[32];
-    std::snprintf(text, sizeof text, "%.9g", static_cast<double>(value));
-    return invalid("label " + std::string(text) + " at index " + std::to_string(i) + " is outside 0.." +
-                   std::to_string(classes - 1) + " (" + std::to_string(classes) + " labels)");
-  }
-  return {};
 }
 
 }  // namespace
@@ -147,12 +113,12 @@ Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const 
         "validation images and labels)");
   }
   WASMGRAD_ASSIGN(const auto pointers,
-                  memory.bytes(arguments.tensors, std::uint64_t{count} * layout::kPointerBytes,
+                  memory.bytes(arguments.tensors, std::uint64_t{count} * compat::kPointerBytes,
                                "the array of tensor addresses"));
   std::vector<TensorView> tensors;
   for (std::uint32_t i = 0; i < count; ++i) {
     std::uint32_t record = 0;
-    std::memcpy(&record, pointers.data() + i * layout::kPointerBytes, sizeof record);
+    std::memcpy(&record, pointers.data() + i * compat::kPointerBytes, sizeof record);
     auto tensor = read_tensor(memory, record, arguments.has_model_path);
     if (!tensor) {
       return tensor.error().within("tensor " + std::to_string(i) + " (" + std::string(tensor_role(i)) + ")");
@@ -160,31 +126,6 @@ Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const 
     tensors.push_back(std::move(tensor).value());
   }
   return tensors;
-}
-
-Status check_labels(const TensorView& labels, std::int64_t classes) {
-  if (classes < 0) return invalid("the number of labels is " + std::to_string(classes));
-  const auto same = [](auto value) { return value; };
-  const auto widen = [](auto value) { return static_cast<std::int64_t>(value); };
-  switch (labels.dtype()) {
-    case DType::kU8:
-      return check_elements<std::uint8_t>(labels.data(), classes, widen);
-    case DType::kI32:
-      return check_elements<std::int32_t>(labels.data(), classes, widen);
-    case DType::kI64:
-      return check_elements<std::int64_t>(labels.data(), classes, same);
-    case DType::kF32:
-      return check_elements<float>(labels.data(), classes, same);
-    case DType::kF64:
-      return check_elements<double>(labels.data(), classes, same);
-    case DType::kF16:
-      return check_elements<std::uint16_t>(labels.data(), classes, half_to_double);
-    case DType::kBF16:
-      return check_elements<std::uint16_t>(labels.data(), classes, [](std::uint16_t bits) {
-        return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-      });
-  }
-  return {};
 }
 
 }  // namespace wasmgrad::abi

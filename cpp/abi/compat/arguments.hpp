@@ -46,8 +46,4 @@ std::string_view tensor_role(std::size_t index);
 /// any record, data, dimensions or name that is out of bounds or contradicts itself; the tensor is named.
 Expected<std::vector<TensorView>> read_tensors(const GuestMemory& memory, const TrainArguments& arguments);
 
-/// Errors: kInvalidArgument naming the first class index outside 0..classes-1, or a number of classes below
-/// 0. `labels` may have any element type.
-Status check_labels(const TensorView& labels, std::int64_t classes);
-
 }  // namespace wasmgrad::abi

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-namespace wasmgrad::abi::layout {
+namespace wasmgrad::abi::compat {
 
 /// `train` with a model path: (i32 tensors, i32 n, i64 labels, i32 device, f64 learning_rate, i32 epochs, i64
 /// batch_size, i32 optimizer, i32 loss, i32 model_path, i32 model_path_length).
@@ -35,4 +35,4 @@ enum class DType : std::uint8_t { kF16 = 0, kF32 = 1, kU8 = 2, kI32 = 3, kI64 = 
 
 enum class Device : std::int32_t { kCpu = 0 };
 
-}  // namespace wasmgrad::abi::layout
+}  // namespace wasmgrad::abi::compat

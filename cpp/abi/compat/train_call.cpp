@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "wasmgrad/abi/compat/layout.hpp"
+#include "wasmgrad/training/data/class_labels.hpp"
 #include "wasmgrad/training/data/dataset.hpp"
 #include "wasmgrad/training/loop/trainer.hpp"
 #include "wasmgrad/training/model/model.hpp"
@@ -48,7 +49,7 @@ class TrainCall {
     WASMGRAD_ASSIGN(const auto tensors, read_tensors(memory_, arguments_));
     WASMGRAD_ASSIGN(ModelSource source, find_model());
     WASMGRAD_CHECK(check_targets(source));
-    WASMGRAD_CHECK(copy_tensors(tensors, options.loss));
+    WASMGRAD_CHECK(copy_tensors(tensors, options));
     if (config_.observer != nullptr) config_.observer->on_classes(arguments_.labels);
     const Budget& budget = context_.budget;
     WASMGRAD_ASSIGN(const auto model, context_.load_model(source.archive, source.name));
@@ -70,7 +71,7 @@ class TrainCall {
  private:
   // The guest's options under the owner's; only what the owner left to the guest is judged.
   [[nodiscard]] Expected<training::TrainerOptions> trainer_options() const {
-    if (arguments_.device != static_cast<std::int32_t>(layout::Device::kCpu)) {
+    if (arguments_.device != static_cast<std::int32_t>(compat::Device::kCpu)) {
       return invalid("device " + std::to_string(arguments_.device) + " is not known; expected 0 (CPU)");
     }
     if (arguments_.labels < 0) {
@@ -134,27 +135,21 @@ class TrainCall {
     return {};
   }
 
-  Status copy_tensors(const std::vector<TensorView>& tensors, training::LossKind loss) {
+  Status copy_tensors(const std::vector<TensorView>& tensors, const training::TrainerOptions& options) {
     for (std::size_t i = 0; i < tensors.size(); i += 2) {
-      const auto at = [&](std::size_t index) {
-        return "tensor " + std::to_string(index) + " (" + std::string(tensor_role(index)) + ")";
-      };
       const auto start = std::chrono::steady_clock::now();
-      if (training::is_classification(loss)) {
-        if (const Status status = check_labels(tensors[i + 1], arguments_.labels); !status) {
-          return status.error().within(at(i + 1));
-        }
-      }
       const Budget& budget = context_.budget;
       const std::span pair = std::span(tensors).subspan(i, 2);
       auto data = training::Dataset::create(pair.first(1), pair.last(1), budget.available());
-      const auto where = [&] {
-        return "tensors " + std::to_string(i) + " and " + std::to_string(i + 1) + " (" +
-               std::string(tensor_role(i)) + " and labels)";
-      };
-      if (!data) return data.error().within(where());
-      if (training::is_classification(loss)) {
-        if (const auto judged = data->highest_label(0); !judged) return judged.error().within(where());
+      if (!data) {
+        return data.error().within("tensors " + std::to_string(i) + " and " + std::to_string(i + 1) + " (" +
+                                   std::string(tensor_role(i)) + " and labels)");
+      }
+      if (training::is_classification(options.loss)) {
+        if (const Status status = check_labels(*data, options.ignore_index); !status) {
+          return status.error().within("tensor " + std::to_string(i + 1) + " (" +
+                                       std::string(tensor_role(i + 1)) + ")");
+        }
       }
       // Both tensors are copied in one go: the time is shared out by size.
       const double seconds = seconds_since(start);
@@ -168,6 +163,13 @@ class TrainCall {
       datasets_.push_back(std::move(data).value());
     }
     return {};
+  }
+
+  [[nodiscard]] Status check_labels(const training::Dataset& data, std::int64_t ignored) const {
+    WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(0, ignored));
+    if (highest < arguments_.labels) return {};
+    return training::label_beyond(data.targets()[0].view, data.index(), arguments_.labels, ignored,
+                                  "the guest declares");
   }
 
   Status fit(training::Trainer& trainer, const ModelSource& source) {

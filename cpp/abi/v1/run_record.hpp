@@ -1,4 +1,4 @@
-// The owner's side of the trainers that a guest drives: the files he asked for, what he overrides, and which
+// The owner's side of the trainers that a guest drives: the owner's files and overrides, and which
 // model is the run's result. The guest takes no part in it.
 #pragma once
 
@@ -25,8 +25,8 @@ class RunRecord {
  public:
   explicit RunRecord(GuestContext& context) : context_(context) {}
 
-  /// A trainer was made: checks that the owner's files can be written, and restores his checkpoint into the
-  /// first one.
+  /// A trainer was made: checks that the owner's files can be written, and restores the owner's
+  /// checkpoint into the first trainer.
   Expected<std::shared_ptr<TrainerRun>> begin(training::Trainer& trainer,
                                               std::shared_ptr<const training::Model> model);
 
@@ -40,7 +40,7 @@ class RunRecord {
   /// The trainer worked on a batch of the guest's own.
   void add_batch(const std::shared_ptr<TrainerRun>& run, double seconds);
 
-  /// Writes the owner's checkpoint, if he asked for one and it lacks a step. Errors: kRuntimeError, ...
+  /// Writes the owner's checkpoint, if one is wanted and it lacks a step. Errors: kRuntimeError, ...
   Status save_checkpoint(TrainerRun& run, const training::Trainer& trainer);
 
   /// The run of the trainer that trained last; null when none did.

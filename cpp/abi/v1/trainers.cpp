@@ -175,8 +175,9 @@ Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::ui
   WASMGRAD_ASSIGN(const std::int64_t allowed, record_.allowed_epochs(*resource->run, used.epoch(), 1));
   if (allowed == 0) {
     context_.epochs_used_up = true;
-    return Error{Errc::kInterrupted, "the owner's checkpoint has done all the epochs that he allows: " +
-                                         std::to_string(used.epoch())};
+    return Error{Errc::kInterrupted,
+                 "the owner's checkpoint has done all the epochs that the owner allows: " +
+                     std::to_string(used.epoch())};
   }
   WASMGRAD_ASSIGN(const training::Dataset data, rows->freeze());
   const StepCount count(context_.steps, used);

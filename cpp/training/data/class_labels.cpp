@@ -79,15 +79,15 @@ Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& r
   return static_cast<std::int64_t>(highest);
 }
 
-Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes,
-                   IgnoredLabel ignored) {
+Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes, IgnoredLabel ignored,
+                   std::string_view source) {
   Error error;
   visit_labels(column, rows, [&](std::int64_t i, double label) {
     if (label < static_cast<double>(classes) || (ignored && label == static_cast<double>(*ignored)))
       return true;
     error = {Errc::kInvalidArgument, "the label at index " + std::to_string(i) + " is " +
-                                         std::to_string(static_cast<std::int64_t>(label)) +
-                                         "; the model has " + std::to_string(classes) +
+                                         std::to_string(static_cast<std::int64_t>(label)) + "; " +
+                                         std::string(source) + " " + std::to_string(classes) +
                                          " classes, so labels are 0.." + std::to_string(classes - 1)};
     return false;
   });

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/tensor_view.hpp"
@@ -19,8 +20,8 @@ Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& r
                                      IgnoredLabel ignored = {});
 
 /// Error for the first label at `rows` of `column`, which highest_label() passed, that is not below
-/// `classes`: there is one.
+/// `classes`: there is one. `source` says who set the number of classes.
 Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes,
-                   IgnoredLabel ignored = {});
+                   IgnoredLabel ignored = {}, std::string_view source = "the model has");
 
 }  // namespace wasmgrad::training

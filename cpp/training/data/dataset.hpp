@@ -52,9 +52,9 @@ class Dataset {
   /// found once. Errors: kInvalidArgument, naming the first label that is negative or not a whole number.
   [[nodiscard]] Expected<std::int64_t> highest_label(std::size_t target,
                                                      std::optional<std::int64_t> ignored = {}) const;
-  /// Of all rows in memory: those that the parts of a split share count for each of them.
+  /// Size of all rows in memory. Rows that the parts of a split share count for each part.
   [[nodiscard]] std::uint64_t bytes() const noexcept;
-  /// Of the list that says which of the shared rows are this part's: 8 a row; 0 for what is not a part.
+  /// Size of the list of this part's rows: 8 a row; 0 for a dataset that is not a part.
   [[nodiscard]] std::uint64_t index_bytes() const noexcept;
 
  private:
@@ -81,7 +81,7 @@ class DatasetBuilder {
 
   /// Rows so far.
   [[nodiscard]] std::int64_t size() const noexcept;
-  /// Of the rows so far.
+  /// Size of the rows so far.
   [[nodiscard]] std::uint64_t bytes() const noexcept;
 
   /// The dataset, without another copy; the builder is empty afterwards. Errors: kInvalidArgument when there

@@ -159,7 +159,7 @@ class Trainer {
   [[nodiscard]] virtual double best_loss() const noexcept = 0;
   /// Whether the model has that epoch's weights, because early stopping ended the last fit().
   [[nodiscard]] virtual bool shows_best() const noexcept = 0;
-  /// Of the last optimizer step; NaN before the first of this trainer.
+  /// The rate of the last optimizer step; NaN before the first of this trainer.
   [[nodiscard]] virtual double learning_rate() const noexcept = 0;
   /// Host memory of the optimizer's state, of gradients at their most, of the best weights that early
   /// stopping keeps and of what TrainerOptions::restore_on_error does; the model's own is not in it.

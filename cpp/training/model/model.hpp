@@ -49,10 +49,10 @@ class Model {
   /// The parameters and buffers under their names, as a safetensors file.
   [[nodiscard]] virtual Expected<std::vector<std::byte>> save_safetensors() const = 0;
 
-  /// What of the file cannot follow a run's mode, a sentence each.
+  /// Parts of the file that cannot switch between training and evaluation, a sentence each.
   [[nodiscard]] virtual const std::vector<std::string>& warnings() const noexcept = 0;
 
-  /// Of all parameters and buffers.
+  /// Size of all parameters and buffers.
   [[nodiscard]] virtual std::uint64_t bytes() const = 0;
   /// Trainable scalars.
   [[nodiscard]] virtual std::int64_t parameter_count() const = 0;

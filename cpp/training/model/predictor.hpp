@@ -39,7 +39,7 @@ class Predictor {
   [[nodiscard]] virtual Expected<std::vector<Output>> run(std::span<const TensorView> inputs,
                                                           std::uint64_t max_output_bytes) const = 0;
 
-  /// Of parameters and buffers.
+  /// Size of parameters and buffers.
   [[nodiscard]] virtual std::uint64_t model_bytes() const = 0;
 
  protected:

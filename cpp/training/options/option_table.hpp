@@ -7,13 +7,13 @@
 namespace wasmgrad::training {
 
 // clang-format off
-/// Of an optimizer, by the enumerator's value.
+/// Names of OptimizerKind's enumerators, in their order.
 inline constexpr std::string_view kOptimizerNames[] = {"adam", "rmsprop", "sgd", "adamw", "adagrad", "nadam", "radam", "lion", "lamb"};
-/// Of a loss, by the enumerator's value.
+/// Names of LossKind's enumerators, in their order.
 inline constexpr std::string_view kLossNames[] = {"cross_entropy_probabilities", "cross_entropy", "mse", "l1", "huber", "bce_with_logits", "nll", "kl_div", "cosine", "focal"};
 /// What others call a loss, and its name here.
 inline constexpr OtherName kLossOtherNames[] = {{"mae", "l1"}, {"l2", "mse"}, {"mean_squared_error", "mse"}, {"smooth_l1", "huber"}, {"bce", "bce_with_logits"}, {"binary_cross_entropy", "bce_with_logits"}, {"ce", "cross_entropy"}, {"categorical_crossentropy", "cross_entropy_probabilities"}, {"sparse_categorical_crossentropy", "cross_entropy_probabilities"}, {"nll_loss", "nll"}, {"kl", "kl_div"}, {"kldiv", "kl_div"}, {"cosine_similarity", "cosine"}, {"cosine_embedding", "cosine"}, {"sigmoid_focal", "focal"}};
-/// Of a learning-rate schedule, by the enumerator's value.
+/// Names of ScheduleKind's enumerators, in their order.
 inline constexpr std::string_view kScheduleNames[] = {"constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"};
 
 /// Calls visit(info, in_options, in_overrides) for every option: the second gives its field of a

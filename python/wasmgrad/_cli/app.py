@@ -49,12 +49,12 @@ def _top(
 
 @app.command()
 def model(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A model of the registry.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A model of the registry.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write it.  [default: NAME.pt]"),
+        typer.Option("--output", "-o", metavar="FILE", help="Where to write it.", show_default="NAME.pt"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the initial weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights.")] = 0,
     list_all: Annotated[bool, typer.Option("--list", help="List the registry.")] = False,
 ) -> None:
     """Write a model of the registry as a TorchScript file, or as a torch.export program if FILE ends in .pt2."""
@@ -79,7 +79,7 @@ def model(
 def guest_new(
     folder: Annotated[Path, typer.Argument(metavar="NAME", help="Directory to make.")],
     language: Annotated[
-        str, typer.Option(metavar="NAME", help="Of its source: c, cpp, rust or assemblyscript.")
+        str, typer.Option(metavar="NAME", help="Language of its source: c, cpp, rust or assemblyscript.")
     ] = "cpp",
 ) -> None:
     """Make a directory with a small guest to start from."""
@@ -95,7 +95,9 @@ def guest_build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Directory with its sources.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The wasm file.  [default: DIR/<its name>.wasm]"),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The wasm file.", show_default="DIR/<its name>.wasm"
+        ),
     ] = None,
 ) -> None:
     """Compile a guest to WebAssembly."""

@@ -19,7 +19,7 @@ _MODEL, _CODE, _CHECK = "Model", "Generated code", "Checks and by-products"
 
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Where to write it.  [default: MODEL.wasm]"),
+    typer.Option("--output", "-o", metavar="FILE", help="Where to write it.", show_default="MODEL.wasm"),
 ]
 # Choices are checked by CompileOptions.
 SimdOption = Annotated[
@@ -76,7 +76,7 @@ TuneOption = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Measure N random schedules of each generated kernel; the fastest is kept for later, too.",
+        help="Measure N random schedules of each generated kernel and keep the fastest, for later too.",
         rich_help_panel=_CODE,
     ),
 ]
@@ -84,7 +84,7 @@ WeightsOption = Annotated[
     Any,
     typer.Option(
         metavar="embed|file",
-        help="In the module, or in a file beside it.",
+        help="Where weights go: into the module, or into a file beside it.",
         rich_help_panel=_CODE,
         parser=str,
     ),
@@ -93,7 +93,8 @@ VerifyOption = Annotated[
     bool | None,
     typer.Option(
         "--verify/--no-verify",
-        help="Compare all outputs with onnxruntime's, or torch's for its models.  [default: where it can]",
+        help="Compare all outputs with onnxruntime's, or torch's for its models.",
+        show_default="where it can",
         rich_help_panel=_CHECK,
     ),
 ]
@@ -101,7 +102,8 @@ VerifyInputOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.npz",
-        help="Inputs to compare on, by name.  [default: random]",
+        help="Inputs to compare on, by name.",
+        show_default="random",
         rich_help_panel=_CHECK,
     ),
 ]
@@ -168,21 +170,22 @@ def compile_op(
         str,
         typer.Option(
             metavar="SHAPE",
-            help="Of each input, such as 1024; MxKxN for matmul; "
+            help="Shape of each input, such as 1024; MxKxN for matmul; "
             "batch x channels x height x width x filters x kernel for conv2d.",
         ),
     ],
-    dtype: Annotated[str, typer.Option(metavar="float32|int32|int8", help="Of the inputs.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(metavar="float32|int32|int8", help="Element type of the inputs.")
+    ] = "float32",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write it.  [default: OPERATOR.wasm]"),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to write it.", show_default="OPERATOR.wasm"
+        ),
     ] = None,
     simd: SimdOption = "128",
     opt_level: OptLevelOption = 3,
-    keep: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also write graph.o, libgraph_wasm32.a, weights.bin and plan.txt."),
-    ] = None,
+    keep: KeepOption = None,
 ) -> None:
     """Compile a single operator to a WebAssembly module."""
     from ..compiler import CompileOptions, single_operator

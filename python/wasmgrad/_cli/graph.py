@@ -50,7 +50,8 @@ PreprocessOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="How pictures become tensors: imagenet, raw, or a JSON file.  [default: as compiled]",
+        help="How pictures become tensors: imagenet, raw, or a JSON file.",
+        show_default="as compiled",
         rich_help_panel=_INPUT,
     ),
 ]
@@ -68,7 +69,8 @@ WeightsOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="The weights of a module compiled with --weights file.  [default: beside it]",
+        help="The weights of a module compiled with --weights file.",
+        show_default="beside it",
         rich_help_panel=_MODULE,
     ),
 ]

@@ -47,15 +47,18 @@ _MODEL, _TRAINING, _SCHEDULE, _FILES, _LIMITS, _VIEW = (
 )
 
 
-def _option(panel: str, help_text: str, *flags: str, metavar: str | None = None) -> Any:
-    return typer.Option(*flags, help=help_text, metavar=metavar, rich_help_panel=panel, show_default=False)
+def _option(
+    panel: str, help_text: str, *flags: str, metavar: str | None = None, default: str | bool = False
+) -> Any:
+    """`default`: how the help shows it, if at all."""
+    return typer.Option(*flags, help=help_text, metavar=metavar, rich_help_panel=panel, show_default=default)
 
 
 TrainingGuestArgument = Annotated[
     Path | None,
-    typer.Argument(metavar="[GUEST]", help="A wasm file.  [default: the packaged MNIST guest]"),
+    typer.Argument(metavar="GUEST", help="A wasm file.", show_default="the packaged MNIST guest"),
 ]
-ArgsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="The guest's arguments.")]
+ArgsArgument = Annotated[list[str] | None, typer.Argument(metavar="ARGS", help="The guest's arguments.")]
 ModelOption = Annotated[
     list[str] | None,
     _option(_MODEL, "A model the guest may use by name.", "--model", metavar="NAME=FILE"),
@@ -76,7 +79,7 @@ DataOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    _option(_FILES, "The trained model.  [default: trained_<model>.pt]", "--output", "-o", metavar="FILE"),
+    _option(_FILES, "The trained model.", "--output", "-o", metavar="FILE", default="trained_<model>.pt"),
 ]
 CheckpointOption = Annotated[
     Path | None, _option(_FILES, "Written after every epoch, and kept.", metavar="FILE")
@@ -113,7 +116,13 @@ class _Limit:
 _LIMIT_OPTIONS = (
     _Limit("memory_pages", "--memory", "Linear memory.", "--memory-pages", read_memory, memory_text),
     _Limit("wall_seconds", "--time-limit", "Seconds of the whole run; 0: none."),
-    _Limit("tensor_bytes", "--tensor-bytes", "Host copies of tensors.", None, read_byte_size),
+    _Limit(
+        "tensor_bytes",
+        "--tensor-bytes",
+        "Tensors, models and trainers that the host keeps for it.",
+        None,
+        read_byte_size,
+    ),
     _Limit("open_files", "--open-files", "Files the guest may have open.", "--handles"),
     _Limit("abi_handles", "--abi-handles", "Models, datasets, trainers and the like it may have open."),
     _Limit("output_bytes", "--output-bytes", "Console output, and each file written.", None, read_byte_size),

@@ -43,7 +43,7 @@ def byte_size_text(size: int) -> str:
 
 
 def memory_text(pages: int) -> str:
-    """Of a memory of so many pages."""
+    """The size of a memory of so many pages."""
     return byte_size_text(pages * _PAGE)
 
 

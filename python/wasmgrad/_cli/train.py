@@ -51,18 +51,18 @@ def train(
     guest.
     """
     from .._training.config import configure
+    from .._training.default import guest_with_grants
 
     _check_views(json, classic, log_dir)
-    grants: dict[str, Any] = {
-        "args": args or [],
-        "dirs": directory or [],
-        "models": given.pairs("--model", model),
-    }
-    guest, grants = _guest_with_grants(guest, data, grants, classic)
+    # The packaged guest sends floats to the plain lines, as it always has.
+    arguments = ["--f32"] if guest is None and classic else args or []
+    grants: dict[str, Any] = {"args": arguments, "dirs": directory or []}
+    grants["models"] = given.pairs("--model", model)
+    program, grants = guest_with_grants(guest, data, grants, spelled=("--data", "--dir"))
     output = output or _usual_output(grants["models"], default_model)
     kept = checkpoint or Path((output or Path("trained")).stem + ".ckpt.safetensors")
     config = configure(
-        guest,
+        program,
         **grants,
         default_model=default_model,
         env=given.pairs("--env", env),
@@ -76,7 +76,7 @@ def train(
         view="classic" if classic else "json",
     )
     before = _stamp(kept)
-    code, interrupted = _run(config, guest, log_dir, plain=json or classic)
+    code, interrupted = _run(config, program, log_dir, plain=json or classic)
     if interrupted:
         # A file of an earlier run says nothing about this one.
         _say_how_to_go_on(kept if _stamp(kept) != before else resume, len(args or []))
@@ -92,23 +92,6 @@ def _check_views(json: bool, classic: bool, log_dir: Path | None) -> None:
         raise InvalidArgument("--json and --classic: choose one view")
     if classic and log_dir is not None:
         raise InvalidArgument("--classic and --log-dir: plain lines leave no events to log; choose one")
-
-
-def _guest_with_grants(
-    guest: Path | None, data: Path | None, grants: dict[str, Any], classic: bool
-) -> tuple[Path, dict[str, Any]]:
-    """The guest of the command, or the packaged one with what it needs besides the grants."""
-    from .._training.default import add_default_guest
-
-    if guest is None:
-        if classic:
-            grants["args"] = ["--f32"]  # whose pixels are floats, as the plain lines have always shown
-        return add_default_guest(data=data, **grants)
-    if data is not None:
-        raise InvalidArgument(
-            "--data: names the MNIST files of the packaged guest; give another guest its own --dir"
-        )
-    return guest, grants
 
 
 def _usual_output(models: dict[str, Any], default_model: Path | None) -> Path | None:

@@ -8,12 +8,14 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from .._errors import InvalidEncoding, NotFound
+from .._errors import InvalidArgument, InvalidEncoding, NotFound
 from .._files import cache_dir, find_part, write_atomic
 
-__all__ = ["DEFAULT_MODEL", "add_default_guest", "prepare_mnist"]
+__all__ = ["DEFAULT_MODEL", "guest_with_grants", "prepare_mnist"]
+
+_Guest = TypeVar("_Guest", bound=str | os.PathLike[str])
 
 DEFAULT_MODEL = "mnist-cnn"
 
@@ -54,7 +56,29 @@ def prepare_mnist() -> Path:
     return target
 
 
-def add_default_guest(
+def guest_with_grants(
+    guest: _Guest | None,
+    data: str | os.PathLike[str] | None,
+    grants: dict[str, Any],
+    spelled: tuple[str, str] = ("data", "dirs"),
+) -> tuple[_Guest | Path, dict[str, Any]]:
+    """The guest that was named, or the packaged one with what it needs besides the grants.
+
+    grants: `args`, `dirs` and `models`.
+    spelled: how the caller's user writes `data` and `dirs`, for the error.
+    Errors: `InvalidArgument` for `data` with another guest than the packaged one.
+    """
+    if guest is None:
+        return _default_guest(data=data, **grants)
+    if data is not None:
+        name, dirs = spelled
+        raise InvalidArgument(
+            f"{name}: names the MNIST files of the packaged guest; give another guest its own {dirs}"
+        )
+    return guest, grants
+
+
+def _default_guest(
     *,
     data: str | os.PathLike[str] | None,
     args: Sequence[str],

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import IO
 
 from .._errors import InvalidArgument, RuntimeFailure
 from .._files import find_part
@@ -79,11 +80,7 @@ def run_isolated(config: Mapping[str, object], on_event: Callable[[Event], None]
         drain.start()
         try:
             with forwarding_interrupts(lambda: process.send_signal(signal.SIGINT)):
-                try:
-                    process.stdin.write(json.dumps(config).encode())
-                    process.stdin.close()
-                except BrokenPipeError:
-                    pass  # it ended before reading; what it said follows
+                _send(config, process.stdin)
                 for line in process.stdout:
                     event = json.loads(line)
                     ended = ended or event.get("event") in ("end", "error")
@@ -109,9 +106,13 @@ def run_to_terminal(config: Mapping[str, object]) -> int:
     )
     assert process.stdin is not None
     with forwarding_interrupts(lambda: process.send_signal(signal.SIGINT)):
-        try:
-            process.stdin.write(json.dumps(config).encode())
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
+        _send(config, process.stdin)
         return process.wait()
+
+
+def _send(config: Mapping[str, object], stdin: IO[bytes]) -> None:
+    try:
+        stdin.write(json.dumps(config).encode())
+        stdin.close()
+    except BrokenPipeError:
+        pass  # it ended before reading; what it said follows

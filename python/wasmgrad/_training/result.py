@@ -126,11 +126,11 @@ class TrainingResult:
     best_epoch: int | None = None
     """With early stopping: the epoch whose validation loss, or without such data training loss, was best."""
     best_loss: float | None = None
-    """Of that epoch."""
+    """The loss of that epoch."""
     best_restored: bool = False
     """The model has that epoch's weights and buffers."""
     reason: str = ""
-    """Of an interrupted run: one sentence with the step and epoch that it got to."""
+    """For an interrupted run, one sentence with the last step and epoch."""
 
     def save(self, path: str | Path) -> None:
         """Writes the model to `path`, all or nothing. Errors: `RuntimeFailure` with the system's reason."""

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 from .._errors import Error, GuestExit, Interrupted, InvalidArgument, ModelWarning, error_of_kind
 from .._files import scratch_directory
 from .config import StrPath, configure
-from .default import add_default_guest
+from .default import guest_with_grants
 from .options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions
 from .process import forwarding_interrupts, run_isolated
 from .result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
@@ -77,7 +77,7 @@ class Collector:
         return "".join(self.console[stream])
 
     def result(self, model: bytes, output: Path | None, interrupted: str | None) -> TrainingResult:
-        """Of a run that trained `model`; `interrupted` says why it ended early, if it did."""
+        """The result of a run that trained `model`; `interrupted` says why it ended early, if it did."""
         return TrainingResult(
             epochs=tuple(self.epochs),
             initial=self.initial,
@@ -172,7 +172,7 @@ def train(
     with scratch_directory() as scratch:
         saved = scratch / "model.pt" if output is None else Path(output)
         partial = scratch / "interrupted.pt"
-        guest, grants = _guest_with_grants(guest, data, {"args": args, "dirs": dirs, "models": models})
+        guest, grants = guest_with_grants(guest, data, {"args": args, "dirs": dirs, "models": models})
         paths: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "interrupted_output": partial}
         how: dict[str, Any] = {"interpret": interpret, "engine": engine, "env": env, "limits": limits}
         how |= {"default_model": default_model, "options": options, "output": saved}
@@ -182,19 +182,6 @@ def train(
         trained = saved if reason is None else partial
         model = trained.read_bytes() if trained.exists() else b""
     return collector.result(model, None if output is None else Path(output), reason)
-
-
-def _guest_with_grants(
-    guest: StrPath | None, data: StrPath | None, grants: dict[str, Any]
-) -> tuple[StrPath, dict[str, Any]]:
-    """The guest that was named, or the packaged one with what it needs besides the grants."""
-    if guest is None:
-        return add_default_guest(data=data, **grants)
-    if data is not None:
-        raise InvalidArgument(
-            "data: names the MNIST files of the packaged guest; give another guest its own dirs"
-        )
-    return guest, grants
 
 
 def _train(config: Mapping[str, Any], collector: Collector, isolate: bool) -> str | None:

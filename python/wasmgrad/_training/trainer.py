@@ -75,7 +75,7 @@ class FitResult:
     best_epoch: int | None = None
     """With early stopping: the epoch whose validation loss, or without such data training loss, was best."""
     best_loss: float | None = None
-    """Of that epoch."""
+    """The loss of that epoch."""
     best_restored: bool = False
     """The model has that epoch's weights and buffers."""
 

@@ -61,8 +61,8 @@ class Compiled:
     """A graph module (or native library), and what it was made of: `source` is the model as it was read.
 
     `weights` are the side file's bytes, None when the module holds them. `graph_object` and `archive` are the object
-    file and libgraph_wasm32.a, which a library has not; `all_weights` is the image of all constants, wherever it
-    ended up.
+    file and libgraph_wasm32.a (None for a library); `all_weights` is the image of all constants, wherever it ended
+    up.
     """
 
     module: bytes
@@ -240,7 +240,7 @@ def _entries(plan: Plan, functions: Mapping[Any, Any], kernels: Iterable[Kernel]
 
 
 def _flops(function: Any) -> int:
-    """Of a generated kernel, as TVM estimates it; 0 where it cannot."""
+    """FLOPs of a generated kernel, as TVM estimates them; 0 where it cannot."""
     try:
         return int(s_tir.analysis.estimate_tir_flops(tvm.IRModule({"main": function})))
     except tvm.error.InternalError:

@@ -43,7 +43,7 @@ _ONLY_MOVES = ("Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose"
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one output: the largest absolute difference, and the same divided by the output's range.
+    """For one output: the largest absolute difference, and the same divided by the output's range.
 
     `flipped` is the share of elements that differ. `allowed` is how large `relative` may be; None for integers and
     truth values, of which only a share of `flipped` may differ.
@@ -124,7 +124,7 @@ def _elem_types(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> Iterator
 def difference(
     name: str, value: NDArray[Any], expected: NDArray[Any], rounding: Rounding | None = None
 ) -> Difference:
-    """Of two outputs of the same shape, by the rounding of their model (None: of float32)."""
+    """How far two outputs of the same shape differ, by the rounding of their model (None: of float32)."""
     if value.size == 0:
         return Difference(name, 0.0, 0.0)
     if value.dtype != expected.dtype and value.dtype.itemsize == expected.dtype.itemsize == 2:

@@ -8,8 +8,8 @@
 
 #include "../support.hpp"
 #include "wasmgrad/abi/budget.hpp"
+#include "wasmgrad/abi/call_gate.hpp"
 #include "wasmgrad/abi/handle_table.hpp"
-#include "wasmgrad/abi/host_calls.hpp"
 
 using namespace wasmgrad;
 using namespace wasmgrad::abi;

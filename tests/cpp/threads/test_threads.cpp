@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "../support.hpp"
-#include "wasmgrad/abi/host_calls.hpp"
+#include "wasmgrad/abi/call_gate.hpp"
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/stop.hpp"
 #include "wasmgrad/runner/classic_observer.hpp"

@@ -53,6 +53,20 @@ def test_failure_is_one_sentence(command: Command, args: list[str], exit_code: i
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("train", "trained_<model>.pt"),
+        ("compile", "MODEL.wasm"),
+        ("model", "NAME.pt"),
+        ("run", "as compiled"),
+    ],
+)
+def test_help_shows_defaults_that_depend_on_the_call(command: Command, name: str, default: str) -> None:
+    # The help is wrapped to the terminal's width.
+    assert f"[default: ({default})]" in " ".join(command(name, "--help").stdout.replace("│", "").split())
+
+
 def test_model_is_written(command: Command, tmp_path: Path) -> None:
     done = command("model", "mlp", "-o", "m.pt")
     assert done.returncode == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import wasmgrad
 from wasmgrad._files import find_part
-from wasmgrad._training.default import add_default_guest, prepare_mnist
+from wasmgrad._training.default import guest_with_grants, prepare_mnist
 
 
 @pytest.fixture
@@ -57,7 +57,9 @@ def test_missing_file_is_named(packed: Path) -> None:
 
 
 def test_named_model_takes_the_place_of_the_default(mnist: Path) -> None:
-    _, settings = add_default_guest(data=mnist, args=["--f32"], dirs=[], models={"mine.pt": "m.pt"})
+    _, settings = guest_with_grants(
+        None, mnist, {"args": ["--f32"], "dirs": [], "models": {"mine.pt": "m.pt"}}
+    )
     assert settings["models"] == {"mine.pt": "m.pt"}
     assert settings["args"] == ["--model", "mine.pt", "--f32"]
     assert settings["dirs"] == [f"{mnist}:/data:ro"]

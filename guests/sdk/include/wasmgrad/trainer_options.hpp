@@ -127,7 +127,7 @@ struct ScheduleOptions {
   }
 };
 
-/// Of Trainer::fit.
+/// Early stopping of Trainer::fit.
 struct EarlyStoppingOptions {
   // [generated: fields early_stopping]
   /// Epochs without improvement of the validation loss, or else the training loss, before stopping; 0 never

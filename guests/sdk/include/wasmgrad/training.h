@@ -93,12 +93,14 @@ WASMGRAD_LAYOUT_ASSERT(sizeof(wasmgrad_unnamed_tensor) == 20);
 /* Trains the model `model` (a name granted with --model, else a path inside a granted directory) and returns
  * when it is trained and stored. Any error traps: the call does not return, and the host tells its owner why.
  *
- * tensors        n pointers to records: inputs and targets of the training set (n = 2), then of the test set
- * (n = 4), then of the validation set (n = 6) classes        number of classes of a classification; 0 for a
- * regression device         enum wasmgrad_device learning_rate  finite, at least 0 epochs         passes over
- * the training set, at least 0 batch_size     samples in one step, at least 1; the last batch of an epoch may
- * be smaller optimizer      enum wasmgrad_optimizer loss           enum wasmgrad_loss model          UTF-8,
- * `model_bytes` long, not terminated */
+ * - tensors: n pointers to records: inputs and targets of the training set (n = 2), then of the test set
+ *   (n = 4), then of the validation set (n = 6)
+ * - classes: number of classes of a classification; 0 for a regression
+ * - device, optimizer, loss: values of the enumerations above
+ * - learning_rate: finite, at least 0
+ * - epochs: passes over the training set, at least 0
+ * - batch_size: samples in one step, at least 1; the last batch of an epoch may be smaller
+ * - model: UTF-8, `model_bytes` long, not terminated */
 __attribute__((import_module("wasmedge-nn-training"), import_name("train"))) void wasmgrad_train(
     const wasmgrad_tensor* const* tensors, uint32_t n, int64_t classes, uint32_t device, double learning_rate,
     int32_t epochs, int64_t batch_size, uint32_t optimizer, uint32_t loss, const char* model,

@@ -7,16 +7,16 @@
  * Rules that hold for every function:
  * - The result is an errno. Nothing traps: a bad pointer, handle, length or enumerator is
  * WASMGRAD_INVALID_ARGUMENT. wasmgrad_last_error() has the sentence behind the last one.
- * - On an error nothing has changed, and nothing but last_error's text and, for WASMGRAD_TOO_LARGE, the size
- * that is needed was written. Two functions are many steps, wasmgrad_trainer_fit and wasmgrad_trainer_epoch:
- * they keep the steps that they completed, and then write what those were.
+ * - On an error nothing has changed. Only last_error's text is written and, for WASMGRAD_TOO_LARGE, the size
+ * that is needed. Two functions are many steps, wasmgrad_trainer_fit and wasmgrad_trainer_epoch: they keep
+ * the steps that they completed, and then write what those were.
  * - A handle belongs to the guest until it closes it. 0 is never a handle, and a closed handle's number is
  * never used again. Closing a model or a dataset that a trainer uses is allowed: it lives on until the
  * trainer is closed.
  * - Everything that the guest passes is copied during the call; the host keeps no address.
  * - Results of unknown size are read with (buffer, buffer_bytes, written): the size in bytes is stored to
- * `written`, and the bytes to `buffer` when they fit. They do not fit: WASMGRAD_TOO_LARGE, or success when
- * buffer_bytes is 0, which asks for the size. */
+ * `written`, and the bytes to `buffer` when they fit. When they do not, the result is WASMGRAD_TOO_LARGE;
+ * with buffer_bytes 0, which only asks for the size, it is success. */
 #ifndef WASMGRAD_TRAINING_V1_H
 #define WASMGRAD_TRAINING_V1_H
 
@@ -40,9 +40,9 @@ typedef enum wasmgrad_errno {
   WASMGRAD_TOO_LARGE = 6,             /* a buffer is too small, or a limit of the owner would be exceeded */
   WASMGRAD_NOT_FOUND = 7,             /* a named thing does not exist */
   WASMGRAD_SECURITY = 8,              /* refused: the model is not one that may run here */
-  WASMGRAD_UNKNOWN = 9,     /* the host failed in a way that it has no number for: a fault of its own */
+  WASMGRAD_UNKNOWN = 9,               /* a fault of the host itself, for which there is no other number */
   WASMGRAD_INTERRUPTED = 10 /* the owner asked to stop, or allows no more epochs: save what matters and return
-                             * from main. Whoever cannot do better ends with exit code 130 */
+                             * from main, with exit code 130 if nothing better is at hand */
 } wasmgrad_errno;
 
 /* Element types, little-endian. The numbers are wasi-nn's tensor types, then bf16. */
@@ -94,7 +94,7 @@ typedef struct wasmgrad_metrics {
   double loss;           /* mean over the samples */
   double accuracy;       /* 0..1, of the first output with a classification loss */
   double top_k_accuracy; /* 0..1; NaN unless there are more than k classes */
-  double learning_rate;  /* of the last step; NaN when nothing was trained */
+  double learning_rate;  /* that of the last step; NaN when nothing was trained */
   double seconds;        /* spent on the host */
   uint64_t samples;      /* in this pass */
   uint64_t step;         /* optimizer steps that the trainer has done in all */
@@ -103,7 +103,7 @@ typedef struct wasmgrad_metrics {
 
 /* What wasmgrad_trainer_fit did. */
 typedef struct wasmgrad_fit_report {
-  wasmgrad_metrics train;      /* of the last epoch */
+  wasmgrad_metrics train;      /* over the last epoch */
   wasmgrad_metrics validation; /* after the last epoch; all NaN and 0 without validation data */
   uint32_t epochs;             /* whole epochs done by this call */
   uint32_t stopped_early; /* 1: by the early-stopping option; wasmgrad_progress says which epoch was best */
@@ -114,8 +114,8 @@ typedef struct wasmgrad_progress {
   uint64_t epoch;      /* whole epochs that the trainer has done in all */
   uint64_t step;       /* optimizer steps that it has done in all */
   uint64_t batch;      /* batches done in the epoch under way, when one was interrupted */
-  uint64_t best_epoch; /* of fit, by early stopping's measure, from 1; 0: none yet */
-  double best_loss;    /* of that epoch; NaN without one */
+  uint64_t best_epoch; /* the best of fit by early stopping's measure, from 1; 0: none yet */
+  double best_loss;    /* that of the best epoch; NaN without one */
   uint32_t resumed;    /* 1: the owner's checkpoint was restored into it when it was created */
   uint32_t shows_best; /* 1: the model has the weights of best_epoch, as early stopping ended the last fit */
   uint32_t stop_requested; /* 1: the owner asked to stop; calls that train are WASMGRAD_INTERRUPTED */
@@ -170,7 +170,7 @@ WASMGRAD_IMPORT("dataset_split")
 uint32_t wasmgrad_dataset_split(wasmgrad_dataset dataset, const double* fractions, uint32_t n, uint64_t seed,
                                 wasmgrad_dataset* parts);
 
-/* Rows. */
+/* The number of rows. */
 WASMGRAD_IMPORT("dataset_size") uint32_t wasmgrad_dataset_size(wasmgrad_dataset dataset, uint64_t* rows);
 
 WASMGRAD_IMPORT("dataset_close") uint32_t wasmgrad_dataset_close(wasmgrad_dataset dataset);
@@ -187,11 +187,11 @@ uint32_t wasmgrad_trainer_create(wasmgrad_model model, const char* options, uint
  * stopping or the owner ends it sooner. Epochs of a checkpoint that the owner resumed count: the guest asks
  * for the same number as the first time, and only those that are missing are trained, none when there are
  * enough. Early stopping leaves the model with the weights and buffers of the best epoch, unless its option
- * restore_best is off: what shows the model shows them. What trains next goes on from the last epoch's, as it
- * does after trainer_restore: a checkpoint has both. A step that fails ends it and leaves no trace; those
- * before it are kept, and where there are any `report` is written: its `epochs` are whole ones, and `train`
- * is over the steps of the one that failed. The next call goes on with the batch that failed. With the option
- * restore_on_error all steps of the call are undone instead. */
+ * restore_best is off: evaluation, prediction and export use them. Training goes on from those of the last
+ * epoch, also after trainer_restore: a checkpoint has both. A step that fails ends the call and leaves no
+ * trace. The steps before it are kept; if there are any, `report` is written: its `epochs` counts whole ones,
+ * and `train` is over the steps of the epoch that failed. The next call goes on with the batch that failed.
+ * With the option restore_on_error all steps of the call are undone instead. */
 WASMGRAD_IMPORT("trainer_fit")
 uint32_t wasmgrad_trainer_fit(wasmgrad_trainer trainer, wasmgrad_dataset train, wasmgrad_dataset validation,
                               uint32_t epochs, wasmgrad_fit_report* report);
@@ -208,14 +208,14 @@ uint32_t wasmgrad_trainer_step(wasmgrad_trainer trainer, const wasmgrad_named_te
                                uint32_t n_inputs, const wasmgrad_named_tensor* targets, uint32_t n_targets,
                                wasmgrad_metrics* metrics);
 
-/* Adds the gradient of the batch's mean loss to the trainer's gradients, or fails without a trace. */
+/* Adds the gradient of the batch's mean loss to the trainer's gradients. On an error nothing has changed. */
 WASMGRAD_IMPORT("trainer_backward")
 uint32_t wasmgrad_trainer_backward(wasmgrad_trainer trainer, const wasmgrad_named_tensor* inputs,
                                    uint32_t n_inputs, const wasmgrad_named_tensor* targets,
                                    uint32_t n_targets, wasmgrad_metrics* metrics);
 
 /* One optimizer step with the mean of the gradients that backward() added since the last one; clears them.
- * Without any it is WASMGRAD_INVALID_ARGUMENT. */
+ * Without any gradients the result is WASMGRAD_INVALID_ARGUMENT. */
 WASMGRAD_IMPORT("trainer_apply") uint32_t wasmgrad_trainer_apply(wasmgrad_trainer trainer);
 
 /* Loss and accuracy in evaluation mode, in batches of the option batch_size. Buffers of the model stay. */
@@ -240,8 +240,8 @@ WASMGRAD_IMPORT("trainer_output")
 uint32_t wasmgrad_trainer_output(wasmgrad_trainer trainer, uint32_t index, wasmgrad_output_info* info,
                                  void* buffer, uint32_t buffer_bytes, uint32_t* written);
 
-/* Changes a hyper-parameter from the next step on: one that can change by the table of options
- * (docs/training-abi.md#options), such as "learning_rate"; 0 turns "clip_norm" and "clip_value" off. A
+/* Changes a hyper-parameter from the next step on: one that the table of options marks as such
+ * (docs/training-abi.md#options), for example "learning_rate"; 0 turns "clip_norm" and "clip_value" off. A
  * learning rate that was set replaces the base rate, which the schedule still scales. An unknown key is
  * WASMGRAD_NOT_FOUND; one that the owner decided is WASMGRAD_UNSUPPORTED_OPERATION, and stays. */
 WASMGRAD_IMPORT("trainer_set")
@@ -253,7 +253,8 @@ WASMGRAD_IMPORT("trainer_parameters")
 uint32_t wasmgrad_trainer_parameters(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
                                      uint32_t* written);
 
-/* Replaces them. `bytes` is exactly their size; every value must be finite. The optimizer's state stays. */
+/* Replaces the parameters. `bytes` is exactly their size; every value must be finite. The optimizer's state
+ * stays. */
 WASMGRAD_IMPORT("trainer_set_parameters")
 uint32_t wasmgrad_trainer_set_parameters(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
 
@@ -263,31 +264,31 @@ WASMGRAD_IMPORT("trainer_gradients")
 uint32_t wasmgrad_trainer_gradients(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
                                     uint32_t* written);
 
-/* Replaces them: apply() then uses these. */
+/* Replaces the gradients: apply() then uses these. */
 WASMGRAD_IMPORT("trainer_set_gradients")
 uint32_t wasmgrad_trainer_set_gradients(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
 
 /* The model's buffers of floating point as f32, one after the other in the model's order: the running mean
- * and variance of batch norm, and the like. They are no parameters, but part of what the model computes in
- * evaluation: who averages models averages them too. None is a result of 0 bytes. */
+ * and variance of batch norm, and the like. They are not parameters, but evaluation computes with them: when
+ * models are averaged, average them too. A model without any gives 0 bytes. */
 WASMGRAD_IMPORT("trainer_buffers")
 uint32_t wasmgrad_trainer_buffers(wasmgrad_trainer trainer, float* buffer, uint32_t buffer_bytes,
                                   uint32_t* written);
 
-/* Replaces them. `bytes` is exactly their size; every value must be finite, or what the buffer holds already.
- * What trainer_buffers gave, set again, changes no bit. */
+/* Replaces the buffers. `bytes` is exactly their size; every value must be finite, or what the buffer holds
+ * already. Setting what trainer_buffers gave changes no bit. */
 WASMGRAD_IMPORT("trainer_set_buffers")
 uint32_t wasmgrad_trainer_set_buffers(wasmgrad_trainer trainer, const float* values, uint32_t bytes);
 
 /* The trainer's whole state (parameters, buffers, optimizer, counters) as a safetensors file. Gradients that
- * were not applied are no part of it: while there are any it is WASMGRAD_INVALID_ARGUMENT, as are fit and
- * epoch. */
+ * were not applied are not part of it: while there are any, the result is WASMGRAD_INVALID_ARGUMENT, as it is
+ * for fit and epoch. */
 WASMGRAD_IMPORT("trainer_checkpoint")
 uint32_t wasmgrad_trainer_checkpoint(wasmgrad_trainer trainer, void* buffer, uint32_t buffer_bytes,
                                      uint32_t* written);
 
-/* Restores it into a trainer of the same model and options. The run goes on bit by bit as if it had not
- * ended. */
+/* Restores a checkpoint into a trainer of the same model and options. The run then goes on bit by bit as if
+ * it had not ended. */
 WASMGRAD_IMPORT("trainer_restore")
 uint32_t wasmgrad_trainer_restore(wasmgrad_trainer trainer, const void* checkpoint, uint32_t bytes);
 

@@ -3,10 +3,6 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::sys;
-
-pub(crate) const SUCCESS: u32 = 0;
-
 /// The kinds of failure; the numbers are those of wasi-nn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -34,7 +30,7 @@ pub enum Errno {
 }
 
 impl Errno {
-    fn of(code: u32) -> Self {
+    pub(crate) fn of(code: u32) -> Self {
         match code {
             1 => Self::InvalidArgument,
             2 => Self::InvalidEncoding,
@@ -92,18 +88,3 @@ impl std::error::Error for Error {}
 
 /// A value, or why there is none.
 pub type Result<T> = core::result::Result<T, Error>;
-
-/// The sentence behind the last call that failed; empty before the first.
-#[must_use]
-pub fn last_error() -> String {
-    let sentence = sys::last_error().unwrap_or_default();
-    String::from_utf8_lossy(&sentence).into_owned()
-}
-
-/// What an import returned, as a result.
-pub(crate) fn check(code: u32) -> Result<()> {
-    if code == SUCCESS {
-        return Ok(());
-    }
-    Err(Error { errno: Errno::of(code), message: last_error() })
-}

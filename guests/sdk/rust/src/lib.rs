@@ -34,9 +34,9 @@ mod tensor;
 mod trainer;
 
 pub use dataset::Dataset;
-pub use error::{last_error, Errno, Error, Result};
+pub use error::{Errno, Error, Result};
 pub use model::{Encoding, Model};
 pub use options::{EarlyStopping, Input, Loss, Optimizer, ParameterGroup, Schedule, TrainerOptions};
-pub use sys::{FitReport, Metrics, Progress};
+pub use sys::{last_error, FitReport, Metrics, Progress};
 pub use tensor::{Bf16, Element, Half, Tensor, Type};
 pub use trainer::{Output, Trainer};

@@ -5,11 +5,14 @@
 //! of bytes, so a pointer and a length that come from one slice or local are all that safety needs.
 #![allow(unsafe_code)]
 
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::error::{check, Result, SUCCESS};
+use crate::error::{Errno, Error, Result};
 use crate::tensor::Tensor;
+
+// [generated: records]
 
 /// What a pass over samples measured. NaN where there is no such figure.
 #[repr(C)]
@@ -17,11 +20,11 @@ use crate::tensor::Tensor;
 pub struct Metrics {
     /// Mean over the samples.
     pub loss: f64,
-    /// 0 to 1, of the first output with a classification loss.
+    /// 0..1, of the first output with a classification loss.
     pub accuracy: f64,
-    /// 0 to 1; NaN unless there are more than k classes.
+    /// 0..1; NaN unless there are more than k classes.
     pub top_k_accuracy: f64,
-    /// Of the last step; NaN when nothing was trained.
+    /// That of the last step; NaN when nothing was trained.
     pub learning_rate: f64,
     /// Spent on the host.
     pub seconds: f64,
@@ -37,13 +40,13 @@ pub struct Metrics {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct FitReport {
-    /// Of the last epoch.
+    /// Over the last epoch.
     pub train: Metrics,
     /// After the last epoch; all NaN and 0 without validation data.
     pub validation: Metrics,
     /// Whole epochs done by this call.
     pub epochs: u32,
-    /// 1: by the early-stopping option.
+    /// 1: by the early-stopping option; [`Progress`] says which epoch was best.
     pub stopped_early: u32,
 }
 
@@ -51,25 +54,26 @@ pub struct FitReport {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Whole epochs done in all.
+    /// Whole epochs that the trainer has done in all.
     pub epoch: u64,
-    /// Optimizer steps done in all.
+    /// Optimizer steps that it has done in all.
     pub step: u64,
     /// Batches done in the epoch under way, when one was interrupted.
     pub batch: u64,
-    /// Of `fit`, by early stopping's measure, from 1; 0: none yet.
+    /// The best of fit by early stopping's measure, from 1; 0: none yet.
     pub best_epoch: u64,
-    /// Of that epoch; NaN without one.
+    /// That of the best epoch; NaN without one.
     pub best_loss: f64,
     /// 1: the owner's checkpoint was restored into it when it was created.
     pub resumed: u32,
-    /// 1: the model has the weights of `best_epoch`, as early stopping ended the last fit.
+    /// 1: the model has the weights of best_epoch, as early stopping ended the last fit.
     pub shows_best: u32,
-    /// 1: the owner asked to stop.
+    /// 1: the owner asked to stop; calls that train are [`crate::Errno::Interrupted`].
     pub stop_requested: u32,
     /// How many epochs the owner wants in all; 0: that is left to the guest.
     pub owner_epochs: u32,
 }
+// [/generated]
 
 /// Type and shape of an output.
 #[repr(C)]
@@ -160,6 +164,31 @@ fn records(tensors: &[Tensor<'_>]) -> Vec<NamedTensor> {
     tensors.iter().map(record).collect()
 }
 
+const SUCCESS: u32 = 0;
+
+/// What an import returned, as a result.
+fn check(code: u32) -> Result<()> {
+    if code == SUCCESS {
+        return Ok(());
+    }
+    Err(Error { errno: Errno::of(code), message: last_error() })
+}
+
+/// What `call` returns, given the addresses and numbers of the records of both.
+fn with_records(
+    inputs: &[Tensor<'_>],
+    targets: &[Tensor<'_>],
+    call: impl FnOnce(*const NamedTensor, u32, *const NamedTensor, u32) -> u32,
+) -> u32 {
+    let (inputs, targets) = (records(inputs), records(targets));
+    call(inputs.as_ptr(), inputs.len() as u32, targets.as_ptr(), targets.len() as u32)
+}
+
+/// Passes `call` the address of the values and their bytes.
+fn write_all(values: &[f32], call: impl FnOnce(*const f32, u32) -> u32) -> Result<()> {
+    check(call(values.as_ptr(), core::mem::size_of_val(values) as u32))
+}
+
 /// A value that `call` fills.
 fn filled<T: Default>(call: impl FnOnce(&mut T) -> u32) -> Result<T> {
     let mut value = T::default();
@@ -199,16 +228,9 @@ pub fn dataset_create() -> Result<u32> {
 }
 
 pub fn dataset_append(dataset: u32, inputs: &[Tensor<'_>], targets: &[Tensor<'_>]) -> Result<()> {
-    let (inputs, targets) = (records(inputs), records(targets));
-    check(unsafe {
-        import::dataset_append(
-            dataset,
-            inputs.as_ptr(),
-            inputs.len() as u32,
-            targets.as_ptr(),
-            targets.len() as u32,
-        )
-    })
+    check(with_records(inputs, targets, |inputs, n_inputs, targets, n_targets| unsafe {
+        import::dataset_append(dataset, inputs, n_inputs, targets, n_targets)
+    }))
 }
 
 pub fn dataset_split(dataset: u32, fractions: &[f64], seed: u64) -> Result<Vec<u32>> {
@@ -241,30 +263,18 @@ pub fn trainer_epoch(trainer: u32, train: u32) -> Result<Metrics> {
 }
 
 pub fn trainer_step(trainer: u32, inputs: &[Tensor<'_>], targets: &[Tensor<'_>]) -> Result<Metrics> {
-    let (inputs, targets) = (records(inputs), records(targets));
-    filled(|metrics| unsafe {
-        import::trainer_step(
-            trainer,
-            inputs.as_ptr(),
-            inputs.len() as u32,
-            targets.as_ptr(),
-            targets.len() as u32,
-            metrics,
-        )
+    filled(|metrics| {
+        with_records(inputs, targets, |inputs, n_inputs, targets, n_targets| unsafe {
+            import::trainer_step(trainer, inputs, n_inputs, targets, n_targets, metrics)
+        })
     })
 }
 
 pub fn trainer_backward(trainer: u32, inputs: &[Tensor<'_>], targets: &[Tensor<'_>]) -> Result<Metrics> {
-    let (inputs, targets) = (records(inputs), records(targets));
-    filled(|metrics| unsafe {
-        import::trainer_backward(
-            trainer,
-            inputs.as_ptr(),
-            inputs.len() as u32,
-            targets.as_ptr(),
-            targets.len() as u32,
-            metrics,
-        )
+    filled(|metrics| {
+        with_records(inputs, targets, |inputs, n_inputs, targets, n_targets| unsafe {
+            import::trainer_backward(trainer, inputs, n_inputs, targets, n_targets, metrics)
+        })
     })
 }
 
@@ -304,8 +314,7 @@ pub fn trainer_parameters(trainer: u32) -> Result<Vec<f32>> {
 }
 
 pub fn trainer_set_parameters(trainer: u32, values: &[f32]) -> Result<()> {
-    let bytes = core::mem::size_of_val(values) as u32;
-    check(unsafe { import::trainer_set_parameters(trainer, values.as_ptr(), bytes) })
+    write_all(values, |values, bytes| unsafe { import::trainer_set_parameters(trainer, values, bytes) })
 }
 
 pub fn trainer_gradients(trainer: u32) -> Result<Vec<f32>> {
@@ -313,8 +322,7 @@ pub fn trainer_gradients(trainer: u32) -> Result<Vec<f32>> {
 }
 
 pub fn trainer_set_gradients(trainer: u32, values: &[f32]) -> Result<()> {
-    let bytes = core::mem::size_of_val(values) as u32;
-    check(unsafe { import::trainer_set_gradients(trainer, values.as_ptr(), bytes) })
+    write_all(values, |values, bytes| unsafe { import::trainer_set_gradients(trainer, values, bytes) })
 }
 
 pub fn trainer_buffers(trainer: u32) -> Result<Vec<f32>> {
@@ -322,8 +330,7 @@ pub fn trainer_buffers(trainer: u32) -> Result<Vec<f32>> {
 }
 
 pub fn trainer_set_buffers(trainer: u32, values: &[f32]) -> Result<()> {
-    let bytes = core::mem::size_of_val(values) as u32;
-    check(unsafe { import::trainer_set_buffers(trainer, values.as_ptr(), bytes) })
+    write_all(values, |values, bytes| unsafe { import::trainer_set_buffers(trainer, values, bytes) })
 }
 
 pub fn trainer_checkpoint(trainer: u32) -> Result<Vec<u8>> {
@@ -338,8 +345,9 @@ pub fn trainer_close(trainer: u32) {
     unsafe { import::trainer_close(trainer) };
 }
 
-/// The sentence behind the last call that failed, or the errno with which it could not be read.
-pub fn last_error() -> core::result::Result<Vec<u8>, u32> {
+/// The sentence behind the last call that failed; empty before the first.
+#[must_use]
+pub fn last_error() -> String {
     // Not read_all(): a failure there would ask for its sentence in turn.
     let mut bytes = 0;
     let mut code = unsafe { import::last_error(core::ptr::null_mut(), 0, &mut bytes) };
@@ -347,9 +355,8 @@ pub fn last_error() -> core::result::Result<Vec<u8>, u32> {
     if code == SUCCESS {
         code = unsafe { import::last_error(sentence.as_mut_ptr(), bytes, &mut bytes) };
     }
-    if code == SUCCESS {
-        Ok(sentence)
-    } else {
-        Err(code)
+    if code != SUCCESS {
+        sentence.clear();
     }
+    String::from_utf8_lossy(&sentence).into_owned()
 }

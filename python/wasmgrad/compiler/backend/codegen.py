@@ -18,7 +18,7 @@ from tvm import s_tir, tirx
 
 from .ieee import explicit_casts, strict
 from .narrow import keep_rounding
-from .plan import ALIGNMENT, Layout, Operand, Plan
+from .plan import ALIGNMENT, MemoryLayout, Operand, Plan
 
 __all__ = ["build_object", "symbol"]
 
@@ -33,7 +33,9 @@ def symbol(kernel: str) -> str:
     return kernel if kernel.startswith(_OWN_PREFIX) else f"k_{kernel}"
 
 
-def build_object(functions: Mapping[Any, Any], plan: Plan, layout: Layout, target: Any) -> tuple[bytes, int]:
+def build_object(
+    functions: Mapping[Any, Any], plan: Plan, layout: MemoryLayout, target: Any
+) -> tuple[bytes, int]:
     """Compiles generated kernels (global variable -> PrimFunc) and the plan.
 
     Returns the object file, and the bytes of scratch memory that the hungriest generated kernel takes.
@@ -150,7 +152,7 @@ def _c_function(
     )
 
 
-def _plan_functions(plan: Plan, layout: Layout, target: Any) -> dict[Any, Any]:
+def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any) -> dict[Any, Any]:
     """The functions of plan.hpp."""
     inputs = [layout.offset(operand) for _, operand in plan.inputs]
     outputs = [layout.offset(operand) for operand in plan.outputs]
@@ -170,17 +172,17 @@ def _offsets(name: str, offsets: list[int], target: Any) -> Any:
     return _c_function([index, pointer], [declaration, *cases], name, target)
 
 
-def _scratch(layout: Layout, target: Any) -> Any:
+def _scratch(layout: MemoryLayout, target: Any) -> Any:
     pointer, cell, declaration = _cell("offset")
     return _c_function([pointer], [declaration, _set(cell, layout.end)], "plan_scratch", target)
 
 
-def _run(plan: Plan, layout: Layout, target: Any) -> Any:
+def _run(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
     base, memory, declaration = _memory(layout)
     return _c_function([base], [declaration, *_calls(plan, layout, memory)], "plan_run", target)
 
 
-def _call(plan: Plan, layout: Layout, target: Any) -> Any:
+def _call(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
     index = tirx.Var("index", "int32")
     base, memory, memory_declaration = _memory(layout)
     pointer, cell, cell_declaration = _cell("ran")
@@ -192,7 +194,7 @@ def _call(plan: Plan, layout: Layout, target: Any) -> Any:
     return _c_function(parameters, [memory_declaration, cell_declaration, *cases], "plan_call", target)
 
 
-def _calls(plan: Plan, layout: Layout, memory: Any) -> list[Any]:
+def _calls(plan: Plan, layout: MemoryLayout, memory: Any) -> list[Any]:
     def address(operand: Operand) -> Any:
         return tirx.address_of(tirx.BufferLoad(memory, [tirx.IntImm("int32", layout.offset(operand))]))
 
@@ -202,7 +204,7 @@ def _calls(plan: Plan, layout: Layout, memory: Any) -> list[Any]:
     ]
 
 
-def _memory(layout: Layout) -> tuple[Any, Any, Any]:
+def _memory(layout: MemoryLayout) -> tuple[Any, Any, Any]:
     """The parameter `base`, and the bytes that it points to."""
     base = tirx.Var("base", tvm.ir.PointerType(tvm.ir.PrimType("uint8"), "global"))
     memory = tirx.decl_buffer((layout.end + 1,), "uint8", "memory")

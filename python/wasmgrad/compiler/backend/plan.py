@@ -17,7 +17,17 @@ from tvm import relax
 from ..._errors import TooLarge, Unsupported
 from ..._graph.format.metadata import ITEM_BYTES
 
-__all__ = ["ALIGNMENT", "Call", "Layout", "Operand", "Plan", "TensorType", "extract", "lay_out", "weights"]
+__all__ = [
+    "ALIGNMENT",
+    "Call",
+    "MemoryLayout",
+    "Operand",
+    "Plan",
+    "TensorType",
+    "extract",
+    "lay_out",
+    "weights",
+]
 
 ALIGNMENT = 64
 _MAX_BYTES = (1 << 31) - (
@@ -87,7 +97,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Layout:
+class MemoryLayout:
     """Offsets in bytes from the base of a module's memory, each a multiple of 64."""
 
     constants: tuple[int, ...]
@@ -178,7 +188,7 @@ class _Extraction:
         return results if several else results[0]
 
 
-def lay_out(plan: Plan) -> Layout:
+def lay_out(plan: Plan) -> MemoryLayout:
     """Gives every constant and buffer its place: buffers that never live at the same time share memory.
 
     Greedy by size: the largest buffer first, each at the lowest offset that is free during its whole life. Inputs
@@ -205,7 +215,7 @@ def lay_out(plan: Plan) -> Layout:
             f"the model needs {weights_bytes:,} bytes of weights and {workspace_bytes:,} of workspace; "
             f"a 32-bit module holds {_MAX_BYTES:,}"
         )
-    return Layout(tuple(constants), tuple(buffers), weights_bytes, workspace_bytes)
+    return MemoryLayout(tuple(constants), tuple(buffers), weights_bytes, workspace_bytes)
 
 
 def _lives(plan: Plan) -> dict[int, range]:
@@ -233,7 +243,7 @@ def _pack(sizes: Iterable[int]) -> tuple[list[int], int]:
     return offsets, end
 
 
-def weights(plan: Plan, layout: Layout) -> bytes:
+def weights(plan: Plan, layout: MemoryLayout) -> bytes:
     """All constants at their offsets: `layout.weights_bytes` bytes."""
     image = bytearray(layout.weights_bytes)
     for array, offset in zip(plan.constants, layout.constants, strict=True):

@@ -43,19 +43,19 @@ class GuestImage {
   /// A record with its data, dimensions and name; returns the record's address.
   template <class T>
   std::uint32_t tensor(const std::vector<T>& data, const std::vector<std::uint32_t>& dims,
-                       abi::layout::DType dtype, std::string_view name) {
-    namespace layout = abi::layout;
+                       abi::compat::DType dtype, std::string_view name) {
+    namespace compat = abi::compat;
     const std::uint32_t data_address = put(data);
     const std::uint32_t dims_address = put(dims);
     const std::uint32_t name_address = put(name);
-    const std::uint32_t record = put(std::vector<std::byte>(layout::kRecordBytes));
-    set_u32(record + layout::kDataPointer, data_address);
-    set_u32(record + layout::kDataBytes, static_cast<std::uint32_t>(data.size() * sizeof(T)));
-    set_u32(record + layout::kDimsPointer, dims_address);
-    set_u32(record + layout::kDimsBytes, static_cast<std::uint32_t>(dims.size() * 4));
-    set_u8(record + layout::kDType, static_cast<std::uint8_t>(dtype));
-    set_u32(record + layout::kNamePointer, name_address);
-    set_u32(record + layout::kNameBytes, static_cast<std::uint32_t>(name.size()));
+    const std::uint32_t record = put(std::vector<std::byte>(compat::kRecordBytes));
+    set_u32(record + compat::kDataPointer, data_address);
+    set_u32(record + compat::kDataBytes, static_cast<std::uint32_t>(data.size() * sizeof(T)));
+    set_u32(record + compat::kDimsPointer, dims_address);
+    set_u32(record + compat::kDimsBytes, static_cast<std::uint32_t>(dims.size() * 4));
+    set_u8(record + compat::kDType, static_cast<std::uint8_t>(dtype));
+    set_u32(record + compat::kNamePointer, name_address);
+    set_u32(record + compat::kNameBytes, static_cast<std::uint32_t>(name.size()));
     return record;
   }
 

@@ -1,8 +1,6 @@
 // The compatibility imports as bytes: what is read, and every way in which a guest can lie about it.
 #include <doctest/doctest.h>
 
-#include <limits>
-
 #include "../../support.hpp"
 #include "guest_image.hpp"
 #include "wasmgrad/abi/compat/arguments.hpp"
@@ -22,8 +20,8 @@ struct Call {
   explicit Call(std::uint32_t count = 4) {
     for (std::uint32_t i = 0; i < count; i += 2) {
       records.push_back(
-          image.tensor(std::vector<float>{1, 2, 3, 4}, {2, 1, 2}, layout::DType::kF32, "inputs"));
-      records.push_back(image.tensor(std::vector<std::int64_t>{0, 1}, {2}, layout::DType::kI64, "targets"));
+          image.tensor(std::vector<float>{1, 2, 3, 4}, {2, 1, 2}, compat::DType::kF32, "inputs"));
+      records.push_back(image.tensor(std::vector<std::int64_t>{0, 1}, {2}, compat::DType::kI64, "targets"));
     }
     arguments.tensors = image.put(records);
     arguments.tensor_count = count;
@@ -59,20 +57,20 @@ TEST_CASE("two, four and six tensors are accepted") {
 
 TEST_CASE("every dtype of the imports has its element type") {
   struct Case {
-    layout::DType number;
+    compat::DType number;
     std::uint32_t size;
     DType expected;
   };
-  for (const Case& c : {Case{layout::DType::kF16, 2, DType::kF16},
-                        {layout::DType::kF32, 4, DType::kF32},
-                        {layout::DType::kU8, 1, DType::kU8},
-                        {layout::DType::kI32, 4, DType::kI32},
-                        {layout::DType::kI64, 8, DType::kI64}}) {
+  for (const Case& c : {Case{compat::DType::kF16, 2, DType::kF16},
+                        {compat::DType::kF32, 4, DType::kF32},
+                        {compat::DType::kU8, 1, DType::kU8},
+                        {compat::DType::kI32, 4, DType::kI32},
+                        {compat::DType::kI64, 8, DType::kI64}}) {
     CAPTURE(static_cast<int>(c.number));
     Call call;
-    call.image.set_u8(call.records[0] + layout::kDType, static_cast<std::uint8_t>(c.number));
-    call.set(0, layout::kDimsBytes, 4);
-    call.set(0, layout::kDataBytes, 2 * c.size);
+    call.image.set_u8(call.records[0] + compat::kDType, static_cast<std::uint8_t>(c.number));
+    call.set(0, compat::kDimsBytes, 4);
+    call.set(0, compat::kDataBytes, 2 * c.size);
     const auto tensors = call.read();
     REQUIRE(tensors);
     CHECK((*tensors)[0].dtype() == c.expected);
@@ -82,14 +80,14 @@ TEST_CASE("every dtype of the imports has its element type") {
 TEST_CASE("a record without a name ends at 20 bytes") {
   Call call(2);
   call.arguments.has_model_path = false;
-  call.set(0, layout::kNamePointer, 0xffffffff);
+  call.set(0, compat::kNamePointer, 0xffffffff);
   const auto tensors = call.read();
   REQUIRE(tensors);
   CHECK((*tensors)[0].name().empty());
   // The last 20 bytes of memory are enough.
-  constexpr std::uint32_t last = GuestImage::kBytes - layout::kPathlessRecordBytes;
-  const auto whole = call.image.memory().bytes(call.records[0], layout::kPathlessRecordBytes, "record");
-  for (std::uint32_t i = 0; i < layout::kPathlessRecordBytes; ++i) {
+  constexpr std::uint32_t last = GuestImage::kBytes - compat::kPathlessRecordBytes;
+  const auto whole = call.image.memory().bytes(call.records[0], compat::kPathlessRecordBytes, "record");
+  for (std::uint32_t i = 0; i < compat::kPathlessRecordBytes; ++i) {
     call.image.set_u8(last + i, std::to_integer<std::uint8_t>((*whole)[i]));
   }
   call.image.set_u32(call.arguments.tensors, last);
@@ -110,40 +108,40 @@ TEST_CASE("what a guest gets wrong is told with its tensor") {
        "tensor 0 (train images): record of 28 bytes at 0xffe5 runs past the end"},
       {"record wraps", [](Call& c) { c.image.set_u32(c.arguments.tensors + 4, 0xfffffff0); },
        "tensor 1 (train labels): record of 28 bytes at 0xfffffff0 runs past the end"},
-      {"data past the end", [](Call& c) { c.set(0, layout::kDataPointer, GuestImage::kBytes - 8); },
+      {"data past the end", [](Call& c) { c.set(0, compat::kDataPointer, GuestImage::kBytes - 8); },
        "tensor 0 (train images): data of 16 bytes at 0xfff8 runs past the end"},
-      {"data wraps", [](Call& c) { c.set(3, layout::kDataPointer, 0xfffffff8); },
+      {"data wraps", [](Call& c) { c.set(3, compat::kDataPointer, 0xfffffff8); },
        "tensor 3 (test labels): data of 16 bytes at 0xfffffff8 runs past the end"},
-      {"data of all memory", [](Call& c) { c.set(2, layout::kDataBytes, 0xffffffff); },
+      {"data of all memory", [](Call& c) { c.set(2, compat::kDataBytes, 0xffffffff); },
        "tensor 2 (test images): data of 4294967295 bytes"},
-      {"dims past the end", [](Call& c) { c.set(0, layout::kDimsPointer, GuestImage::kBytes - 4); },
+      {"dims past the end", [](Call& c) { c.set(0, compat::kDimsPointer, GuestImage::kBytes - 4); },
        "dimensions of 12 bytes at 0xfffc runs past the end"},
-      {"dims of no whole number", [](Call& c) { c.set(0, layout::kDimsBytes, 7); },
+      {"dims of no whole number", [](Call& c) { c.set(0, compat::kDimsBytes, 7); },
        "7 bytes, which is no multiple of 4"},
-      {"too many dims", [](Call& c) { c.set(0, layout::kDimsBytes, 68); }, "a tensor of 17 dimensions"},
-      {"dims of all memory", [](Call& c) { c.set(0, layout::kDimsBytes, 0xfffffffc); },
+      {"too many dims", [](Call& c) { c.set(0, compat::kDimsBytes, 68); }, "a tensor of 17 dimensions"},
+      {"dims of all memory", [](Call& c) { c.set(0, compat::kDimsBytes, 0xfffffffc); },
        "1073741823 dimensions"},
       {"dims overflow",
        [](Call& c) {
-         c.set(0, layout::kDimsPointer, c.image.put(std::vector<std::uint32_t>(3, 0xffffffff)));
+         c.set(0, compat::kDimsPointer, c.image.put(std::vector<std::uint32_t>(3, 0xffffffff)));
        },
        "overflows"},
       {"dims wrap to the size",
        [](Call& c) {
-         c.set(0, layout::kDimsPointer, c.image.put(std::vector<std::uint32_t>(4, 0x80000000)));
-         c.set(0, layout::kDimsBytes, 16);
-         c.set(0, layout::kDataBytes, 0);
+         c.set(0, compat::kDimsPointer, c.image.put(std::vector<std::uint32_t>(4, 0x80000000)));
+         c.set(0, compat::kDimsBytes, 16);
+         c.set(0, compat::kDataBytes, 0);
        },
        "overflows"},
-      {"dims disagree", [](Call& c) { c.set(0, layout::kDataBytes, 12); },
+      {"dims disagree", [](Call& c) { c.set(0, compat::kDataBytes, 12); },
        "takes 16 bytes, but 12 were given"},
-      {"unknown dtype", [](Call& c) { c.image.set_u8(c.records[0] + layout::kDType, 5); },
+      {"unknown dtype", [](Call& c) { c.image.set_u8(c.records[0] + compat::kDType, 5); },
        "dtype 5 is not known"},
-      {"name past the end", [](Call& c) { c.set(1, layout::kNamePointer, GuestImage::kBytes - 1); },
+      {"name past the end", [](Call& c) { c.set(1, compat::kNamePointer, GuestImage::kBytes - 1); },
        "tensor 1 (train labels): name of 7 bytes"},
-      {"name wraps", [](Call& c) { c.set(1, layout::kNamePointer, 0xfffffffe); },
+      {"name wraps", [](Call& c) { c.set(1, compat::kNamePointer, 0xfffffffe); },
        "name of 7 bytes at 0xfffffffe"},
-      {"name too long", [](Call& c) { c.set(1, layout::kNameBytes, 2000); }, "name of 2000 bytes"},
+      {"name too long", [](Call& c) { c.set(1, compat::kNameBytes, 2000); }, "name of 2000 bytes"},
       {"no tensors", [](Call& c) { c.arguments.tensor_count = 0; }, "0 tensors were given"},
       {"three tensors", [](Call& c) { c.arguments.tensor_count = 3; }, "3 tensors were given"},
       {"many tensors", [](Call& c) { c.arguments.tensor_count = 0xffffffff; },
@@ -163,27 +161,4 @@ TEST_CASE("a guest without memory is refused") {
   TrainArguments arguments;
   arguments.tensor_count = 2;
   CHECK(error_of(read_tensors(GuestMemory({}), arguments)).code == Errc::kInvalidArgument);
-}
-
-TEST_CASE("the first label out of range is named, whatever its type") {
-  const auto check = [](const auto& values, DType dtype) {
-    const auto view = TensorView::create("", dtype, {static_cast<std::int64_t>(values.size())},
-                                         std::as_bytes(std::span(values)));
-    REQUIRE(view);
-    return check_labels(*view, 10);
-  };
-  const auto one = TensorView::create("", DType::kU8, {1}, std::as_bytes(std::span("")));
-  REQUIRE(one);
-  CHECK(error_of(check_labels(*one, INT64_MIN)).message == "the number of labels is -9223372036854775808");
-  CHECK(check(std::vector<std::uint8_t>{0, 9}, DType::kU8));
-  CHECK(check(std::vector<std::uint16_t>{0, 0x4880}, DType::kF16));  // 9.0
-  CHECK(error_of(check(std::vector<std::uint8_t>{0, 9, 10, 11}, DType::kU8)).message ==
-        "label 10 at index 2 is outside 0..9 (10 labels)");
-  CHECK(
-      error_of(check(std::vector<std::int32_t>{-1}, DType::kI32)).message.starts_with("label -1 at index 0"));
-  CHECK(error_of(check(std::vector<std::int64_t>{0, INT64_MIN}, DType::kI64)).message.find("index 1") !=
-        std::string::npos);
-  CHECK(error_of(check(std::vector<float>{0, std::numeric_limits<float>::quiet_NaN()}, DType::kF32))
-            .message.starts_with("label nan at index 1"));
-  CHECK(error_of(check(std::vector<std::uint16_t>{0x4900}, DType::kF16)).message.starts_with("label 10 at"));
 }

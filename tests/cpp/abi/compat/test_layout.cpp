@@ -36,29 +36,29 @@ long offset_of(const std::string& record, const std::string& field) {
 }  // namespace
 
 TEST_CASE("the SDK's records have the host's offsets") {
-  namespace layout = abi::layout;
+  namespace compat = abi::compat;
   for (const std::string record : {"wasmgrad_tensor", "wasmgrad_unnamed_tensor"}) {
     CAPTURE(record);
-    CHECK(offset_of(record, "data") == layout::kDataPointer);
-    CHECK(offset_of(record, "data_bytes") == layout::kDataBytes);
-    CHECK(offset_of(record, "dims") == layout::kDimsPointer);
-    CHECK(offset_of(record, "dims_bytes") == layout::kDimsBytes);
-    CHECK(offset_of(record, "dtype") == layout::kDType);
+    CHECK(offset_of(record, "data") == compat::kDataPointer);
+    CHECK(offset_of(record, "data_bytes") == compat::kDataBytes);
+    CHECK(offset_of(record, "dims") == compat::kDimsPointer);
+    CHECK(offset_of(record, "dims_bytes") == compat::kDimsBytes);
+    CHECK(offset_of(record, "dtype") == compat::kDType);
   }
-  CHECK(offset_of("wasmgrad_tensor", "name") == layout::kNamePointer);
-  CHECK(offset_of("wasmgrad_tensor", "name_bytes") == layout::kNameBytes);
-  CHECK(number_after("sizeof\\(wasmgrad_tensor\\) ==") == layout::kRecordBytes);
-  CHECK(number_after("sizeof\\(wasmgrad_unnamed_tensor\\) ==") == layout::kPathlessRecordBytes);
+  CHECK(offset_of("wasmgrad_tensor", "name") == compat::kNamePointer);
+  CHECK(offset_of("wasmgrad_tensor", "name_bytes") == compat::kNameBytes);
+  CHECK(number_after("sizeof\\(wasmgrad_tensor\\) ==") == compat::kRecordBytes);
+  CHECK(number_after("sizeof\\(wasmgrad_unnamed_tensor\\) ==") == compat::kPathlessRecordBytes);
 }
 
 TEST_CASE("the SDK's enumerators have the host's values") {
-  using abi::layout::DType;
+  using abi::compat::DType;
   CHECK(number_after("WASMGRAD_F16 =") == static_cast<int>(DType::kF16));
   CHECK(number_after("WASMGRAD_F32 =") == static_cast<int>(DType::kF32));
   CHECK(number_after("WASMGRAD_U8 =") == static_cast<int>(DType::kU8));
   CHECK(number_after("WASMGRAD_I32 =") == static_cast<int>(DType::kI32));
   CHECK(number_after("WASMGRAD_I64 =") == static_cast<int>(DType::kI64));
-  CHECK(number_after("WASMGRAD_CPU =") == static_cast<int>(abi::layout::Device::kCpu));
+  CHECK(number_after("WASMGRAD_CPU =") == static_cast<int>(abi::compat::Device::kCpu));
   using training::LossKind;
   using training::OptimizerKind;
   CHECK(number_after("WASMGRAD_ADAM =") == static_cast<int>(OptimizerKind::kAdam));
@@ -74,8 +74,8 @@ TEST_CASE("the SDK's enumerators have the host's values") {
 }
 
 TEST_CASE("the SDK imports the host's modules") {
-  for (const char* module : {abi::layout::kModule, abi::layout::kPathlessModule}) {
+  for (const char* module : {abi::compat::kModule, abi::compat::kPathlessModule}) {
     CHECK(sdk_header().find("import_module(\"" + std::string(module) + "\"), import_name(\"" +
-                            abi::layout::kTrain + "\")") != std::string::npos);
+                            abi::compat::kTrain + "\")") != std::string::npos);
   }
 }

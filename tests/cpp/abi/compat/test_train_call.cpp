@@ -84,8 +84,8 @@ struct Guest {
     for (int i = 0; i < 12; ++i) labels.push_back(i % 3);
     std::vector<std::uint32_t> records;
     for (int i = 0; i < 2; ++i) {
-      records.push_back(image.tensor(inputs, {12, 4}, abi::layout::DType::kF32, "inputs"));
-      records.push_back(image.tensor(labels, {12}, abi::layout::DType::kI64, "targets"));
+      records.push_back(image.tensor(inputs, {12, 4}, abi::compat::DType::kF32, "inputs"));
+      records.push_back(image.tensor(labels, {12}, abi::compat::DType::kI64, "targets"));
     }
     const std::uint32_t path = image.put(model_path);
     arguments = {{.i32 = image.put(records)},
@@ -199,7 +199,8 @@ TEST_CASE("what does not fit is refused before training, in one sentence") {
       {"labels 0", [](G& g) { g.arguments[2].i64 = 0; }, Errc::kInvalidArgument,
        "train: the number of labels is 0"},
       {"label out of range", [](G& g) { g.arguments[2].i64 = 2; }, Errc::kInvalidArgument,
-       "train: tensor 1 (train labels): label 2 at index 2 is outside 0..1 (2 labels)"},
+       "train: tensor 1 (train labels): the label at index 2 is 2; the guest declares 2 classes, so labels "
+       "are 0..1"},
       {"optimizer", [](G& g) { g.arguments[7].i32 = 99; }, Errc::kInvalidArgument,
        "train: unknown optimizer 99"},
       {"loss", [](G& g) { g.arguments[8].i32 = 99; }, Errc::kInvalidArgument, "train: unknown loss 99"},

@@ -113,7 +113,20 @@ class Huge(nn.Module):
 
 def main(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for module in (Affine, Lookup, Same, InPlace, Named, Several, Masked, Counted, Nested, Sized, OwnLoss, Huge):
+    for module in (
+        Affine,
+        Lookup,
+        Same,
+        InPlace,
+        Named,
+        Several,
+        Masked,
+        Counted,
+        Nested,
+        Sized,
+        OwnLoss,
+        Huge,
+    ):
         torch.jit.script(module()).save(str(directory / f"{module.__name__.lower()}.pt"))
 
 

@@ -1,4 +1,4 @@
-// The owner's side of a guest that drives its own training: what he overrides, is told, and gets.
+// The owner's side of a guest that drives its own training: what the owner overrides, is told, and gets.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -201,7 +201,7 @@ TEST_CASE("the owner's checkpoint goes into the first trainer, and the run goes 
   CHECK(other.guest.read<layout::Metrics>(other.out).step == 0);
 }
 
-TEST_CASE("files of the owner that do not work are told to him, without a path to the guest") {
+TEST_CASE("files of the owner that do not work are told to the owner, without a path to the guest") {
   struct Case {
     const char* what;
     std::function<void(abi::HostConfig&)> spoil;
@@ -243,7 +243,7 @@ TEST_CASE("an owner who asks to stop is obeyed by every call that trains, and wh
   CHECK(loop.guest.call("model_export", loop.model, 1, 0, 0, loop.out) == 0);
 }
 
-TEST_CASE("a stop within a fit ends it, with the owner's checkpoint and without his model") {
+TEST_CASE("a stop within a fit ends it, with the owner's checkpoint and without a trained model") {
   Owned owned;
   owned.config.checkpoint = owned.directory / "state";
   owned.config.output = owned.directory / "mine.pt";

@@ -8,8 +8,8 @@ from typing import Any
 from tvm import relax, te, tirx
 
 from ..._relax import LSTM_STEP
-from ._recurrent import Direction, recurrent_layer
 from ._registry import Node, converter
+from ._unroll import Direction, recurrent_layer
 
 
 @converter("RNN", since=7)

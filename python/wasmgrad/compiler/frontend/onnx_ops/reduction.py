@@ -17,8 +17,6 @@ from ._nn import cast, scalar, wide, widened
 from ._registry import Node, converter, literal
 from .elementwise import is_float
 
-Reducer = Callable[[Any, list[int], bool], Any]
-
 
 def _reduce(node: Node, build: Callable[[Node, Any, list[int], bool, str], Any], empty: Any) -> Any:
     """`build` over the axes of an attribute (older operator sets) or of input 1; none mean all of them.

@@ -149,6 +149,17 @@ def affine_grid(node: Node) -> Any:
     return cast(grid, wide(dtype), dtype)
 
 
+def _neighbours(x: Any, size: int, dtype: str) -> list[tuple[Any, Any]]:
+    """The two elements beside a position along an axis, with their weights: 0 outside."""
+    one, zero = tirx.const(1.0, dtype), tirx.const(0.0, dtype)
+    inside = tirx.all(x >= -one, x <= tirx.const(float(size), dtype))
+    x = tirx.min(tirx.max(x, zero), tirx.const(float(size - 1), dtype))
+    low = tirx.min(x.astype("int64"), tirx.const(max(size - 2, 0), "int64"))
+    high = tirx.min(low + 1, tirx.const(size - 1, "int64"))
+    above = x - low.astype(dtype)
+    return [(low, tirx.Select(inside, one - above, zero)), (high, tirx.Select(inside, above, zero))]
+
+
 @converter("RoiAlign", since=10)
 def roi_align(node: Node) -> Any:
     """Averages (or takes the maximum of) bilinear samples in the bins of regions of interest."""
@@ -180,16 +191,6 @@ def roi_align(node: Node) -> Any:
         size = span / number(cells)
         return start + cell.astype(work) * size + (sample.astype(work) + number(0.5)) * size / number(samples)
 
-    def corner(x: Any, size: int) -> list[tuple[Any, Any]]:
-        """The two neighbours of a position along an axis, with their weights."""
-        inside = tirx.all(x >= number(-1), x <= number(size))
-        x = tirx.min(tirx.max(x, number(0)), number(size - 1))
-        low = tirx.min(x.astype("int64"), tirx.const(max(size - 2, 0), "int64"))
-        high = tirx.min(low + 1, tirx.const(size - 1, "int64"))
-        above = x - low.astype(work)
-        zero = number(0)
-        return [(low, tirx.Select(inside, number(1) - above, zero)), (high, tirx.Select(inside, above, zero))]
-
     def compute(data: Any, rois: Any, batches: Any) -> Any:
         taps = [te.reduce_axis((0, samples), "sample") for _ in range(2)]
 
@@ -198,8 +199,8 @@ def roi_align(node: Node) -> Any:
             batch = tirx.min(tirx.max(batches[n].astype("int64"), tirx.const(0, "int64")), shape[0] - 1)
             parts = [
                 data[batch, c, row, column].astype(work) * wy * wx
-                for row, wy in corner(y, shape[2])
-                for column, wx in corner(x, shape[3])
+                for row, wy in _neighbours(y, shape[2], work)
+                for column, wx in _neighbours(x, shape[3], work)
             ]
             if mode == "avg":
                 return te.sum(sum(parts[1:], parts[0]) / number(samples * samples), axis=taps)

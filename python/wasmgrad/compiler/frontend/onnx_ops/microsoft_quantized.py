@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from ._compose import MICROSOFT, Operators, dtype_of, extents, microsoft, number
 from ._registry import Node, Value, converter, numpy_dtype
-from .quantization import dequantize_linear, quantize_linear
+from .quantize import dequantize_linear, quantize_linear
 
 converter("QuantizeLinear", domain=MICROSOFT)(quantize_linear)
 converter("DequantizeLinear", domain=MICROSOFT)(dequantize_linear)

@@ -17,7 +17,7 @@ from tvm import relax, tirx
 
 from ._nn import cast, wide
 from ._registry import Node, literal
-from .layout import reversed_sequences
+from .rearrange import reversed_sequences
 
 Activation = partial[Any]  # of _activate
 

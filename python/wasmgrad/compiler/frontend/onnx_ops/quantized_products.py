@@ -12,7 +12,7 @@ from tvm import relax
 from ._nn import cast
 from ._registry import Node, converter
 from .convolution import convolve, per_channel, weight_window
-from .quantization import saturated
+from .quantize import saturated
 
 
 def _centered(node: Node, data: int, zero_point: int, shape: list[int] | None = None) -> Any:
