@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "wasmgrad/base/strict_json.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::graph {
 
@@ -88,7 +89,7 @@ class Node {
     if (!json_->is_object()) refuse("an object");
     std::vector<std::pair<std::string, std::uint64_t>> found;
     for (const auto& [key, value] : json_->items()) {
-      found.emplace_back(key, Node(value, place_ + "." + key).count());
+      found.emplace_back(key, Node(value, place_ + "." + printable(key)).count());
     }
     return found;
   }

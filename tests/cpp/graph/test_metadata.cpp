@@ -105,6 +105,7 @@ TEST_CASE("what has the wrong type or range is named") {
            {"/producer", nullptr, "metadata.producer is null"},
            {"/model/opset", -1, "metadata.model.opset is -1"},
            {"/operators/Mul", "1", "metadata.operators.Mul is \"1\""},
+           {"/operators/two\nlines", -1, "metadata.operators.two?lines is -1"},
            {"/parameters", std::uint64_t{1} << 53, "metadata.parameters is 9007199254740992"},
            {"/options/simd", "256", "metadata.options.simd is \"256\""},
            {"/plan", Json::object(), "metadata.plan is {}"},
