@@ -5,6 +5,7 @@ They are compiled again when the model, the compiler or the runtime has changed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -19,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 import wasmgrad.compiler
 from wasmgrad._files import cache_dir, find_part
 from wasmgrad._graph.engines.native import NativeFile
+from wasmgrad._graph.format.file import GraphFile
 from wasmgrad.compiler import Compiled, CompileOptions, Simd, compile_model
 from wasmgrad.compiler.backend.link import finish, link
 from wasmgrad.compiler.passes import kernels
@@ -146,19 +148,8 @@ def peak_module(simd: str) -> Path:
 
 def metadata(file: Path) -> dict[str, Any]:
     """What a module or a library says about itself."""
-    from wasmgrad._graph.format import wasm
-    from wasmgrad._graph.format.metadata import SECTION
-
-    text: bytes | str
-    if file.suffix == ".so":
-        library = NativeFile(file)
-        text = library.metadata.to_json()
-        library.close()
-    else:
-        section = wasm.custom(file.read_bytes(), SECTION)
-        assert section is not None
-        text = bytes(section)
-    result: dict[str, Any] = json.loads(text)
+    with contextlib.closing((NativeFile if file.suffix == ".so" else GraphFile)(file)) as graph:
+        result: dict[str, Any] = json.loads(graph.metadata.to_json())
     return result
 
 

@@ -79,6 +79,7 @@ if(SKBUILD)
   install(DIRECTORY data/imagenet DESTINATION wasmgrad/data)
   _wasmgrad_install_runtime(_core wasmgrad)
   _wasmgrad_install_runtime(_graph_core wasmgrad)
+  _wasmgrad_install_runtime(_graph_format wasmgrad)
   return()
 endif()
 

@@ -4,9 +4,9 @@
 #include <nanobind/stl/string.h>
 
 #include <optional>
-#include <span>
 #include <string>
 
+#include "wasmgrad/bindings/buffer.hpp"
 #include "wasmgrad/bindings/errors.hpp"
 #include "wasmgrad/graph/executor.hpp"
 
@@ -15,30 +15,6 @@ using namespace nb::literals;
 
 namespace wasmgrad::bindings {
 namespace {
-
-// The contiguous bytes of any object with the buffer protocol, borrowed.
-class Buffer {
- public:
-  Buffer(nb::handle object, int flags) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) nb::raise_python_error();
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { PyBuffer_Release(&view_); }
-
-  [[nodiscard]] std::span<std::byte> bytes() const noexcept {
-    return {static_cast<std::byte*>(view_.buf), static_cast<std::size_t>(view_.len)};
-  }
-
- private:
-  Py_buffer view_{};
-};
-
-// A descriptor of an open file, or an object with the buffer protocol, which is kept in `kept`.
-ByteSource source_of(nb::handle object, std::optional<Buffer>& kept) {
-  if (int fd = 0; nb::try_cast(object, fd)) return value_of(ByteSource::of_file(fd));
-  return std::span<const std::byte>(kept.emplace(object, PyBUF_SIMPLE).bytes());
-}
 
 class PyGraphExecutor {
  public:

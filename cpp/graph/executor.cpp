@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "wasmgrad/base/sha256.hpp"
-#include "wasmgrad/graph/module_parts.hpp"
+#include "wasmgrad/graph/graph_file.hpp"
 
 namespace wasmgrad::graph {
 
@@ -74,20 +74,19 @@ Status check_length(std::size_t length, const TensorInfo& tensor, const char* ki
 }  // namespace
 
 Expected<Executor> Executor::create(const ExecutorConfig& config) {
-  WASMGRAD_ASSIGN(ModuleParts parts, take_apart(config.module));
-  WASMGRAD_ASSIGN(Metadata metadata, Metadata::from_json(parts.metadata));
-  WASMGRAD_CHECK(check_weights(metadata.weights, config.weights));
+  WASMGRAD_ASSIGN(GraphFile file, read_graph_file(config.module));
+  WASMGRAD_CHECK(check_weights(file.metadata.weights, config.weights));
   sandbox::SandboxConfig guest;
-  guest.module = std::move(parts.code);
+  guest.module = std::move(file.code);
   guest.name = "graph module";
   guest.max_memory_pages = config.max_memory_pages;
   guest.compute_only = true;
   guest.aot_cache = config.aot_cache;
   WASMGRAD_ASSIGN(Sandbox sandbox, Sandbox::create(std::move(guest)));
 
-  Executor executor(std::move(sandbox), std::move(metadata));
-  WASMGRAD_CHECK(executor.check_module());
-  for (const DataSegment& segment : parts.data) {
+  Executor executor(std::move(sandbox), std::move(file.metadata));
+  WASMGRAD_CHECK(executor.check_functions());
+  for (const DataSegment& segment : file.data) {
     WASMGRAD_ASSIGN(const auto place, executor.place(segment.address, segment.size, "data segment"));
     WASMGRAD_CHECK(config.module.read(segment.offset, place));
   }
@@ -97,19 +96,14 @@ Expected<Executor> Executor::create(const ExecutorConfig& config) {
   return executor;
 }
 
-Status Executor::check_module() const {
+Status Executor::check_functions() const {
   constexpr ValueType kI32 = ValueType::kI32;
   WASMGRAD_CHECK(sandbox_.check_export("_initialize", {}, {}));
   WASMGRAD_CHECK(sandbox_.check_export("graph_input", {kI32}, {kI32}));
   WASMGRAD_CHECK(sandbox_.check_export("graph_output", {kI32}, {kI32}));
   WASMGRAD_CHECK(sandbox_.check_export("graph_weights", {}, {kI32}));
   WASMGRAD_CHECK(sandbox_.check_export("graph_run", {}, {kI32}));
-  WASMGRAD_CHECK(sandbox_.check_export("graph_call", {kI32}, {kI32}));
-  const std::uint64_t present = sandbox_.memory().size();
-  if (metadata_.memory_bytes <= present) return {};
-  return Error{Errc::kInvalidEncoding, "the module exports a memory of " + std::to_string(present) +
-                                           " bytes, but its metadata tells of " +
-                                           std::to_string(metadata_.memory_bytes)};
+  return sandbox_.check_export("graph_call", {kI32}, {kI32});
 }
 
 Status Executor::locate_tensors() {

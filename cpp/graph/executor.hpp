@@ -32,10 +32,10 @@ struct ExecutorConfig {
 class Executor {
  public:
   /// Loads, checks and compiles the module, and puts the weights into its memory, the only place in this
-  /// process where they are when they come from files. Errors: kInvalidEncoding (not a graph module, metadata
-  /// that is wrong or contradicts the module, weights of another model), kUnsupportedOperation (newer ABI,
-  /// imports), kTooLarge (needs more memory than allowed), kInvalidArgument (weights missing or of another
-  /// length), kRuntimeError (a file that cannot be read).
+  /// process where they are when they come from files. Errors: as read_graph_file(); kInvalidEncoding (code
+  /// or functions that are wrong, addresses outside the memory, weights of another model), kTooLarge (needs
+  /// more memory than allowed), kInvalidArgument (weights missing or of another length), kRuntimeError (a
+  /// file that cannot be read).
   static Expected<Executor> create(const ExecutorConfig& config);
 
   [[nodiscard]] const Metadata& metadata() const noexcept { return metadata_; }
@@ -60,7 +60,7 @@ class Executor {
   Executor(sandbox::Sandbox sandbox, Metadata metadata)
       : sandbox_(std::move(sandbox)), metadata_(std::move(metadata)) {}
 
-  [[nodiscard]] Status check_module() const;
+  [[nodiscard]] Status check_functions() const;
   [[nodiscard]] Status locate_tensors();
   [[nodiscard]] Expected<std::span<std::byte>> place(std::uint32_t address, std::uint64_t size,
                                                      std::string_view what);

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "wasmgrad/base/strict_json.hpp"
+#include "wasmgrad/base/utf8.hpp"
 
 namespace wasmgrad::graph {
 
@@ -15,7 +19,9 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t kAddressSpace = std::uint64_t{1} << 32;
-constexpr std::uint64_t kMaxSide = 1 << 15;
+constexpr std::uint64_t kMaxSide = (1 << 15) - 1;
+// Every integer up to it is one to all readers of JSON, also where numbers are f64.
+constexpr std::uint64_t kMaxCount = (std::uint64_t{1} << 53) - 1;
 constexpr std::size_t kMaxRank = 64;
 constexpr std::size_t kMaxJsonBytes = std::size_t{64} << 20;
 
@@ -70,9 +76,22 @@ class Node {
     return json_->get<std::string>();
   }
 
-  [[nodiscard]] std::uint64_t count(std::uint64_t max) const {
-    if (json_->is_number_unsigned() && json_->get<std::uint64_t>() <= max) return json_->get<std::uint64_t>();
+  // However it is written: 2.0 is 2, as it is in JavaScript.
+  [[nodiscard]] std::uint64_t count(std::uint64_t max = kMaxCount) const {
+    const double value = json_->is_number() ? json_->get<double>() : -1;
+    if (value >= 0 && value <= static_cast<double>(max) && value == std::floor(value)) {
+      return static_cast<std::uint64_t>(value);
+    }
     refuse("an integer from 0 to " + std::to_string(max));
+  }
+
+  [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> counts() const {
+    if (!json_->is_object()) refuse("an object");
+    std::vector<std::pair<std::string, std::uint64_t>> found;
+    for (const auto& [key, value] : json_->items()) {
+      found.emplace_back(key, Node(value, place_ + "." + printable(key)).count());
+    }
+    return found;
   }
 
   [[nodiscard]] double number() const {
@@ -97,8 +116,9 @@ class Node {
   std::string place_;
 };
 
-TensorInfo read_tensor(const Node& node) {
+TensorInfo read_tensor(const Node& node, std::uint64_t memory_bytes) {
   TensorInfo tensor{.name = node["name"].text(), .dtype = node["dtype"].text(), .shape = {}, .bytes = 0};
+  if (tensor.name.empty()) node["name"].refuse("a name");
   tensor.bytes = node["dtype"].choice(kItemBytes);
   const std::vector<Node> shape = node["shape"].items();
   if (shape.size() > kMaxRank) node["shape"].refuse("at most 64 dimensions");
@@ -108,12 +128,19 @@ TensorInfo read_tensor(const Node& node) {
     tensor.bytes *= tensor.shape.back();
     if (tensor.bytes >= kAddressSpace) node["shape"].refuse("a tensor of less than 4 GiB");
   }
+  if (tensor.bytes > memory_bytes) {
+    node["shape"].refuse("a tensor within the " + std::to_string(memory_bytes) + " bytes of the memory");
+  }
   return tensor;
 }
 
-std::vector<TensorInfo> read_tensors(const Node& node) {
+std::vector<TensorInfo> read_tensors(const Node& node, std::uint64_t memory_bytes) {
   std::vector<TensorInfo> tensors;
-  for (const Node& item : node.items()) tensors.push_back(read_tensor(item));
+  std::set<std::string> names;
+  for (const Node& item : node.items()) {
+    tensors.push_back(read_tensor(item, memory_bytes));
+    if (!names.insert(tensors.back().name).second) item["name"].refuse("a name that no other one has");
+  }
   return tensors;
 }
 
@@ -151,9 +178,30 @@ Preprocess read_preprocess(const Node& node) {
   return made;
 }
 
-Weights read_weights(const Node& node) {
+Model read_model(const Node& node) {
+  const Node opset = node["opset"];
+  return {node["name"].text(), node["format"].text(), node["sha256"].text(),
+          opset.is_null() ? std::nullopt : std::optional(opset.count())};
+}
+
+Memory read_memory(const Node& node) {
+  const std::uint64_t whole = node["bytes"].count(kAddressSpace);
+  const Memory memory{whole, node["weights"].count(whole), node["workspace"].count(whole)};
+  if (memory.weights + memory.workspace > whole) node.refuse("weights and workspace within the memory");
+  return memory;
+}
+
+Options read_options(const Node& node) {
+  static constexpr std::pair<std::string_view, bool> kSimd[] = {{"128", true},       {"relaxed", true},
+                                                                {"off", true},       {"baseline", true},
+                                                                {"x86-64-v3", true}, {"x86-64-v4", true}};
+  (void)node["simd"].choice(kSimd);
+  return {node["simd"].text(), node["opt_level"].count()};
+}
+
+Weights read_weights(const Node& node, std::uint64_t memory_bytes) {
   static constexpr std::pair<std::string_view, bool> kModes[] = {{"embed", false}, {"file", true}};
-  const Weights weights{node["mode"].choice(kModes), node["bytes"].count(kAddressSpace),
+  const Weights weights{node["mode"].choice(kModes), node["bytes"].count(memory_bytes),
                         node["sha256"].text()};
   const bool digits = std::ranges::all_of(
       weights.sha256, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
@@ -170,13 +218,23 @@ Expected<Metadata> read_metadata(const Node& root) {
                                                   std::to_string(kAbi)};
   }
   Metadata made;
-  made.inputs = read_tensors(root["inputs"]);
-  made.outputs = read_tensors(root["outputs"]);
+  made.abi = abi;
+  made.producer = root["producer"].text();
+  made.model = read_model(root["model"]);
+  made.memory = read_memory(root["memory"]);
+  made.inputs = read_tensors(root["inputs"], made.memory.bytes);
+  made.outputs = read_tensors(root["outputs"], made.memory.bytes);
+  made.operators = root["operators"].counts();
+  std::ranges::stable_sort(made.operators, std::ranges::greater(),
+                           &std::pair<std::string, std::uint64_t>::second);
+  made.parameters = root["parameters"].count();
+  made.flops = root["flops"].count();
+  made.weights = read_weights(root["weights"], made.memory.weights);
+  made.options = read_options(root["options"]);
   for (const Node& item : root["plan"].items()) {
-    made.plan.push_back({item["name"].text(), item["kernel"].text()});
+    made.plan.push_back(
+        {item["name"].text(), item["kernel"].text(), item["flops"].count(), item["bytes"].count()});
   }
-  made.memory_bytes = root["memory"]["bytes"].count(kAddressSpace);
-  made.weights = read_weights(root["weights"]);
   if (const Node preprocess = root["preprocess"]; !preprocess.is_null()) {
     made.preprocess = read_preprocess(preprocess);
   }
@@ -187,21 +245,35 @@ Expected<Metadata> read_metadata(const Node& root) {
   return made;
 }
 
-}  // namespace
-
-Expected<Metadata> Metadata::from_json(std::string_view json) {
+// What `read` makes of a document, whose root is called `name` in errors.
+template <class T, class Read>
+Expected<T> read_document(std::string_view json, const char* name, Read read) {
   if (json.size() > kMaxJsonBytes) {
-    return Error{Errc::kInvalidEncoding, "metadata of " + std::to_string(json.size()) +
+    return Error{Errc::kInvalidEncoding, std::string(name) + " of " + std::to_string(json.size()) +
                                              " bytes; expected at most " + std::to_string(kMaxJsonBytes)};
   }
   constexpr int kMaxDepth = 64;
-  auto parsed = parse_strict_json(json, "metadata", kMaxDepth);
+  auto parsed = parse_strict_json(json, name, kMaxDepth);
   if (!parsed) return Error{Errc::kInvalidEncoding, parsed.error().message};
   try {
-    return read_metadata(Node(*parsed, "metadata"));
+    return read(Node(*parsed, name));
   } catch (const std::exception& error) {
     return Error{Errc::kInvalidEncoding, error.what()};
   }
+}
+
+}  // namespace
+
+Expected<Metadata> Metadata::from_json(std::string_view json) {
+  return read_document<Metadata>(json, "metadata", read_metadata);
+}
+
+Expected<Preprocess> Preprocess::from_json(std::string_view json) {
+  return read_document<Preprocess>(json, "preprocess", read_preprocess);
+}
+
+std::string_view name_of(Interpolation interpolation) {
+  return std::ranges::find(kInterpolations, interpolation, [](const auto& row) { return row.second; })->first;
 }
 
 }  // namespace wasmgrad::graph

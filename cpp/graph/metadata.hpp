@@ -1,14 +1,14 @@
-// What a graph module says about itself: the JSON of its custom section, as far as a host needs it to run the
-// module.
+// What a graph module says about itself: the JSON of its custom section.
 //
-// Whoever made the module may have lied: types and ranges are checked here, sizes against the real memory by
-// the executor.
+// Whoever made the module may have lied: types and ranges are checked here, and what it says against what it
+// says elsewhere; against the module itself by who reads the file.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "wasmgrad/base/status.hpp"
@@ -20,7 +20,7 @@ inline constexpr std::uint64_t kAbi = 1;
 
 /// An input or output: dense, row-major, little-endian.
 struct TensorInfo {
-  std::string name;
+  std::string name;                  ///< not empty; no other input, or output, has it
   std::string dtype;                 ///< NumPy's name: "float32", ...
   std::vector<std::uint64_t> shape;  ///< empty for a scalar
   std::uint64_t bytes = 0;           ///< product of the shape times the size of an element
@@ -30,9 +30,14 @@ struct TensorInfo {
 struct PlanEntry {
   std::string name;
   std::string kernel;
+  std::uint64_t flops = 0;  ///< floating-point operations
+  std::uint64_t bytes = 0;  ///< that it touches
 };
 
 enum class Interpolation : std::uint8_t { kNearest, kBilinear, kBicubic, kLanczos };
+
+/// As metadata calls it: "nearest", ...
+std::string_view name_of(Interpolation interpolation);
 
 /// How a picture becomes an input tensor of shape [1, channels, height, width], or with the channels last.
 struct Preprocess {
@@ -44,6 +49,24 @@ struct Preprocess {
   std::string color;  ///< "RGB", "BGR" or "L"
   double scale = 1;   ///< a value is (pixel * scale - mean) / std of its channel
   std::vector<double> mean, std;
+
+  /// From a document of its own. Errors: kInvalidEncoding, naming the place and what was expected.
+  static Expected<Preprocess> from_json(std::string_view json);
+};
+
+/// What the module was compiled from.
+struct Model {
+  std::string name;
+  std::string format;
+  std::string sha256;
+  std::optional<std::uint64_t> opset;  ///< of ONNX
+};
+
+/// Linear memory in bytes: all of it, and its parts.
+struct Memory {
+  std::uint64_t bytes = 0;
+  std::uint64_t weights = 0;
+  std::uint64_t workspace = 0;  ///< inputs, outputs and intermediates
 };
 
 struct Weights {
@@ -52,11 +75,24 @@ struct Weights {
   std::string sha256;  ///< lower-case hexadecimal
 };
 
+/// How the module was compiled.
+struct Options {
+  std::string simd;  ///< "128", "relaxed", "off"; of a native library, one of its own
+  std::uint64_t opt_level = 0;
+};
+
 struct Metadata {
-  std::vector<TensorInfo> inputs, outputs;
-  std::vector<PlanEntry> plan;
-  std::uint64_t memory_bytes = 0;
+  std::uint64_t abi = kAbi;
+  std::string producer;
+  Model model;
+  std::vector<TensorInfo> inputs, outputs;                       ///< none is larger than the memory
+  std::vector<std::pair<std::string, std::uint64_t>> operators;  ///< of the model, the most frequent first
+  std::uint64_t parameters = 0;
+  std::uint64_t flops = 0;
+  Memory memory;
   Weights weights;
+  Options options;
+  std::vector<PlanEntry> plan;
   std::optional<Preprocess> preprocess;
   std::optional<std::vector<std::string>> labels;
 

@@ -25,12 +25,16 @@ struct DataSegment {
 struct ModuleParts {
   std::string metadata;           ///< the custom section `wasmgrad.graph`
   std::vector<std::byte> code;    ///< the module without custom sections, its large data segments emptied
-  std::vector<DataSegment> data;  ///< what those segments held
+  std::vector<DataSegment> data;  ///< what those segments held, of at least 64 KiB each
+  std::uint64_t data_end = 0;     ///< the address behind all segments; 0 when data stays in the code
 };
 
-/// Errors: kInvalidEncoding when the bytes are not a WebAssembly module or have no such section,
-/// kRuntimeError when they cannot be read, kTooLarge for more than 1 GiB beside the large data. Code is not
-/// validated.
+/// Data stays in the code when the module starts by itself, or has segments other than those of an ordinary
+/// linker: active, in memory 0, at constant addresses, none before the end of the one before it.
+///
+/// Errors: kInvalidEncoding when the bytes are not a WebAssembly module, have sections that are unknown, out
+/// of order or twice, or not one such custom section; kRuntimeError when they cannot be read; kTooLarge for
+/// more than 1 GiB beside the large data. What sections hold is not validated.
 Expected<ModuleParts> take_apart(const ByteSource& module);
 
 }  // namespace wasmgrad::graph

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace wasmgrad::sandbox {
@@ -19,7 +20,8 @@ inline void append_number(std::vector<std::byte>& out, std::size_t number) {
   out.push_back(static_cast<std::byte>(number));
 }
 
-/// Reads on until the bytes end or are malformed; then every read gives nothing.
+/// Reads on until the bytes end or are malformed; then every read gives nothing. A number that does not fit
+/// 32 bits is malformed, as it is for engines; one that takes more bytes than it needs, up to five, is not.
 class SectionReader {
  public:
   explicit SectionReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
@@ -38,7 +40,9 @@ class SectionReader {
       const auto part = byte();
       if (!part) return std::nullopt;
       value |= static_cast<std::uint64_t>(*part & 0x7f) << shift;
-      if ((*part & 0x80) == 0) return static_cast<std::uint32_t>(value);
+      if ((*part & 0x80) != 0) continue;
+      return std::in_range<std::uint32_t>(value) ? std::optional(static_cast<std::uint32_t>(value))
+                                                 : std::nullopt;
     }
     return std::nullopt;
   }
@@ -53,7 +57,9 @@ class SectionReader {
       shift += 7;
       if ((*part & 0x80) != 0) continue;
       if ((*part & 0x40) != 0) value |= ~std::uint64_t{0} << shift;
-      return static_cast<std::int32_t>(value);
+      const auto number = static_cast<std::int64_t>(value);
+      return std::in_range<std::int32_t>(number) ? std::optional(static_cast<std::int32_t>(number))
+                                                 : std::nullopt;
     }
     return std::nullopt;
   }

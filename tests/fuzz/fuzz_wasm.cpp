@@ -1,8 +1,7 @@
 // WebAssembly modules before an engine sees them: what a graph module says about itself, its parts, and what
 // the sandbox looks for. The first byte chooses between the JSON alone and a module.
 #include "fuzz.hpp"
-#include "wasmgrad/graph/metadata.hpp"
-#include "wasmgrad/graph/module_parts.hpp"
+#include "wasmgrad/graph/graph_file.hpp"
 #include "wasmgrad/sandbox/relaxed_simd.hpp"
 #include "wasmgrad/sandbox/type_section.hpp"
 
@@ -34,6 +33,14 @@ void read_module(std::span<const std::byte> module) {
   }
   fuzz::require(taken <= module.size(), "data is taken from the module");
   read_metadata(parts->metadata);
+  if (const auto file = graph::read_graph_file(module)) {
+    for (const graph::DataSegment& segment : file->data) {
+      fuzz::require(segment.address + segment.size <= file->pages * std::uint64_t{65536},
+                    "a data segment goes into the memory");
+    }
+  } else {
+    fuzz::require_sentence(file.error().message);
+  }
 }
 
 }  // namespace

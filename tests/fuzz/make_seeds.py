@@ -169,11 +169,17 @@ def wasm(seeds: Seeds) -> None:
     """Graph modules with and without what the readers look for. The first byte says module (0) or JSON (1)."""
     metadata = {
         "abi": 1,
+        "producer": "a seed",
+        "model": {"name": "seed", "format": "onnx", "sha256": "0" * 64, "opset": 18},
         "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3, 8, 8]}],
         "outputs": [{"name": "y", "dtype": "float32", "shape": [1, 10]}],
-        "plan": [{"name": "conv", "kernel": "conv2d"}],
-        "memory": {"bytes": 65536},
+        "operators": {"Conv": 1},
+        "parameters": 10,
+        "flops": 10,
+        "memory": {"bytes": 131072, "weights": 40, "workspace": 808},
         "weights": {"mode": "embed", "bytes": 40, "sha256": "0" * 64},
+        "options": {"simd": "128", "opt_level": 3},
+        "plan": [{"name": "conv", "kernel": "conv2d", "flops": 10, "bytes": 808}],
         "labels": ["cat", "dog"],
         "preprocess": {
             "kind": "image",
@@ -206,12 +212,16 @@ def wasm(seeds: Seeds) -> None:
     gc_types = section(1, b"\x01\x5f\x00")
     body = b"\x01\x01\x7b\xfd\x0c" + bytes(16) + b"\xfd\x85\x02\x1a\x41\x00\x0e\x01\x00\x00\x0b"
     code = section(10, b"\x01" + number(len(body)) + body)
-    data = section(11, b"\x02\x00\x41\x80\x08\x0b\x04abcd\x00\x41\x00\x0b" + number(65536) + bytes(65536))
+    data = section(11, b"\x02\x00\x41\x00\x0b\x04abcd\x00\x41\x80\x08\x0b" + number(65536) + bytes(65536))
+    memory = section(5, b"\x01\x01\x02\x02")
+    names = ("_initialize", "graph_input", "graph_output", "graph_weights", "graph_run", "graph_call")
+    functions = b"".join(number(len(name)) + name.encode() + b"\x00\x00" for name in names)
+    exports = section(7, b"\x07\x06memory\x02\x00" + functions)
     header = b"\0asm\1\0\0\0"
     seeds.add("module", b"\0" + header + types + code + custom)
     seeds.add("module-start", b"\0" + header + types + section(8, b"\0") + custom)
     seeds.add("module-gc", b"\0" + header + gc_types + custom)
-    seeds.add("module-large-data", b"\0" + header + types + data + custom)
+    seeds.add("module-large-data", b"\0" + header + types + memory + exports + data + custom)
 
 
 def archive(seeds: Seeds) -> None:

@@ -93,7 +93,7 @@ ROOMS: dict[str, set[str]] = {
     "models": {"shared"},
     "_training": {"native", "shared", "models"},
     "_guests": {"shared"},
-    "_graph/format": {"shared"},
+    "_graph/format": {"native", "shared"},
     "_graph/engines": {"native", "shared", "_graph/format"},
     "_graph": {"native", "shared", "_graph/format", "_graph/engines"},
     "compiler/shared": {"shared", "_graph/format"},
@@ -114,6 +114,7 @@ ROOMS: dict[str, set[str]] = {
 ROOM_OF = {
     "_core": "native",
     "_graph_core": "native",
+    "_graph_format": "native",
     "_errors": "shared",
     "_files": "shared",
     "_version": "shared",

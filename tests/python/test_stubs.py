@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "python/wasmgrad"
 
 
-@pytest.mark.parametrize("name", ["_core", "_graph_core"])
+@pytest.mark.parametrize("name", ["_core", "_graph_core", "_graph_format"])
 def test_committed_stub_is_the_generated_one(name: str, tmp_path: Path) -> None:
     # To renew it: python -m nanobind.stubgen -m wasmgrad._core -o python/wasmgrad/_core.pyi
     generated = tmp_path / f"{name}.pyi"

@@ -1,13 +1,17 @@
-// A module's bytes taken apart: its code, and its large data, which the engine would keep a copy of beside the memory that they
-// belong in. It knows nothing of graphs.
+// A module's bytes taken apart, as cpp/graph/module_parts.cpp does it: its metadata, its code, and its large data, which the engine
+// would keep a copy of beside the memory that they belong in. It knows nothing of what metadata says; the engine refuses sections
+// that are unknown or out of order.
+import { check, GraphError } from "./error.js";
 
-const [START, DATA] = [8, 11]; // sections
+const [CUSTOM, MEMORY, START, DATA] = [0, 5, 8, 11]; // sections
 const [ACTIVE, I32_CONST, END] = [0, 0x41, 0x0b];
-const HEADER_BYTES = 8;
+const HEADER = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+const METADATA = "wasmgrad.graph";
 const NUMBER_BYTES = 5; // of the longest number
 const LARGE_BYTES = 65536; // constants of the code may stay where they are
+const MOST_BYTES = 1 << 30; // of what is read here: a file may be sparse and name sections of any size
 
-/** Reads numbers from bytes; past their end, `at` is beyond it. */
+/** Reads from bytes. A number past their end, or of more than 32 bits, is NaN. */
 class Reader {
   constructor(bytes) {
     this.bytes = bytes;
@@ -20,23 +24,47 @@ class Reader {
 
   /** An unsigned LEB128 number. */
   number() {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * scale;
-      if (!(byte >= 0x80)) return value;
-    }
+    const [value] = this.#digits();
+    return value < 2 ** 32 ? value : NaN;
   }
 
-  /** A signed LEB128 number of 32 bits. */
+  /** A signed one. */
   signedNumber() {
-    let value = 0;
-    for (let shift = 0; ; ) {
+    const [value, range] = this.#digits();
+    const signed = value >= range / 2 ? value - range : value;
+    return signed >= -(2 ** 31) && signed < 2 ** 31 ? signed : NaN;
+  }
+
+  #digits() {
+    for (let [value, range] = [0, 128]; range <= 2 ** 35; range *= 128) {
       const byte = this.byte();
-      value |= (byte & 0x7f) << shift;
-      shift += 7;
-      if (!(byte >= 0x80)) return byte & 0x40 && shift < 32 ? value | (-1 << shift) : value;
+      value += (byte & 0x7f) * (range / 128);
+      if (byte < 0x80) return [value, range];
     }
+    return [NaN, NaN];
+  }
+}
+
+/** Reads a source until it has given too much. */
+class Pieces {
+  #source;
+  #read = 0;
+
+  constructor(source) {
+    this.#source = source;
+    this.size = source.size;
+  }
+
+  /** What is from `begin` on, up to `end`, or to the end of the source. */
+  async bytes(begin, end) {
+    const size = Math.min(end, this.size) - begin;
+    this.#read += size;
+    check(this.#read <= MOST_BYTES, "too_large", `the module has ${this.#read} bytes or more beside its large data; at most ${MOST_BYTES} are read`);
+    return this.#source.bytes(begin, size);
+  }
+
+  async head(begin, end, size) {
+    return new Reader(await this.bytes(begin, Math.min(begin + size, end)));
   }
 }
 
@@ -46,59 +74,95 @@ function encoded(number) {
   return Uint8Array.of(...bytes, number);
 }
 
-/** {id, at, begin, end} of each section, up to the first that runs past the end. */
-async function listSections(source) {
+/** {id, begin, end} of each section. */
+async function listSections(module) {
+  const header = await module.bytes(0, HEADER.length);
+  check(HEADER.every((byte, i) => header[i] === byte), "invalid_encoding", "not a WebAssembly module, of version 1");
   const sections = [];
-  for (let at = HEADER_BYTES; at < source.size; at = sections.at(-1).end) {
-    const reader = new Reader(await source.bytes(at, 1 + NUMBER_BYTES));
+  for (let at = HEADER.length; at < module.size; at = sections.at(-1).end) {
+    const reader = await module.head(at, module.size, 1 + NUMBER_BYTES);
     const [id, size] = [reader.byte(), reader.number()];
     const begin = at + reader.at;
-    if (begin + size > source.size) break;
-    sections.push({ id, at, begin, end: begin + size });
+    check(begin + size <= module.size, "invalid_encoding", `not a whole WebAssembly module: section ${sections.length} runs past the end of its ${module.size} bytes`);
+    sections.push({ id, begin, end: begin + size });
   }
   return sections;
 }
 
+function nameOf(bytes) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new GraphError("invalid_encoding", "not a valid WebAssembly module: the name of a custom section is not UTF-8");
+  }
+}
+
+/** The bytes of the one custom section that has the metadata. */
+async function findMetadata(module, sections) {
+  const found = [];
+  for (const { begin, end } of sections.filter(({ id }) => id === CUSTOM)) {
+    const reader = await module.head(begin, end, NUMBER_BYTES);
+    const size = reader.number();
+    const at = begin + reader.at;
+    check(at + size <= end, "invalid_encoding", "not a valid WebAssembly module: the name of a custom section runs past its end");
+    if (nameOf(await module.bytes(at, at + size)) === METADATA) found.push({ begin: at + size, end });
+  }
+  check(found.length === 1, "invalid_encoding", `not a graph module: it has ${found.length} custom sections ${METADATA}; expected one`);
+  return module.bytes(found[0].begin, found[0].end);
+}
+
 /**
  * The data section without its large segments, in pieces, and these as {address, offset, size}. Nothing when a segment has another
- * form than those of an ordinary linker (active, in memory 0, at a constant address), or is malformed.
+ * form than those of an ordinary linker (active, in memory 0, at a constant address, not before the end of the one before it), or is
+ * malformed.
  */
-async function splitData(source, { begin, end }) {
-  const start = new Reader(await source.bytes(begin, NUMBER_BYTES));
+async function splitData(module, { begin, end }) {
+  const start = await module.head(begin, end, NUMBER_BYTES);
   const count = start.number();
-  const [pieces, data] = [[start.bytes.subarray(0, start.at)], []];
-  let at = begin + start.at;
+  const [pieces, data] = [[encoded(count)], []];
+  let [at, free] = [begin + start.at, 0];
   for (let i = 0; i < count; i++) {
-    const head = new Reader(await source.bytes(at, 3 + 2 * NUMBER_BYTES));
+    const head = await module.head(at, end, 3 + 2 * NUMBER_BYTES);
     if (head.byte() !== ACTIVE || head.byte() !== I32_CONST) return undefined;
-    const address = head.signedNumber() >>> 0;
-    if (head.byte() !== END) return undefined;
+    const number = head.signedNumber();
+    if (Number.isNaN(number) || head.byte() !== END) return undefined;
     pieces.push(head.bytes.subarray(0, head.at));
     const size = head.number();
-    const offset = at + head.at;
+    const [address, offset] = [number >>> 0, at + head.at];
     at = offset + size;
-    if (at > end) return undefined;
+    if (!(at <= end) || address < free) return undefined;
+    free = address + size;
     const large = size >= LARGE_BYTES;
     if (large) data.push({ address, offset, size });
-    pieces.push(...(large ? [encoded(0)] : [encoded(size), await source.bytes(offset, size)]));
+    pieces.push(...(large ? [encoded(0)] : [encoded(size), await module.bytes(offset, at)]));
   }
   return at === end ? { pieces, data } : undefined;
 }
 
+/** Refuses a memory that can grow, or is none of 32 bits. */
+async function checkMemory(module, section) {
+  const reader = new Reader(section ? await module.bytes(section.begin, section.end) : []);
+  const [count, limits, least, most] = [reader.number(), reader.number(), reader.number(), reader.number()];
+  check(count === 1 && limits === 1 && least === most, "invalid_encoding", "not a graph module: its memory is not of one fixed size");
+}
+
 /**
- * `code`: the module, its large data segments emptied; `data`: where these are in the source and where they go in the memory before
- * anything runs. What is no whole module stays as it is, for the engine to refuse, and so does one that starts by itself.
+ * `metadata`: the bytes of that section; `code`: the module without custom sections, its large data segments emptied; `data`: where
+ * these are in the source and where they go in the memory before anything runs. In a module that starts by itself data stays.
  */
 export async function takeApart(source) {
-  const sections = await listSections(source);
-  const old = sections.find(({ id }) => id === DATA);
-  const whole = sections.at(-1)?.end === source.size && !sections.some(({ id }) => id === START);
-  const split = whole && old ? await splitData(source, old) : undefined;
-  if (!split) return { code: await source.bytes(0, source.size), data: [] };
-  const size = split.pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const pieces = [
-    await source.bytes(0, old.at), Uint8Array.of(DATA), encoded(size), ...split.pieces,
-    await source.bytes(old.end, source.size - old.end),
-  ];
-  return { code: new Uint8Array(await new Blob(pieces).arrayBuffer()), data: split.data };
+  const module = new Pieces(source);
+  const sections = await listSections(module);
+  const metadata = await findMetadata(module, sections);
+  await checkMemory(module, sections.find(({ id }) => id === MEMORY));
+  const starts = sections.some(({ id }) => id === START);
+  const pieces = [Uint8Array.from(HEADER)];
+  const data = [];
+  for (const section of sections.filter(({ id }) => id !== CUSTOM)) {
+    const split = section.id === DATA && !starts ? await splitData(module, section) : undefined;
+    const contents = split ? split.pieces : [await module.bytes(section.begin, section.end)];
+    data.push(...(split?.data ?? []));
+    pieces.push(Uint8Array.of(section.id), encoded(contents.reduce((sum, piece) => sum + piece.length, 0)), ...contents);
+  }
+  return { metadata, code: new Uint8Array(await new Blob(pieces).arrayBuffer()), data };
 }

@@ -45,9 +45,9 @@ def _native() -> str:
 
 
 def _core_module() -> str:
-    from .. import _core, _graph_core
+    from .. import _core, _graph_core, _graph_format
 
-    return f"{_core.__file__}, {_graph_core.__file__}"
+    return f"{_core.__file__}, {_graph_core.__file__}, {_graph_format.__file__}"
 
 
 def _engine() -> str:

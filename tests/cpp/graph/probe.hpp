@@ -41,12 +41,21 @@ inline Json probe_metadata() {
   const auto tensor = [](const char* name, const Json& shape) {
     return Json{{"name", name}, {"dtype", "float32"}, {"shape", shape}};
   };
+  const auto call = [](const char* name, const char* kernel) {
+    return Json{{"name", name}, {"kernel", kernel}, {"flops", 4}, {"bytes", 48}};
+  };
   return {{"abi", 1},
+          {"producer", "a test"},
+          {"model", {{"name", "probe"}, {"format", "onnx"}, {"sha256", digest}, {"opset", 18}}},
           {"inputs", {tensor("x", {1, 4})}},
           {"outputs", {tensor("y", {1, 4}), tensor("total", Json::array())}},
-          {"memory", {{"bytes", 1 << 20}}},
+          {"operators", {{"Mul", 1}, {"ReduceSum", 2}}},
+          {"parameters", 4},
+          {"flops", 8},
+          {"memory", {{"bytes", 1 << 20}, {"weights", sizeof kProbeWeights}, {"workspace", 64}}},
           {"weights", {{"mode", "file"}, {"bytes", sizeof kProbeWeights}, {"sha256", digest}}},
-          {"plan", {{{"name", "mul"}, {"kernel", "multiply"}}, {{"name", "sum"}, {"kernel", "sum"}}}},
+          {"options", {{"simd", "relaxed"}, {"opt_level", 3}}},
+          {"plan", {call("mul", "multiply"), call("sum", "sum")}},
           {"preprocess", nullptr},
           {"labels", nullptr}};
 }

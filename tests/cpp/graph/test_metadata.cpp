@@ -40,7 +40,12 @@ TEST_CASE("metadata is read") {
   CHECK(metadata->inputs[0].shape == std::vector<std::uint64_t>{1, 4});
   CHECK(metadata->inputs[0].bytes == 16);
   CHECK(metadata->outputs[1].bytes == 4);
+  CHECK(metadata->model.opset == 18);
+  CHECK(metadata->operators.front() == std::pair(std::string("ReduceSum"), std::uint64_t{2}));
+  CHECK(metadata->memory.workspace == 64);
+  CHECK(metadata->options.simd == "relaxed");
   CHECK(metadata->plan[1].name == "sum");
+  CHECK(metadata->plan[1].bytes == 48);
   CHECK(metadata->weights.in_file);
   CHECK(metadata->preprocess->height == 224);
   CHECK(metadata->preprocess->resize == 256);
@@ -51,6 +56,22 @@ TEST_CASE("keys that this version does not know are ignored") {
   Json json = probe_metadata();
   json["new"] = {{"key", 1}};
   CHECK(Metadata::from_json(json.dump()));
+}
+
+TEST_CASE("an integer is one however it is written") {
+  Json json = probe_metadata();
+  json["memory"]["workspace"] = 64.0;
+  const auto metadata = Metadata::from_json(json.dump());
+  REQUIRE(metadata);
+  CHECK(metadata->memory.workspace == 64);
+}
+
+TEST_CASE("preprocessing is read from a document of its own") {
+  CHECK(Preprocess::from_json(image().dump())->width == 224);
+  Json cropped = image();
+  cropped["crop"] = 40000;
+  CHECK(error_of(Preprocess::from_json(cropped.dump())).message ==
+        "preprocess.crop is 40000; expected an integer from 0 to 32767");
 }
 
 TEST_CASE("a newer ABI is refused with both numbers") {
@@ -67,6 +88,9 @@ TEST_CASE("what has the wrong type or range is named") {
            {"/inputs", nullptr, "metadata.inputs is null"},
            {"/inputs/0", 1, "metadata.inputs[0] is 1"},
            {"/inputs/0/name", 5, "metadata.inputs[0].name is 5"},
+           {"/inputs/0/name", "", "metadata.inputs[0].name is \"\""},
+           {"/outputs/1/name", "y", "metadata.outputs[1].name is \"y\""},
+           {"/inputs/0/shape", {1 << 18, 2}, "metadata.inputs[0].shape is [262144,2]"},
            {"/inputs/0/dtype", "float8", "metadata.inputs[0].dtype is \"float8\""},
            {"/outputs/1/shape", 3, "metadata.outputs[1].shape is 3"},
            {"/outputs/1/shape", Json::array({-1}), "metadata.outputs[1].shape[0] is -1"},
@@ -75,7 +99,17 @@ TEST_CASE("what has the wrong type or range is named") {
            {"/memory/bytes", 4294967297, "metadata.memory.bytes is 4294967297"},
            {"/weights/mode", "net", "metadata.weights.mode is \"net\""},
            {"/weights/sha256", "abc", "metadata.weights.sha256 is \"abc\""},
+           {"/weights/bytes", 17, "metadata.weights.bytes is 17"},
+           {"/memory/workspace", (1 << 20) - 15,
+            "metadata.memory is {\"bytes\":1048576,\"weights\":16,\"workspace\":1048561}"},
+           {"/producer", nullptr, "metadata.producer is null"},
+           {"/model/opset", -1, "metadata.model.opset is -1"},
+           {"/operators/Mul", "1", "metadata.operators.Mul is \"1\""},
+           {"/operators/two\nlines", -1, "metadata.operators.two?lines is -1"},
+           {"/parameters", std::uint64_t{1} << 53, "metadata.parameters is 9007199254740992"},
+           {"/options/simd", "256", "metadata.options.simd is \"256\""},
            {"/plan", Json::object(), "metadata.plan is {}"},
+           {"/plan/1/flops", nullptr, "metadata.plan[1].flops is null"},
            {"/plan/0/kernel", nullptr, "metadata.plan[0].kernel is null"},
            {"/labels", "cat", "metadata.labels is \"cat\""},
            {"/preprocess/kind", "sound", "metadata.preprocess.kind is \"sound\""},

@@ -74,6 +74,35 @@ TEST_CASE("data that goes on after its segments stays where it is") {
   CHECK(parts->code == module);
 }
 
+TEST_CASE("data over what comes before it stays where it is") {
+  std::vector<std::byte> data;
+  const auto add = [&](std::string_view begin, std::size_t size) {
+    std::ranges::copy(bytes_of(begin), std::back_inserter(data));
+    sandbox::append_number(data, size);
+    data.insert(data.end(), size, std::byte{'w'});
+  };
+  add("\2\0\x41\0\x0b"sv, 65536);
+  add("\0\x41\xff\xff\3\x0b"sv, 2);  // from the last byte of the first segment on
+  std::vector<std::byte> module = module_of("\x0b"sv);
+  sandbox::append_number(module, data.size());
+  module.insert(module.end(), data.begin(), data.end());
+  const auto parts = apart(with_metadata(module, probe_metadata()));
+  REQUIRE(parts);
+  CHECK(parts->data.empty());
+  CHECK(parts->code == module);
+}
+
+TEST_CASE("numbers of more than 32 bits are none") {
+  using sandbox::SectionReader;
+  CHECK(SectionReader(bytes_of("\xff\xff\xff\xff\x0f"sv)).number() == 0xffffffff);
+  CHECK(SectionReader(bytes_of("\x81\x80\x80\x80\0"sv)).number() == 1);
+  CHECK_FALSE(SectionReader(bytes_of("\x80\x80\x80\x80\x10"sv)).number());
+  CHECK_FALSE(SectionReader(bytes_of("\x80\x80\x80\x80\x80\0"sv)).number());
+  CHECK(SectionReader(bytes_of("\x80\x80\x80\x80\x78"sv)).signed_number() == INT32_MIN);
+  CHECK(SectionReader(bytes_of("\x7f"sv)).signed_number() == -1);
+  CHECK_FALSE(SectionReader(bytes_of("\x80\x80\x80\x80\x08"sv)).signed_number());
+}
+
 TEST_CASE("relaxed instructions are followed by two negations, and constants are left alone") {
   // One function with two local variables: a constant that looks like an instruction, and relaxed_madd.
   const std::string constant = "\xfd\x0c\xfd\x85\2\0\0\0\0\0\0\0\0\0\0\0\0\0"s;
@@ -122,7 +151,8 @@ TEST_CASE("a file is taken apart as memory is, and refused once it was cut short
 
 TEST_CASE("a sparse file with a huge section is refused before it is read") {
   const TemporaryDirectory dir;
-  auto begin = module_of("\1"sv);
+  auto begin = with_metadata(module_of(""), probe_metadata());
+  begin.push_back(std::byte{1});
   sandbox::append_number(begin, std::size_t{3} << 30);
   dir.write("module.wasm", text_of(begin));
   std::filesystem::resize_file(dir / "module.wasm", begin.size() + (std::uintmax_t{3} << 30));

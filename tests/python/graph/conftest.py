@@ -115,6 +115,15 @@ def colors(make_module: MakeModule) -> bytes:
     return make_module(name="colors", metadata=COLORS)
 
 
+@pytest.fixture(scope="session")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of modules, good and bad, with `verdicts.json`, which every reader of graph modules is held to."""
+    folder = tmp_path_factory.mktemp("graph_modules")
+    script = Path(__file__).resolve().parents[2] / "graph_modules/make_modules.py"
+    subprocess.run([sys.executable, "-B", str(script), str(folder)], check=True)
+    return folder
+
+
 @pytest.fixture
 def arrays() -> dict[str, np.ndarray[Any, Any]]:
     """Inputs of the sums."""

@@ -1,7 +1,8 @@
 """A graph module as bytes, on disk or in memory: opened, checked and read.
 
-What holds for every engine is refused here, before any engine sees the module: metadata that contradicts the wasm,
-missing exports, imports, more memory than allowed, weights of another model. Nothing is run.
+What holds for every engine is refused here, before any engine sees the module: by the native reader metadata that
+contradicts the wasm, missing exports and imports; then more memory than allowed, weights of another model. Nothing is
+run.
 """
 
 from __future__ import annotations
@@ -11,22 +12,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..._errors import InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure, TooLarge, Unsupported
-from . import wasm
-from .metadata import SECTION, GraphMetadata
+from ... import _graph_format
+from ..._errors import Error, InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure, TooLarge
+from .metadata import GraphMetadata
+from .wasm import PAGE
 
-__all__ = ["Blob", "GraphContents", "GraphFile", "Source", "examine"]
+__all__ = ["Blob", "GraphContents", "GraphFile", "Segment", "Source", "examine"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
-
-_LARGE = 1 << 20  # data segments from this size on do not pass through memory of their own
-_MOST_BYTES = 1 << 30  # of what is read here: a file may be sparse and name sections of any size
-_EXPORTS = {
-    "memory": "memory",
-    **dict.fromkeys(
-        ("_initialize", "graph_input", "graph_output", "graph_weights", "graph_run", "graph_call"), "func"
-    ),
-}
 
 
 class Blob:
@@ -143,19 +136,32 @@ class GraphFile:
             self.weights.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`size` bytes at `offset` of a file, to be copied to `address` of the memory before anything runs."""
+
+    address: int
+    offset: int
+    size: int
+
+
 @dataclass(frozen=True)
 class GraphContents:
-    """What a graph module holds: its memory has `pages`, its `code` lacks the large data, which `segments` tell of."""
+    """What a graph module holds: its memory has `pages`, its `code` lacks the large data, which `segments` tell of.
+
+    Copying the segments into the memory after instantiation, before the first call, is as good as the original: so
+    weights need not pass through a compiler, nor be in memory twice.
+    """
 
     metadata: GraphMetadata
     pages: int
     code: bytes
-    segments: list[wasm.Segment]
+    segments: list[Segment]
 
     @property
     def memory(self) -> int:
         """Bytes of its memory."""
-        return self.pages * wasm.PAGE
+        return self.pages * PAGE
 
 
 def examine(module: Blob) -> GraphContents:
@@ -164,41 +170,13 @@ def examine(module: Blob) -> GraphContents:
     Errors: `InvalidEncoding` for a module that is none or that lies, `Unsupported` for a newer ABI, `RuntimeFailure`
     when it cannot be read, `TooLarge` for more than 1 GiB beside the large data, each naming the file.
     """
-    held = 0
-
-    def fetch(start: int, end: int) -> bytes | memoryview:
-        nonlocal held
-        held += end - start
-        if held > _MOST_BYTES:
-            raise TooLarge(
-                f"{module.name}: the module has {held:,} bytes or more beside its large data; at most "
-                f"{_MOST_BYTES:,} are read"
-            )
-        return module.read(start, end)
-
     try:
-        return _contents(*wasm.without_large_data(fetch, module.size, _LARGE))
-    except (InvalidEncoding, Unsupported) as error:
+        found = _graph_format.read_module(module.source())
+    except Error as error:
         raise type(error)(f"{module.name}: {error.message}") from error
-
-
-def _contents(code: bytes, segments: list[wasm.Segment]) -> GraphContents:
-    section = wasm.custom(code, SECTION)
-    if section is None:
-        raise InvalidEncoding(f"not a graph module of wasmgrad: it has no section {SECTION}")
-    metadata = GraphMetadata.from_json(bytes(section))
-    if count := wasm.import_count(code):
-        raise InvalidEncoding(f"not a graph module: it imports {count} things, expected none")
-    exports = wasm.exports(code)
-    for name, kind in _EXPORTS.items():
-        if exports.get(name) != kind:
-            raise InvalidEncoding(f"not a graph module: it does not export the {kind} {name}")
-    pages = wasm.memory_pages(code)
-    if pages is None or pages[0] != pages[1]:
-        raise InvalidEncoding("not a graph module: its memory is not of one fixed size")
-    contents = GraphContents(metadata, pages[0], code, segments)
-    if metadata.memory.bytes > contents.memory:
-        raise InvalidEncoding(
-            f"metadata.memory.bytes: {metadata.memory.bytes:,}, but the memory has {contents.memory:,} bytes"
-        )
-    return contents
+    return GraphContents(
+        GraphMetadata.from_fields(found["metadata"]),
+        found["pages"],
+        found["code"],
+        [Segment(*segment) for segment in found["segments"]],
+    )

@@ -1,18 +1,18 @@
-"""What a compiled graph module says about itself: the JSON of its custom section, typed and checked.
+"""What a compiled graph module says about itself: the JSON of its custom section, typed.
 
-Whoever made the module may have lied, so nothing is taken without a check of its type and range. Nothing here reads
-wasm files or runs anything.
+The native reader, which the engines share, checks it: whoever made the module may have lied. Nothing here reads wasm
+files or runs anything.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from ..._errors import InvalidEncoding, Unsupported
+from ... import _graph_format
+from ..._errors import Unsupported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,65 +35,6 @@ ITEM_BYTES = {
     "float32": 4, "int64": 8, "uint64": 8, "float64": 8,
 }  # fmt: skip
 """By NumPy name of the dtype: every dtype that a tensor of a graph module may have."""
-
-_MAX_JSON = 64 << 20
-_ADDRESS_SPACE = 1 << 32
-
-T = TypeVar("T")
-
-
-class _Node:
-    """A JSON value and its place in the document. Errors: `InvalidEncoding` that names the place."""
-
-    def __init__(self, value: Any, place: str) -> None:
-        self.value = value
-        self.place = place
-
-    def fail(self, expected: str) -> InvalidEncoding:
-        shown = repr(self.value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return InvalidEncoding(f"{self.place}: expected {expected}, not {shown}")
-
-    def get(self, key: str) -> _Node:
-        if not isinstance(self.value, dict):
-            raise self.fail("an object")
-        return _Node(self.value.get(key), f"{self.place}.{key}")
-
-    def text(self) -> str:
-        if not isinstance(self.value, str):
-            raise self.fail("a text")
-        return self.value
-
-    def choice(self, *values: str) -> str:
-        if self.value not in values:
-            raise self.fail(f"one of {', '.join(values)}")
-        return self.text()
-
-    def count(self, limit: int = 1 << 63) -> int:
-        """An integer of 0 or more, up to and without `limit`."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or not 0 <= self.value < limit:
-            raise self.fail(f"an integer from 0 to {limit - 1}")
-        return self.value
-
-    def number(self) -> float:
-        if not isinstance(self.value, int | float) or isinstance(self.value, bool):
-            raise self.fail("a number")
-        if not abs(self.value) <= 1e30:
-            raise self.fail("a number of at most 1e30")
-        return float(self.value)
-
-    def items(self) -> list[_Node]:
-        if not isinstance(self.value, list):
-            raise self.fail("a list")
-        return [_Node(value, f"{self.place}[{i}]") for i, value in enumerate(self.value)]
-
-    def counts(self) -> dict[str, int]:
-        if not isinstance(self.value, dict):
-            raise self.fail("an object")
-        return {key: _Node(value, f"{self.place}.{key}").count() for key, value in self.value.items()}
-
-    def optional(self, read: Callable[[_Node], T]) -> T | None:
-        return None if self.value is None else read(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +69,6 @@ class TensorInfo:
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
 
-    @classmethod
-    def read(cls, node: _Node) -> TensorInfo:
-        """From its JSON object. Errors: `InvalidEncoding`."""
-        shape = tuple(extent.count(_ADDRESS_SPACE) for extent in node.get("shape").items())
-        info = cls(node.get("name").text(), node.get("dtype").choice(*ITEM_BYTES), shape)
-        if info.nbytes >= _ADDRESS_SPACE:
-            raise node.get("shape").fail("a tensor of less than 4 GiB")
-        return info
-
 
 @dataclass(frozen=True, slots=True)
 class PlanEntry:
@@ -146,16 +78,6 @@ class PlanEntry:
     kernel: str
     flops: int
     bytes: int
-
-    @classmethod
-    def read(cls, node: _Node) -> PlanEntry:
-        """From its JSON object. Errors: `InvalidEncoding`."""
-        return cls(
-            node.get("name").text(),
-            node.get("kernel").text(),
-            node.get("flops").count(),
-            node.get("bytes").count(),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,39 +103,9 @@ class Preprocess:
         return 1 if self.color == "L" else 3
 
     @classmethod
-    def parse(cls, text: str | bytes) -> Preprocess:
-        """From a JSON document of its own. Errors: `InvalidEncoding`."""
-        return cls.read(_Node(_parse(text), "preprocess"))
-
-    @classmethod
-    def read(cls, node: _Node) -> Preprocess:
-        """From its JSON object. Errors: `InvalidEncoding`."""
-        side = 1 << 15
-        node.get("kind").choice("image")
-        crop = node.get("crop")
-        sides = [part.count(side) for part in crop.items()] if isinstance(crop.value, list) else None
-        if sides is None:
-            sides = [crop.count(side)] * 2
-        resize = node.get("resize").optional(lambda part: part.count(side))
-        if len(sides) != 2 or not all(sides):
-            raise crop.fail("one or two sides of at least 1 pixel")
-        if resize is not None and resize < max(sides):
-            raise node.get("resize").fail(f"at least the side of the crop, {max(sides)}")
-        made = cls(
-            resize,
-            (sides[0], sides[1]),
-            node.get("interpolation").choice("nearest", "bilinear", "bicubic", "lanczos"),
-            node.get("layout").choice("NCHW", "NHWC"),
-            node.get("color").choice("RGB", "BGR", "L"),
-            node.get("scale").number(),
-            tuple(part.number() for part in node.get("mean").items()),
-            tuple(part.number() for part in node.get("std").items()),
-        )
-        if len(made.mean) != made.channels:
-            raise node.get("mean").fail(f"one number for each channel of {made.color}")
-        if len(made.std) != made.channels or not all(made.std):
-            raise node.get("std").fail(f"one number other than 0 for each channel of {made.color}")
-        return made
+    def parse(cls, text: bytes) -> Preprocess:
+        """From a JSON document of its own. Errors: `InvalidEncoding` with the place that is not as it should be."""
+        return cls(**_graph_format.read_preprocess(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +115,6 @@ class Weights:
     mode: str
     bytes: int
     sha256: str
-
-    @classmethod
-    def read(cls, node: _Node) -> Weights:
-        """From its JSON object. Errors: `InvalidEncoding`."""
-        mode = node.get("mode").choice("embed", "file")
-        digest = node.get("sha256").text()
-        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-            raise node.get("sha256").fail("64 hexadecimal digits")
-        return cls(mode, node.get("bytes").count(_ADDRESS_SPACE), digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,16 +126,6 @@ class Model:
     sha256: str
     opset: int | None
 
-    @classmethod
-    def read(cls, node: _Node) -> Model:
-        """From its JSON object. Errors: `InvalidEncoding`."""
-        return cls(
-            node.get("name").text(),
-            node.get("format").text(),
-            node.get("sha256").text(),
-            node.get("opset").optional(_Node.count),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -262,15 +135,6 @@ class Memory:
     weights: int
     workspace: int
 
-    @classmethod
-    def read(cls, node: _Node) -> Memory:
-        """From its JSON object. Errors: `InvalidEncoding`, also when the parts exceed the whole."""
-        whole = node.get("bytes").count(_ADDRESS_SPACE + 1)
-        memory = cls(whole, node.get("weights").count(whole + 1), node.get("workspace").count(whole + 1))
-        if memory.weights + memory.workspace > whole:
-            raise node.fail("weights and workspace within the memory")
-        return memory
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -278,12 +142,6 @@ class Options:
 
     simd: str
     opt_level: int
-
-    @classmethod
-    def read(cls, node: _Node) -> Options:
-        """From its JSON object. Errors: `InvalidEncoding`."""
-        simd = node.get("simd").choice("128", "relaxed", "off", "baseline", "x86-64-v3", "x86-64-v4")
-        return cls(simd, node.get("opt_level").count())
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,61 +164,32 @@ class GraphMetadata:
     labels: tuple[str, ...] | None
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> GraphMetadata:
+    def from_json(cls, text: bytes) -> GraphMetadata:
         """Reads the contents of the custom section.
 
         Errors: `InvalidEncoding` with the place that is not as it should be; `Unsupported` for a newer ABI.
         """
-        root = _Node(_parse(text), "metadata")
-        abi = root.get("abi").count()
-        if abi > ABI:
-            raise Unsupported(f"the module has graph ABI {abi}; this version of wasmgrad reads up to {ABI}")
-        if abi == 0:
-            raise root.get("abi").fail("an ABI of 1 or more")
-        made = cls(
-            abi,
-            root.get("producer").text(),
-            Model.read(root.get("model")),
-            _tensors(root.get("inputs")),
-            _tensors(root.get("outputs")),
-            root.get("operators").counts(),
-            root.get("parameters").count(),
-            root.get("flops").count(),
-            Memory.read(root.get("memory")),
-            Weights.read(root.get("weights")),
-            Options.read(root.get("options")),
-            tuple(PlanEntry.read(node) for node in root.get("plan").items()),
-            root.get("preprocess").optional(Preprocess.read),
-            root.get("labels").optional(lambda node: tuple(part.text() for part in node.items())),
-        )
-        for tensor in (*made.inputs, *made.outputs):
-            if tensor.nbytes > made.memory.bytes:
-                raise InvalidEncoding(
-                    f"metadata: {tensor} has {tensor.nbytes:,} bytes, more than the {made.memory.bytes:,} of the memory"
-                )
-        if made.weights.bytes > made.memory.weights:
-            raise root.get("weights").fail("weights that fit their part of the memory")
-        return made
+        return cls.from_fields(_graph_format.read_metadata(text))
 
-    def to_json(self) -> str:
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> GraphMetadata:
+        """From what the native reader found, whose names are those of the classes here."""
+        preprocess = fields["preprocess"]
+        typed = {
+            "model": Model(**fields["model"]),
+            "inputs": tuple(TensorInfo(**tensor) for tensor in fields["inputs"]),
+            "outputs": tuple(TensorInfo(**tensor) for tensor in fields["outputs"]),
+            "memory": Memory(**fields["memory"]),
+            "weights": Weights(**fields["weights"]),
+            "options": Options(**fields["options"]),
+            "plan": tuple(PlanEntry(**entry) for entry in fields["plan"]),
+            "preprocess": None if preprocess is None else Preprocess(**preprocess),
+        }
+        return cls(**(fields | typed))
+
+    def to_json(self) -> bytes:
         """The contents of the custom section."""
         document = asdict(self)
         if self.preprocess is not None:
             document["preprocess"]["kind"] = "image"
-        return json.dumps(document, ensure_ascii=False)
-
-
-def _parse(text: str | bytes) -> Any:
-    if len(text) > _MAX_JSON:
-        raise InvalidEncoding(f"metadata of {len(text):,} bytes: expected at most {_MAX_JSON:,}")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidEncoding(f"metadata: not JSON: {error}") from error
-
-
-def _tensors(node: _Node) -> tuple[TensorInfo, ...]:
-    tensors = tuple(TensorInfo.read(item) for item in node.items())
-    if len({tensor.name for tensor in tensors}) != len(tensors):
-        raise node.fail("names that differ")
-    return tensors
+        return json.dumps(document, ensure_ascii=False).encode()

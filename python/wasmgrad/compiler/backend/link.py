@@ -85,7 +85,7 @@ def finish(linked: Linked, pages: int, weights: bytes | None, metadata: GraphMet
     module = wasm.with_memory(linked.module, pages)
     if weights:
         module = wasm.with_data(module, linked.base, weights)
-    return wasm.with_custom(module, SECTION, metadata.to_json().encode())
+    return wasm.with_custom(module, SECTION, metadata.to_json())
 
 
 def _tools() -> tuple[list[str], list[str]]:

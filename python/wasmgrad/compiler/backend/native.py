@@ -63,7 +63,7 @@ def link_library(graph_object: bytes, image: bytes, metadata: GraphMetadata, lev
         work = Path(directory)
         (work / "graph.o").write_bytes(graph_object)
         (work / "image.bin").write_bytes(image)
-        (work / "metadata.json").write_text(metadata.to_json())
+        (work / "metadata.json").write_bytes(metadata.to_json())
         (work / "data.s").write_text(_DATA.format(image=len(image), memory=metadata.memory.bytes))
         command = [
             *_compiler(),

@@ -1,0 +1,121 @@
+// The module wasmgrad._graph_format: reads graph modules for every engine. It links none, nor libtorch: what
+// most commands start with must load at once.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "wasmgrad/bindings/buffer.hpp"
+#include "wasmgrad/bindings/errors.hpp"
+#include "wasmgrad/graph/graph_file.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace wasmgrad::bindings {
+namespace {
+
+// What `make` makes of each, in a tuple.
+template <class Range, class Make>
+nb::tuple tuple_of(const Range& range, Make make) {
+  nb::list made;
+  for (const auto& each : range) made.append(make(each));
+  return nb::tuple(made);
+}
+
+template <class Range>
+nb::tuple tuple_of(const Range& range) {
+  return tuple_of(range, [](const auto& each) { return each; });
+}
+
+template <class T, class Make>
+nb::object optional_of(const std::optional<T>& value, Make make) {
+  return value ? nb::object(make(*value)) : nb::none();
+}
+
+// A dictionary of names and values, in turn.
+template <class... Rest>
+nb::dict fields(Rest&&... rest) {
+  nb::dict made;
+  const auto add = [&](auto& self, const char* name, auto&& value, auto&&... others) -> void {
+    made[name] = std::forward<decltype(value)>(value);
+    if constexpr (sizeof...(others) > 0) self(self, std::forward<decltype(others)>(others)...);
+  };
+  add(add, std::forward<Rest>(rest)...);
+  return made;
+}
+
+nb::dict fields_of(const graph::TensorInfo& tensor) {
+  return fields("name", tensor.name, "dtype", tensor.dtype, "shape", tuple_of(tensor.shape));
+}
+
+nb::dict fields_of(const graph::PlanEntry& entry) {
+  return fields("name", entry.name, "kernel", entry.kernel, "flops", entry.flops, "bytes", entry.bytes);
+}
+
+nb::dict fields_of(const graph::Preprocess& how) {
+  return fields("resize", how.resize, "crop", nb::make_tuple(how.height, how.width), "interpolation",
+                graph::name_of(how.interpolation), "layout", how.channels_last ? "NHWC" : "NCHW", "color",
+                how.color, "scale", how.scale, "mean", tuple_of(how.mean), "std", tuple_of(how.std));
+}
+
+nb::dict fields_of(const graph::Metadata& metadata) {
+  const auto& [model, memory, weights, options] =
+      std::tie(metadata.model, metadata.memory, metadata.weights, metadata.options);
+  const auto each = [](const auto& part) { return fields_of(part); };
+  nb::dict operators;
+  for (const auto& [name, count] : metadata.operators) operators[nb::cast(name)] = count;
+  return fields(
+      "abi", metadata.abi, "producer", metadata.producer,  //
+      "model",
+      fields("name", model.name, "format", model.format, "sha256", model.sha256, "opset", model.opset),
+      "inputs", tuple_of(metadata.inputs, each), "outputs", tuple_of(metadata.outputs, each),  //
+      "operators", operators, "parameters", metadata.parameters, "flops", metadata.flops,      //
+      "memory", fields("bytes", memory.bytes, "weights", memory.weights, "workspace", memory.workspace),
+      "weights",
+      fields("mode", weights.in_file ? "file" : "embed", "bytes", weights.bytes, "sha256", weights.sha256),
+      "options", fields("simd", options.simd, "opt_level", options.opt_level),  //
+      "plan", tuple_of(metadata.plan, each), "preprocess", optional_of(metadata.preprocess, each), "labels",
+      optional_of(metadata.labels, [](const auto& labels) { return tuple_of(labels); }));
+}
+
+nb::dict read_module(nb::handle module) {
+  std::optional<Buffer> kept;
+  const ByteSource source = source_of(module, kept);
+  const graph::GraphFile file = [&] {
+    const nb::gil_scoped_release unlocked;
+    return value_of(graph::read_graph_file(source));
+  }();
+  const auto segment = [](const graph::DataSegment& one) {
+    return nb::make_tuple(one.address, one.offset, one.size);
+  };
+  return fields("metadata", fields_of(file.metadata), "pages", file.pages, "code",
+                nb::bytes(file.code.data(), file.code.size()), "segments", tuple_of(file.data, segment));
+}
+
+template <class T>
+nb::dict read_json(const nb::bytes& json) {
+  return fields_of(value_of(T::from_json(std::string_view(json.c_str(), json.size()))));
+}
+
+}  // namespace
+}  // namespace wasmgrad::bindings
+
+NB_MODULE(_graph_format, module) {
+  using namespace wasmgrad;
+  module.doc() = "The native reader of graph modules. Use it through the package.";
+  bindings::register_errors();
+  module.def(
+      "read_module", &bindings::read_module, "module"_a,
+      nb::sig("def read_module(module: int | memoryview) -> dict[str, typing.Any]"),
+      "Its `metadata`, the `pages` of its memory, its `code` without large data, and `segments` of that: "
+      "address, offset and size.\n\nAn int is the descriptor of an open file.");
+  module.def("read_metadata", &bindings::read_json<graph::Metadata>, "json"_a,
+             nb::sig("def read_metadata(json: bytes) -> dict[str, typing.Any]"));
+  module.def("read_preprocess", &bindings::read_json<graph::Preprocess>, "json"_a,
+             nb::sig("def read_preprocess(json: bytes) -> dict[str, typing.Any]"));
+}

@@ -1,0 +1,283 @@
+"""Writes graph modules, good and bad, and what every reader of graph modules must say of each.
+
+Usage: make_modules.py OUTDIR. OUTDIR/verdicts.json then has a row for each OUTDIR/<name>.wasm: the kind of the error
+that loading it ends in, or "ok": then it runs, and of x = 1 it makes y = 3.5. The readers are cpp/graph and
+guests/web/host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import assembler as a
+
+OK, INVALID, UNSUPPORTED, TOO_LARGE, FAILED = (
+    "ok", "invalid_encoding", "unsupported_operation", "too_large", "runtime_error",
+)  # fmt: skip
+Case = tuple[str, bytes, str]
+HUGE = a.unsigned(3 << 30)
+TEXT = json.dumps(a.METADATA).encode()
+
+
+def files() -> Iterator[Case]:
+    """What is no module, or no whole one."""
+    honest = a.module()
+    yield "honest", honest, OK
+    yield "empty", b"", INVALID
+    yield "text", b"not a module", INVALID
+    yield "header", a.HEADER, INVALID
+    yield "header-of-version-2", b"\0asm\2\0\0\0" + honest[8:], INVALID
+    yield "component", b"\0asm\x0d\0\1\0" + honest[8:], INVALID
+    for size in (4, 9, 10, 40, len(honest) // 2, len(honest) - 1):
+        yield f"cut-to-{size}", honest[:size], INVALID
+    yield "section-past-end", honest + b"\0\5\1", INVALID
+
+
+def sections() -> Iterator[Case]:
+    """Sections, their lengths and their order."""
+    types = a.parts()["types"]
+    code = a.code()
+    yield "length-padded", a.module(code=b"\x0a" + a.unsigned(len(code), 5) + code), OK
+    yield "length-of-6-bytes", a.module(code=b"\x0a" + a.unsigned(len(code), 6) + code), INVALID
+    high = bytearray(a.unsigned(len(code), 5))
+    high[4] = 0x10  # the bit of 2^32
+    yield "length-of-33-bits", a.module(code=b"\x0a" + bytes(high) + code), INVALID
+    yield "section-unknown", a.module() + a.section(77, b"x"), INVALID
+    yield "section-twice", a.module(types=types + types), INVALID
+    swapped = a.module(functions=a.parts()["memory"], memory=a.parts()["functions"])
+    yield "sections-out-of-order", swapped, INVALID
+    yield "memory-twice", a.module(memory=a.parts()["memory"] * 2), INVALID
+    noted = a.module(types=a.custom(b"", b"") + types, data=a.parts()["data"] + a.custom(b"note", b"text"))
+    yield "custom-sections", noted, OK
+    yield "custom-name-past-end", a.module() + a.section(a.CUSTOM, b"\x05name"), INVALID
+    yield "custom-name-overlong", a.module() + a.section(a.CUSTOM, b"\x84\x80\x80\x80\x80\0name"), INVALID
+    yield "custom-name-not-utf-8", a.module() + a.custom(b"\xff", b""), INVALID
+    yield "metadata-first", a.HEADER + a.parts()["metadata"] + a.module(metadata=b"")[8:], OK
+    yield "metadata-missing", a.module(metadata=b""), INVALID
+    yield "metadata-twice", a.module() + a.parts()["metadata"], INVALID
+    yield "code-damaged", a.module(code=a.section(a.CODE, b"\6" + b"\7" * 20)), INVALID
+
+
+def interfaces() -> Iterator[Case]:
+    """Imports, exports and the memory."""
+    imported = {"function": b"\0\0", "memory": b"\2" + a.FIXED, "global": b"\3\x7f\0"}
+    for kind, what in imported.items():
+        contents = a.vector(a.text(b"env") + a.text(b"it") + what)
+        yield f"imports-a-{kind}", a.module(imports=a.section(a.IMPORT, contents)), INVALID
+    yield "imports-nothing", a.module(imports=a.section(a.IMPORT, b"\0")), OK
+    for missing in a.EXPORTS:
+        rows = [row for row in a.EXPORTS if row != missing]
+        yield f"exports-no-{missing[0]}", a.module(exports=a.section(a.EXPORT, a.exports(rows))), INVALID
+        other = [*rows, (missing[0], 2 - missing[1], 0)]
+        yield (
+            f"exports-another-{missing[0]}",
+            a.module(exports=a.section(a.EXPORT, a.exports(other))),
+            INVALID,
+        )
+    for name, more in {"more": ("", 0, 0), "twice": a.EXPORTS[1]}.items():
+        module = a.module(exports=a.section(a.EXPORT, a.exports([*a.EXPORTS, more])))
+        yield f"exports-{name}", module, OK if name == "more" else INVALID
+    yield "exports-cut", a.module(exports=a.section(a.EXPORT, a.exports(a.EXPORTS)[:-1])), INVALID
+    for name, kind in {"graph_input": 3, "graph_run": 1}.items():
+        kinds = a.FUNCTIONS | {name: kind}
+        functions = a.section(3, a.vector(*map(a.unsigned, kinds.values())))
+        replaced = {"graph_input": a.body(a.constant(a.X))} if name == "graph_input" else {}
+        yield (
+            f"signature-of-{name}",
+            a.module(functions=functions, code=a.section(a.CODE, a.code(**replaced))),
+            INVALID,
+        )
+    pages = a.unsigned(a.PAGES)
+    memories = {
+        "growing": a.vector(b"\0" + pages),
+        "with-more-to-come": a.vector(b"\1" + pages + a.unsigned(a.PAGES + 1)),
+        "shared": a.vector(b"\3" + pages * 2),
+        "of-64-bits": a.vector(b"\5" + pages * 2),
+        "there-twice": a.vector(a.FIXED, a.FIXED),
+        "of-more-than-4-gib": a.vector(b"\1" + a.unsigned(65537) * 2),
+        "too-small": a.vector(b"\1" + a.unsigned(a.PAGES - 1) * 2),
+    }
+    for name, contents in memories.items():
+        yield f"memory-{name}", a.module(memory=a.section(a.MEMORY, contents)), INVALID
+    yield "memory-missing", a.module(memory=b""), INVALID
+
+
+def data() -> Iterator[Case]:
+    """Data segments, small and large, in order and not."""
+    large = a.section(a.CODE, a.code(a.LARGE))
+    end = a.PAGES << 16
+
+    def with_data(*segments: bytes, **replaced: bytes) -> bytes:
+        return a.module(**{"code": large, **replaced}, data=a.section(a.DATA, a.vector(*segments)))
+
+    for size in (65535, 65536, 65537, 1 << 17):
+        yield f"data-of-{size}-bytes", with_data(a.active(a.LARGE, a.WEIGHT.ljust(size, b"w"))), OK
+    whole = a.active(a.LARGE, a.WEIGHT.ljust(65536, b"w"))
+    wrong = a.active(a.LARGE, b"w" * 65536)
+    yield "data-over-data", with_data(wrong, a.active(a.LARGE, a.WEIGHT)), OK
+    yield "data-before-data", with_data(whole, a.active(a.W, b"wwww")), OK
+    yield "data-passive", with_data(whole, b"\1" + a.text(b"later")), OK
+    yield "data-of-memory-0-by-number", with_data(whole, b"\2\0" + a.active(a.W, b"wwww")[1:]), OK
+    yield "data-when-it-starts", with_data(whole, start=a.section(a.START, b"\0")), OK
+    yield "data-with-padded-size", with_data(whole[: -65536 - 3] + a.unsigned(65536, 5) + whole[-65536:]), OK
+    yield "data-at-no-address", with_data(b"\0\x41" + b"\x80" * 5 + b"\0\x0b" + a.text(b"x" * 65536)), INVALID
+    yield "data-past-section", with_data(whole[:-1]), INVALID
+    yield "data-of-fewer-segments", a.module(data=a.section(a.DATA, b"\1")), INVALID
+    yield (
+        "data-then-more",
+        a.module(data=a.section(a.DATA, a.vector(a.active(a.W, a.WEIGHT)) + b"x")),
+        INVALID,
+    )
+    yield "data-outside", with_data(whole, a.active(end - 3, b"wwww")), INVALID
+    yield "data-outside-large", with_data(whole, a.active(end - 65535, b"w" * 65536)), INVALID
+    yield "data-at-2-gib", with_data(whole, b"\0\x41\x80\x80\x80\x80\x78\x0b" + a.text(b"w" * 65536)), INVALID
+
+
+def addresses() -> Iterator[Case]:
+    """What functions return or do when a module is loaded."""
+
+    def with_function(**replaced: bytes) -> bytes:
+        return a.module(code=a.section(a.CODE, a.code(**replaced)))
+
+    for side in ("input", "output"):
+        for name, address in {"none": 0, "outside": (a.PAGES << 16) - 2, "far": (1 << 31) - 64}.items():
+            yield (
+                f"address-of-{side}-{name}",
+                with_function(**{f"graph_{side}": a.address_of(address)}),
+                INVALID,
+            )
+        yield f"address-of-more-{side}s", with_function(**{f"graph_{side}": a.body(a.constant(a.X))}), INVALID
+    yield "trap-at-start", with_function(_initialize=a.body(b"\0")), FAILED
+
+
+def documents() -> Iterator[Case]:
+    """Metadata that is not JSON, or not as strict as all readers of JSON are."""
+    contents = {
+        "nothing": b"",
+        "text": b"text",
+        "cut": TEXT[:-1],
+        "more": TEXT + b"}",
+        "null": b"null",
+        "a-list": b"[]",
+        "a-number": b"1",
+        "not-utf-8": TEXT.replace(b"cat", b"\xff"),
+        "half-a-pair": TEXT.replace(b"cat", rb"\ud800"),
+        "not-a-number": TEXT.replace(b"0.5", b"NaN"),
+        "infinite": TEXT[:-1] + b', "later": 1e999}',
+        "deep": TEXT[:-1] + b', "later": ' + b"[" * 100 + b"]" * 100 + b"}",
+        "a-key-twice": TEXT[:-1] + b', "abi": 1}',
+        "a-new-key-twice": TEXT[:-1] + b', "later": {"\\"k": 1, "\\"k": 1}}',
+        "with-a-comment": TEXT + b" // text",
+    }
+    for name, each in contents.items():
+        yield f"metadata-is-{name}", a.with_metadata(each), INVALID
+    yield "metadata-of-a-newer-abi", a.with_metadata(b'{"abi": 2, "all": "else is different"}'), UNSUPPORTED
+    yield "metadata-with-a-new-key", a.with_metadata(TEXT[:-1] + b', "later": {"a \\": b": [{}]}}'), OK
+    yield "metadata-with-floats", a.with_metadata(TEXT.replace(b'"flops": 1', b'"flops": 1.0')), OK
+    yield "metadata-with-a-mark", a.with_metadata(b"\xef\xbb\xbf" + TEXT), OK
+
+
+LIES = {
+    ("abi",): [0, -1, True, "1", 1.5, None],
+    ("producer",): [1, None],
+    ("model",): [None, []],
+    ("model", "name"): [1],
+    ("model", "format"): [...],
+    ("model", "sha256"): [0],
+    ("model", "opset"): [-1, "18"],
+    ("outputs",): [None, []],
+    ("inputs", 0, "name"): ["", 1, None],
+    ("inputs", 0, "dtype"): ["float31", None, ["float32"], "__proto__"],
+    ("inputs", 0, "shape"): [
+        None, 1, [-1], [1.5], ["1"], [True], [1 << 32], [1 << 20, 1 << 20], [1 << 31, 1 << 31, 4], [1 << 18], [1] * 65,
+    ],
+    ("inputs",): [None, {}, [1], [], a.METADATA["inputs"] * 2],
+    ("operators",): [None, [], {"Add": -1}, {"Add": 1.5}],
+    ("parameters",): [None, -1, 1 << 53, 1 << 80],
+    ("flops",): ["1"],
+    ("memory",): [None],
+    ("memory", "bytes"): [(1 << 32) + 1, (a.PAGES << 16) + 1, "1"],
+    ("memory", "weights"): [(a.PAGES << 16) - 127, None],
+    ("memory", "workspace"): [-1],
+    ("weights", "mode"): ["elsewhere", None],
+    ("weights", "bytes"): [(1 << 16) + 1, -4],
+    ("weights", "sha256"): ["00", "A" * 64, None],
+    ("options", "simd"): ["256", None],
+    ("options", "opt_level"): [-1],
+    ("plan",): [None, {}, [1]],
+    ("plan", 0, "name"): [None],
+    ("plan", 0, "kernel"): [1],
+    ("plan", 0, "flops"): [None],
+    ("plan", 0, "bytes"): [-1],
+    ("labels",): ["cat", [1]],
+    ("preprocess",): [[], "image"],
+    ("preprocess", "kind"): ["sound"],
+    ("preprocess", "crop"): [0, 10, [8, 8, 8], [8], 1 << 15],
+    ("preprocess", "resize"): [7, "9"],
+    ("preprocess", "interpolation"): ["guess"],
+    ("preprocess", "layout"): ["CHW"],
+    ("preprocess", "color"): ["CMYK", "toString"],
+    ("preprocess", "scale"): ["1", 1e31],
+    ("preprocess", "mean"): [[0, 0], 0],
+    ("preprocess", "std"): [[1, 0, 1], [1]],
+}  # fmt: skip
+TRUTHS = {
+    ("model", "opset"): [None, ...],
+    ("preprocess",): [None, ...],
+    ("preprocess", "resize"): [None],
+    ("preprocess", "crop"): [8],
+    ("labels",): [None, [], [""]],
+    ("plan",): [[]],
+    ("operators",): [{}],
+    ("weights", "bytes"): [0],
+    ("inputs", 0, "shape"): [[], [1, 1, 1]],
+}
+
+
+def values() -> Iterator[Case]:
+    """Metadata with another value at one place."""
+    for table, verdict in ((LIES, INVALID), (TRUTHS, OK)):
+        for path, others in table.items():
+            for index, value in enumerate(others):
+                yield f"{verdict}-{'.'.join(map(str, path))}-{index}", a.with_value(path, value), verdict
+
+
+def sparse() -> Iterator[tuple[Case, int]]:
+    """Modules to be made longer: they name sections of 3 GiB, which no disk has to hold."""
+    before = a.module(code=b"", data=b"")
+    yield ("huge-code", before + b"\x0a" + HUGE, TOO_LARGE), 3 << 30
+    passive = b"\1\1" + a.unsigned((3 << 30) - 7)
+    yield (
+        ("huge-passive-data", a.module(data=b"") + b"\x0b" + HUGE + passive, TOO_LARGE),
+        (3 << 30) - len(passive),
+    )
+    yield ("huge-custom-section", a.module() + b"\0" + HUGE, OK), 3 << 30
+    named = a.text(b"wasmgrad.graph")
+    yield ("huge-metadata", a.module(metadata=b"") + b"\0" + HUGE + named, TOO_LARGE), (3 << 30) - len(named)
+    yield ("huge-custom-name", a.module() + b"\0" + HUGE + a.unsigned(2 << 30), TOO_LARGE), (3 << 30) - 5
+
+
+def main(folder: Path) -> None:
+    """Writes all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cases = [
+        case
+        for group in (files, sections, interfaces, data, addresses, documents, values)
+        for case in group()
+    ]
+    verdicts = {}
+    for (name, contents, verdict), more in [*((case, 0) for case in cases), *sparse()]:
+        assert name not in verdicts, name
+        verdicts[name] = verdict
+        path = folder / f"{name}.wasm"
+        path.write_bytes(contents)
+        os.truncate(path, len(contents) + more)
+    (folder / "verdicts.json").write_text(json.dumps(verdicts, indent=1))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
