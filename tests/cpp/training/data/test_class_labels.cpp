@@ -36,7 +36,7 @@ TEST_CASE("the highest label is found in every type, among the rows that count")
   for (const Tensor& labels : labels_in_every_type()) {
     CHECK(highest_label(labels.view(), std::nullopt).value() == 2);
     CHECK(highest_label(labels.view(), rows).value() == 1);
-    CHECK(label_beyond(labels.view(), std::nullopt, 2, "the guest declares").message ==
+    CHECK(label_beyond(labels.view(), std::nullopt, 2, {}, "the guest declares").message ==
           "the label at index 2 is 2; the guest declares 2 classes, so labels are 0..1");
   }
 }
