@@ -134,7 +134,18 @@ def compile_model(
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
         node = None if imported is None else blamed(imported, source.model, _machine(options).target)
-        raise unsupported(node or f"this model cannot be compiled (stage {reached!r})", error) from error
+        raise unsupported(node or _of_the_whole(reached, options.opt_level), error) from error
+
+
+def _of_the_whole(stage: str, level: int) -> str:
+    """The sentence of a failure for which no node is to blame."""
+    if stage in ("read", "import"):
+        advice = ""
+    elif level > 0:
+        advice = "each operator alone can, so opt_level 0 may help; "
+    else:
+        advice = "each operator alone can; "
+    return f"this model cannot be compiled (stage {stage!r}): {advice}WASMGRAD_DEBUG=1 shows what the compiler said"
 
 
 def compile_imported(

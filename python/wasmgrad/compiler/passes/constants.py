@@ -1,7 +1,7 @@
 """Evaluates operators whose operands are constants.
 
-Those that only rearrange one are done here: TVM would compile a kernel for each shape to do the same. So are changes of
-type, whose results TVM leaves to the machine that it runs on.
+Those that only rearrange one, or add and multiply two, are done here: TVM would compile a kernel for each shape to do
+the same. So are changes of type, whose results TVM leaves to the machine that it runs on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .._casts import converted, is_special
 from .._relax import literal, numpy_dtype
 from .bindings import Bindings, constant, shape, with_bindings
 
-__all__ = ["fold_constants", "rearrange_constants"]
+__all__ = ["evaluate_constants", "fold_constants"]
 
 
 def fold_constants(module: Any) -> Any:
@@ -26,24 +26,37 @@ def fold_constants(module: Any) -> Any:
 
     Not what depends on NaN or an infinity: TVM's own kernels compare and convert them otherwise than ours.
     """
-    hidden: dict[Any, Any] = {}
+    bindings = Bindings(module["main"]).bindings
+    alone: list[Any] = []
+    known: set[Any] = set()
+    for binding in bindings:
+        if known.issuperset(relax.analysis.free_vars(binding.value)) and not _has_special(binding.value):
+            known.add(binding.var)
+            alone.append(binding)
+    if not alone:
+        return module
+    # By themselves: TVM's pass makes a kernel of every operator that it sees before it asks what depends on what.
+    results = relax.Tuple([binding.var for binding in alone])
+    body = relax.SeqExpr([relax.DataflowBlock(alone)], results)
+    folded = relax.transform.FoldConstant()(_with_main(module, relax.Function([], body, results.ty)))
+    values = dict(zip(results.fields, folded["main"].body.body.fields, strict=True))
+    rewritten = [
+        relax.VarBinding(each.var, values[each.var]) if constant(values.get(each.var)) is not None else each
+        for each in bindings
+    ]
+    return relax.transform.CanonicalizeBindings()(with_bindings(module, rewritten))
 
-    def hide(each: Any) -> Any:
-        array = constant(each)
-        if array is None or not is_special(array):
-            return each
-        variable = relax.Var(f"special{len(hidden)}", each.ty)
-        hidden[variable] = each
-        return variable
 
-    main = module["main"]
-    body = tvm_ffi.structural_map(main.body, ((ir.Constant, hide),))
-    module = _with_main(
-        module, relax.Function([*main.params, *hidden], body, main.ret_ty, main.is_pure, main.attrs)
-    )
-    module = relax.transform.FoldConstant()(module)
-    names = {variable.name: each.value for variable, each in hidden.items()}
-    return relax.transform.BindParams("main", names)(module) if names else module
+def _has_special(expression: Any) -> bool:
+    found = False
+
+    def look(node: Any, _: Any) -> None:
+        nonlocal found
+        array = constant(node)
+        found |= array is not None and is_special(array)
+
+    tvm_ffi.structural_visit(expression, [(ir.Constant, look)])
+    return found
 
 
 def _with_main(module: Any, function: Any) -> Any:
@@ -52,43 +65,75 @@ def _with_main(module: Any, function: Any) -> Any:
     return module
 
 
-def rearrange_constants(module: Any) -> Any:
-    """`main` with transposed and reshaped constants in place of their transposition and reshaping."""
+def evaluate_constants(module: Any) -> Any:
+    """`main` with the results of `_EVALUATE`'s operators on constants in place of the operators."""
     bindings = Bindings(module["main"])
     known: dict[Any, NDArray[Any]] = {}
     rewritten = []
     for position, binding in enumerate(bindings.bindings):
-        evaluate = _REARRANGE.get(bindings.operator(position) or "")
-        if evaluate is None:
-            rewritten.append(binding)
-            continue
-        source = binding.value.args[0]
-        array = known[source] if source in known else constant(source)
-        if array is None:
+        evaluate = _EVALUATE.get(bindings.operator(position) or "")
+        result = None
+        if evaluate is not None:
+            operands = [known.get(each, constant(each)) for each in _tensors(binding.value)]
+            if all(operand is not None for operand in operands):
+                result = evaluate(binding, *operands)
+        if result is None:
             rewritten.append(binding)
         else:
-            known[binding.var] = np.array(evaluate(array, binding), order="C")
+            known[binding.var] = np.array(result, order="C")
             rewritten.append(relax.VarBinding(binding.var, literal(known[binding.var])))
     return relax.transform.CanonicalizeBindings()(with_bindings(module, rewritten))
 
 
-def _permute(array: NDArray[Any], binding: Any) -> NDArray[Any]:
+def _tensors(call: Any) -> list[Any]:
+    return [each for each in call.args if isinstance(each.ty, relax.TensorType)]
+
+
+def _permute(binding: Any, array: NDArray[Any]) -> NDArray[Any]:
     axes = binding.value.attrs.axes
     return array.transpose(None if axes is None else [int(axis) for axis in axes])
 
 
-def _reshape(array: NDArray[Any], binding: Any) -> NDArray[Any]:
+def _reshape(binding: Any, array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(shape(binding.var))
 
 
-def _convert(array: NDArray[Any], binding: Any) -> NDArray[Any]:
+def _slice(binding: Any, array: NDArray[Any]) -> NDArray[Any] | None:
+    axes, begins, ends, *strides = ([int(each) for each in part] for part in binding.value.args[1:])
+    steps = strides[0] if strides else [1] * len(axes)
+    if min(*begins, *ends, *steps) < 0:  # which NumPy and Relax understand otherwise
+        return None
+    taken = [slice(None)] * array.ndim
+    for axis, *part in zip(axes, begins, ends, steps, strict=True):
+        taken[axis] = slice(*part)
+    return array[tuple(taken)]
+
+
+def _convert(binding: Any, array: NDArray[Any]) -> NDArray[Any]:
     return converted(array, numpy_dtype(str(binding.var.ty.dtype)))
 
 
-_REARRANGE: dict[str, Callable[[NDArray[Any], Any], NDArray[Any]]] = {
+def _arithmetic(function: Any, kinds: str) -> Callable[..., NDArray[Any] | None]:
+    """Of types that NumPy computes as every machine does."""
+
+    def evaluate(_: Any, *operands: NDArray[Any]) -> NDArray[Any] | None:
+        if operands[0].dtype.kind not in kinds or any(map(is_special, operands)):
+            return None
+        with np.errstate(all="ignore"):
+            return np.asarray(function(*operands))
+
+    return evaluate
+
+
+_EVALUATE: dict[str, Callable[..., NDArray[Any] | None]] = {
     "relax.permute_dims": _permute,
     "relax.reshape": _reshape,
     "relax.expand_dims": _reshape,
     "relax.squeeze": _reshape,
+    "relax.strided_slice": _slice,
     "relax.astype": _convert,
+    "relax.add": _arithmetic(np.add, "fiu"),
+    "relax.subtract": _arithmetic(np.subtract, "fiu"),
+    "relax.multiply": _arithmetic(np.multiply, "fiu"),
+    "relax.divide": _arithmetic(np.divide, "f"),
 }

@@ -15,7 +15,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from .constants import fold_constants, rearrange_constants
+from .constants import evaluate_constants, fold_constants
 from .flatten import flatten_as_stored
 from .kernels import Kernel
 from .legalize import LEGALIZATIONS
@@ -36,7 +36,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
         module = _run(module, transform.DecomposeOpsForInference(), transform.CanonicalizeBindings())
         module = zeros_in_memory(module)
         if level >= 1:
-            module = rearrange_constants(module)
+            module = evaluate_constants(module)
             module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
         if level >= 3:
             module = full_rank_constants(whole_gelu(pad_inside(without_clip(module))))
@@ -45,7 +45,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
                 transform.ConvertLayout({"relax.nn.conv2d": ["NHWC", "OHWI"]}),
                 transform.Normalize(),
             )
-            module = rearrange_constants(module)
+            module = evaluate_constants(module)
             module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
             module = flatten_as_stored(module)
             module, kernels = offload(module, lanes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import onnx
@@ -9,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 from wasmgrad import Unsupported
 from wasmgrad.compiler import CompileOptions, compile_model
+from wasmgrad.compiler.backend.codegen import build_object
 from wasmgrad.compiler.passes import legalize
 
 
@@ -23,9 +25,9 @@ def _boom(_builder: Any, _call: Any) -> NoReturn:
     raise ValueError("insides of a tool")
 
 
-def _refusal(model: onnx.ModelProto) -> Unsupported:
+def _refusal(model: onnx.ModelProto, level: int = 3) -> Unsupported:
     with pytest.raises(Unsupported) as caught:
-        compile_model(model, CompileOptions())
+        compile_model(model, CompileOptions(opt_level=level))
     return caught.value
 
 
@@ -46,6 +48,44 @@ def test_an_error_while_generating_names_the_node(monkeypatch: pytest.MonkeyPatc
     error = _refusal(_model(nodes, x=[2, 5]))
     assert str(error) == "node 'second' (Tan): its result float32[2, 5] cannot be computed"
     assert "insides" in str(error.__cause__)
+
+
+def _llvm_refuses(monkeypatch: pytest.MonkeyPatch, word: str, *modules: str) -> None:
+    """Where these modules generate code, that of kernels with this word in their names fails as LLVM does."""
+
+    def build(functions: Mapping[Any, Any], *rest: Any) -> Any:
+        if any(word in variable.name_hint for variable in functions):
+            raise RuntimeError("LLVM module verification failed:\n" + "  %1 = fcmp\n" * 300)
+        return build_object(functions, *rest)
+
+    for module in modules:
+        monkeypatch.setattr(f"wasmgrad.compiler.{module}.build_object", build)
+
+
+def test_an_error_of_llvm_names_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    _llvm_refuses(monkeypatch, "tan", "_compile", "_blame")
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"], name="first"),
+        helper.make_node("Tan", ["a"], ["y"], name="second"),
+    ]
+    error = _refusal(_model(nodes, x=[2, 5]))
+    assert str(error) == "node 'second' (Tan): its result float32[2, 5] cannot be computed"
+
+
+@pytest.mark.parametrize(
+    ("level", "advice"),
+    [(3, "each operator alone can, so opt_level 0 may help"), (0, "each operator alone can")],
+)
+def test_an_error_of_the_whole_says_what_to_do(
+    level: int, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _llvm_refuses(monkeypatch, "tan", "_compile")
+    error = _refusal(_model([helper.make_node("Tan", ["x"], ["y"])], x=[2, 5]), level)
+    assert str(error) == (
+        f"this model cannot be compiled (stage 'generate'): {advice}; "
+        "WASMGRAD_DEBUG=1 shows what the compiler said"
+    )
+    assert "fcmp" in str(error.__cause__)
 
 
 def test_the_tools_own_words_are_shown_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
