@@ -186,7 +186,7 @@ def _of_torchscript(path: Path) -> Summary:
 
 
 def _of_exported(path: Path) -> Summary:
-    from .format.exported import read_exported
+    from .format.pt2 import read_exported
 
     program = read_exported(path.read_bytes(), path)
     return Summary(

@@ -21,8 +21,8 @@ namespace {
 
 /// Ranks the targets of a classification loss, in its form: class indices [N, ...] or probabilities
 /// [N, C, ...], among the model's classes.
-void add_ranks(const at::Tensor& output, const at::Tensor& target, std::int64_t ignored,
-               std::int64_t top_k, MetricSum& sum) {
+void add_ranks(const at::Tensor& output, const at::Tensor& target, std::int64_t ignored, std::int64_t top_k,
+               MetricSum& sum) {
   const at::Tensor rows = output.movedim(1, -1).contiguous();
   const at::Tensor labels = target.scalar_type() == at::kLong ? target : target.argmax(1).contiguous();
   sum.add_ranks({rows.const_data_ptr<float>(), static_cast<std::size_t>(rows.numel())},
@@ -56,16 +56,17 @@ struct OutputGradients {
 };
 
 /// The batch's loss, its ranks added to `sum`, and its gradients to `gradients` unless that is null.
-Expected<double> judge(const Plan& plan, const Batch& batch, const std::vector<NamedTensor>& outputs,
-                       const TrainerOptions& options, MetricSum& sum, OutputGradients* gradients) {
-  if (plan.losses.empty()) {
+Expected<double> judge(const DataBinding& binding, const Batch& batch,
+                       const std::vector<NamedTensor>& outputs, const TrainerOptions& options, MetricSum& sum,
+                       OutputGradients* gradients) {
+  if (binding.losses.empty()) {
     WASMGRAD_ASSIGN(const at::Tensor loss, own_loss(outputs));
     if (gradients != nullptr) gradients->add(loss, {});
     return loss.item<double>();
   }
   double total = 0;
   bool ranked = false;
-  for (const BoundLoss& loss : plan.losses) {
+  for (const BoundLoss& loss : binding.losses) {
     WASMGRAD_ASSIGN(at::Tensor output, output_named(outputs, loss.output));
     output = output.to(at::kFloat);
     const at::Tensor values = output.detach();
@@ -124,19 +125,19 @@ Expected<Learner> Learner::create(TorchModel model, const TrainerOptions& option
   return learner;
 }
 
-Status Learner::backward(Plan& plan, const Batch& batch, std::uint64_t pass, MetricSum& sum) {
+Status Learner::backward(DataBinding& binding, const Batch& batch, std::uint64_t pass, MetricSum& sum) {
   const FrozenScope frozen(frozen_);
   const GradientGuard guard(parameters());
   std::vector<NamedTensor> outputs;
   try {
-    outputs = plan.program.forward_train(program_inputs(options_, batch), {options_.seed, pass});
+    outputs = binding.program.forward_train(program_inputs(options_, batch), {options_.seed, pass});
   } catch (const std::exception&) {
     return refused_inputs(batch.inputs);
   }
-  if (!plan.bound) WASMGRAD_CHECK(bind(plan, outputs, batch));
+  if (!binding.bound) WASMGRAD_CHECK(bind(binding, outputs, batch));
   MetricSum added;
   OutputGradients start;
-  WASMGRAD_ASSIGN(const double loss, judge(plan, batch, outputs, options_, added, &start));
+  WASMGRAD_ASSIGN(const double loss, judge(binding, batch, outputs, options_, added, &start));
   if (start.outputs.empty()) return invalid("no trainable parameter of the model takes part in its output");
   if (!std::isfinite(loss)) {
     return Error{Errc::kRuntimeError,
@@ -199,9 +200,9 @@ Status Learner::apply(double learning_rate) {
   return {};
 }
 
-Learner::Attempt::Attempt(Learner& learner, const Plan& plan)
+Learner::Attempt::Attempt(Learner& learner, const DataBinding& binding)
     : learner_(learner),
-      buffers_(plan.program.written()),
+      buffers_(binding.program.written()),
       gradients_(learner.pending_),
       batches_(learner.pending_batches_) {}
 
@@ -226,7 +227,7 @@ void Learner::set_gradients(std::vector<at::Tensor> gradients) {
   pending_batches_ = 1;
 }
 
-Expected<Metrics> Learner::evaluate(Plan& plan, const DataTensors& data, const StopToken* stop) {
+Expected<Metrics> Learner::evaluate(DataBinding& binding, const DataTensors& data, const StopToken* stop) {
   EpochBatches batches = EpochBatches::in_order(data, options_.batch_size);
   MetricSum sum;
   for (std::int64_t i = 0; i < batches.count(); ++i) {
@@ -235,11 +236,11 @@ Expected<Metrics> Learner::evaluate(Plan& plan, const DataTensors& data, const S
     const Batch batch = batches.batch(i);
     std::vector<NamedTensor> outputs;
     try {
-      outputs = plan.program.forward_eval(program_inputs(options_, batch));
+      outputs = binding.program.forward_eval(program_inputs(options_, batch));
     } catch (const std::exception&) {
       return refused_inputs(batch.inputs);
     }
-    WASMGRAD_ASSIGN(const double loss, judge(plan, batch, outputs, options_, sum, nullptr));
+    WASMGRAD_ASSIGN(const double loss, judge(binding, batch, outputs, options_, sum, nullptr));
     sum.add_loss(loss, batch.inputs[0].size(0));
   }
   return sum.mean(options_.top_k);

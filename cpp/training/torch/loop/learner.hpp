@@ -33,7 +33,7 @@ struct ColumnType {
 };
 
 /// How data with certain columns meets the model. Made once for them.
-struct Plan {
+struct DataBinding {
   std::vector<ColumnType> inputs, targets;
   Program program;
   bool bound = false;                 ///< what follows is known: the model's outputs were seen
@@ -50,7 +50,7 @@ class Learner {
   /// and pending gradients.
   class Attempt {
    public:
-    Attempt(Learner& learner, const Plan& plan);
+    Attempt(Learner& learner, const DataBinding& binding);
     Attempt(const Attempt&) = delete;
     Attempt& operator=(const Attempt&) = delete;
     ~Attempt();
@@ -68,20 +68,20 @@ class Learner {
   /// `freeze` matches nothing or all are frozen, or a scale is for no argument of forward.
   static Expected<Learner> create(TorchModel model, const TrainerOptions& options);
 
-  /// The plan for data with these columns. It lives until dozens of others were asked for. Its first batch
-  /// binds it. Errors: kInvalidArgument when the columns are not arguments of the model, or, where the plan
-  /// is bound, a class target is not one of the model's classes.
-  Expected<Plan*> plan(const DataTensors& data);
+  /// The binding for data with these columns. It lives until dozens of others were asked for. Its first batch
+  /// binds it. Errors: kInvalidArgument when the columns are not arguments of the model, or, where the
+  /// binding is bound, a class target is not one of the model's classes.
+  Expected<DataBinding*> binding(const DataTensors& data);
 
-  /// Binds a plan that is not yet by a forward pass over the first batch, in training or evaluation mode,
+  /// Binds a binding that is not yet by a forward pass over the first batch, in training or evaluation mode,
   /// which leaves no trace. Errors: kInvalidArgument when the data does not fit the model, or a class target
   /// is not one of the model's classes.
-  Status rehearse(Plan& plan, const DataTensors& data, bool training);
+  Status rehearse(DataBinding& binding, const DataTensors& data, bool training);
 
   /// Forward, loss, backward: adds the batch's gradients to the pending ones, and its metrics to `sum`.
   /// Errors: kInvalidArgument when the batch does not fit the model; kRuntimeError when the loss or a
   /// gradient is not finite. An Attempt takes back what it changed until then.
-  Status backward(Plan& plan, const Batch& batch, std::uint64_t pass, MetricSum& sum);
+  Status backward(DataBinding& binding, const Batch& batch, std::uint64_t pass, MetricSum& sum);
   /// Optimizer step with the mean of the pending gradients, which are none afterwards. Errors: kRuntimeError
   /// when one is not finite; nothing has changed then.
   Status apply(double learning_rate);
@@ -95,7 +95,7 @@ class Learner {
   [[nodiscard]] const std::vector<at::Tensor>& gradient_sums() const noexcept { return pending_; }
 
   /// Errors: kInterrupted when `stop` was requested; those of check_output.
-  Expected<Metrics> evaluate(Plan& plan, const DataTensors& data, const StopToken* stop);
+  Expected<Metrics> evaluate(DataBinding& binding, const DataTensors& data, const StopToken* stop);
 
   /// Outputs in evaluation mode, of one batch unless TrainerOptions::predict_batch_size cuts it. Errors:
   /// kInvalidArgument when the model does not take the inputs, or an output of a cut one is not [N, ...];
@@ -121,10 +121,10 @@ class Learner {
   };
   Learner(TorchModel model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
           std::vector<at::Tensor> frozen);
-  /// Cached too. Lives as plans do.
+  /// Cached too. Lives as bindings do.
   Expected<Program*> program(const std::vector<NamedTensor>& inputs, const std::vector<NamedTensor>& targets,
                              bool without_loss = false);
-  Status bind(Plan& plan, const std::vector<NamedTensor>& outputs, const Batch& batch) const;
+  Status bind(DataBinding& binding, const std::vector<NamedTensor>& outputs, const Batch& batch) const;
   Status add_gradients();
   [[nodiscard]] Status check_finite(std::size_t parameter, const at::Tensor& gradient) const;
   static Expected<std::vector<NamedTensor>> predict_batch(Program& program,
@@ -138,7 +138,7 @@ class Learner {
   std::vector<at::Tensor> frozen_;
   HeldParts held_;
   std::list<Lowered> programs_;
-  std::list<Plan> plans_;
+  std::list<DataBinding> bindings_;
   std::vector<at::Tensor> pending_;
   std::int64_t pending_batches_ = 0;
   bool pending_may_be_infinite_ = false;  ///< a clip by value was on when they were added

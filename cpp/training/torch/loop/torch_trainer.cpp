@@ -39,9 +39,9 @@ Expected<FitReport> TorchTrainer::fit(const Dataset& train, const std::optional<
   return guarded("training", [&]() -> Expected<FitReport> {
     const ComputeScope scope(state.threads);
     const auto start = Clock::now();
-    WASMGRAD_ASSIGN(Plan * plan, state.plan_epochs(train));
-    if (validation) WASMGRAD_CHECK(state.plan(*validation, "validation"));
-    if (test) WASMGRAD_CHECK(state.plan(*test, "test"));
+    WASMGRAD_ASSIGN(DataBinding * binding, state.bind_epochs(train));
+    if (validation) WASMGRAD_CHECK(state.binding(*validation, "validation"));
+    if (test) WASMGRAD_CHECK(state.binding(*test, "test"));
     state.report_steps();
     TrainerOptions shown = state.options;
     if (more_epochs) shown.epochs = state.counters.epoch + *more_epochs;
@@ -56,8 +56,8 @@ Expected<FitReport> TorchTrainer::fit(const Dataset& train, const std::optional<
     info.threads = state.threads;
     state.observer->on_fit_begin(info);
 
-    const Status done =
-        state.keep_steps(*plan, [&] { return state.run(train, validation, test, on_state, shown.epochs); });
+    const Status done = state.keep_steps(
+        *binding, [&] { return state.run(train, validation, test, on_state, shown.epochs); });
     FitReport& report = state.last_run;
     if (!done && done.error().code != Errc::kInterrupted) return done.error();
     report.interrupted = !done;
@@ -74,11 +74,11 @@ Expected<EpochReport> TorchTrainer::train_epoch(const Dataset& train) {
   State& state = *state_;
   return guarded("training", [&]() -> Expected<EpochReport> {
     const ComputeScope scope(state.threads);
-    WASMGRAD_ASSIGN(Plan * plan, state.plan_epochs(train));
+    WASMGRAD_ASSIGN(DataBinding * binding, state.bind_epochs(train));
     state.report_steps();
     EpochReport report;
-    WASMGRAD_CHECK(state.keep_steps(*plan, [&]() -> Status {
-      WASMGRAD_ASSIGN(const bool complete, state.train_batches(train, *plan, report));
+    WASMGRAD_CHECK(state.keep_steps(*binding, [&]() -> Status {
+      WASMGRAD_ASSIGN(const bool complete, state.train_batches(train, *binding, report));
       if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
       state.count_epoch();
       return {};
@@ -92,9 +92,9 @@ Expected<Metrics> TorchTrainer::evaluate(const Dataset& data) {
   State& state = *state_;
   return guarded("evaluation", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state.threads);
-    WASMGRAD_ASSIGN(Plan * plan, state.plan(data, "evaluation data"));
+    WASMGRAD_ASSIGN(DataBinding * binding, state.binding(data, "evaluation data"));
     state.report_steps();
-    WASMGRAD_ASSIGN(const Metrics metrics, state.learner.evaluate(*plan, DataTensors(data), state.stop));
+    WASMGRAD_ASSIGN(const Metrics metrics, state.learner.evaluate(*binding, DataTensors(data), state.stop));
     state.observer->on_evaluation(metrics, state.counters.step);
     return metrics;
   });

@@ -18,9 +18,9 @@ std::int64_t steps_of(const TrainerOptions& options, std::int64_t samples) {
   return (batches_of(options, samples) + options.accumulate - 1) / options.accumulate;
 }
 
-/// All that training over this plan changes.
-lowering::WrittenState everything(const Learner& learner, const Plan& plan) {
-  lowering::WrittenState state = plan.program.written();
+/// All that training over this binding changes.
+lowering::WrittenState everything(const Learner& learner, const DataBinding& binding) {
+  lowering::WrittenState state = binding.program.written();
   for (const at::Tensor& parameter : learner.parameters()) state.tensors.push_back(parameter);
   for (const NamedTensor& entry : learner.optimizer().state()) state.tensors.push_back(entry.tensor);
   return state;
@@ -37,8 +37,8 @@ TorchTrainer::State::State(Learner model_learner, TrainerOptions trainer_options
       observer(run_observer != nullptr ? run_observer : &silent),
       stop(run_stop) {}
 
-TorchTrainer::State::RunStart::RunStart(const State& state, const Plan& plan)
-    : tensors_(everything(state.learner, plan)),
+TorchTrainer::State::RunStart::RunStart(const State& state, const DataBinding& binding)
+    : tensors_(everything(state.learner, binding)),
       best_(state.best),
       counters_(state.counters),
       last_rate_(state.last_rate),
@@ -77,46 +77,48 @@ Status TorchTrainer::State::check_nothing_pending() const {
                                            " batches are pending; apply them first"};
 }
 
-Expected<Plan*> TorchTrainer::State::plan(const Dataset& data, const std::string& what, bool training) {
+Expected<DataBinding*> TorchTrainer::State::binding(const Dataset& data, const std::string& what,
+                                                    bool training) {
   if (data.size() == 0)
     return Error{Errc::kInvalidArgument, what + ": the data set is empty; at least one sample is needed"};
   const DataTensors rows(data);
-  auto plan = learner.plan(rows);
-  if (!plan) return plan.error().within(what);
-  const Status fits = learner.rehearse(*plan.value(), rows, training);
+  auto binding = learner.binding(rows);
+  if (!binding) return binding.error().within(what);
+  const Status fits = learner.rehearse(*binding.value(), rows, training);
   if (!fits) return fits.error().within(what);
-  return plan;
+  return binding;
 }
 
 /// Whether epochs over this data may begin, or go on.
-Expected<Plan*> TorchTrainer::State::plan_epochs(const Dataset& train) {
+Expected<DataBinding*> TorchTrainer::State::bind_epochs(const Dataset& train) {
   WASMGRAD_CHECK(check_nothing_pending());
-  WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train", true));
+  WASMGRAD_ASSIGN(DataBinding * binding, this->binding(train, "train", true));
   if (counters.batch > 0 && counters.train_samples != train.size()) {
     if (epoch_failed) {
       begin_epoch();
-      return plan;
+      return binding;
     }
     return Error{Errc::kInvalidArgument,
                  "the run was interrupted within an epoch over " + std::to_string(counters.train_samples) +
                      " samples; it cannot go on with a data set of " + std::to_string(train.size())};
   }
-  return plan;
+  return binding;
 }
 
 /// One optimizer step of an epoch, over `accumulate` batches or those that are left.
-Status TorchTrainer::State::train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate) {
+Status TorchTrainer::State::train_group(EpochBatches& source, DataBinding& binding, std::int64_t batches,
+                                        double rate) {
   const Counters before = counters;
   const std::int64_t end = std::min(batches, counters.batch + options.accumulate);
-  Learner::Attempt attempt(learner, plan);
+  Learner::Attempt attempt(learner, binding);
   const auto where = [&] {
     return "epoch " + std::to_string(counters.epoch + 1) + ", batch " + std::to_string(counters.batch + 1);
   };
   try {
     Status done;
     while (done && counters.batch < end) {
-      done = learner.backward(plan, source.batch(counters.batch), static_cast<std::uint64_t>(counters.passes),
-                              counters.sum);
+      done = learner.backward(binding, source.batch(counters.batch),
+                              static_cast<std::uint64_t>(counters.passes), counters.sum);
       if (!done) break;
       ++counters.passes;
       ++counters.batch;
@@ -137,7 +139,8 @@ Status TorchTrainer::State::train_group(EpochBatches& source, Plan& plan, std::i
 }
 
 /// Trains from counters.batch to the epoch's end; false when the owner asked to stop before it.
-Expected<bool> TorchTrainer::State::train_batches(const Dataset& train, Plan& plan, EpochReport& report) {
+Expected<bool> TorchTrainer::State::train_batches(const Dataset& train, DataBinding& binding,
+                                                  EpochReport& report) {
   const std::int64_t batches = batches_of(options, train.size());
   const std::int64_t steps_per_epoch = steps_of(options, train.size());
   counters.train_samples = train.size();
@@ -157,7 +160,7 @@ Expected<bool> TorchTrainer::State::train_batches(const Dataset& train, Plan& pl
       break;
     }
     report.learning_rate = scheduled_rate(steps_per_epoch);
-    WASMGRAD_CHECK(train_group(source, plan, batches, report.learning_rate));
+    WASMGRAD_CHECK(train_group(source, binding, batches, report.learning_rate));
     if (const auto now = Clock::now(); now - last_progress >= kProgressInterval) {
       last_progress = now;
       const Metrics mean = counters.sum.mean(options.top_k);
@@ -183,11 +186,11 @@ void TorchTrainer::State::count_epoch() {
   begin_epoch();
 }
 
-Status TorchTrainer::State::keep_steps(const Plan& plan, const std::function<Status()>& work) {
+Status TorchTrainer::State::keep_steps(const DataBinding& binding, const std::function<Status()>& work) {
   const std::int64_t steps_before = counters.step;
   TrainingWeights weights(*this);
   std::optional<RunStart> start;
-  if (options.restore_on_error) start.emplace(*this, plan);
+  if (options.restore_on_error) start.emplace(*this, binding);
   last_run = {};
   Status done;
   try {
@@ -222,12 +225,12 @@ Status TorchTrainer::State::keep_steps(const Plan& plan, const std::function<Sta
 Status TorchTrainer::State::finish_epoch(const std::optional<Dataset>& validation,
                                          const std::optional<Dataset>& test, EpochReport& report) {
   if (validation) {
-    WASMGRAD_ASSIGN(Plan * plan, this->plan(*validation, "validation"));
-    WASMGRAD_ASSIGN(report.validation, learner.evaluate(*plan, DataTensors(*validation), stop));
+    WASMGRAD_ASSIGN(DataBinding * binding, this->binding(*validation, "validation"));
+    WASMGRAD_ASSIGN(report.validation, learner.evaluate(*binding, DataTensors(*validation), stop));
   }
   if (test) {
-    WASMGRAD_ASSIGN(Plan * plan, this->plan(*test, "test"));
-    WASMGRAD_ASSIGN(report.test, learner.evaluate(*plan, DataTensors(*test), stop));
+    WASMGRAD_ASSIGN(DataBinding * binding, this->binding(*test, "test"));
+    WASMGRAD_ASSIGN(report.test, learner.evaluate(*binding, DataTensors(*test), stop));
   }
   judge_epoch(report);
   count_epoch();
@@ -266,14 +269,14 @@ Status TorchTrainer::State::run(const Dataset& train, const std::optional<Datase
   FitReport& report = last_run;
   const std::optional<Dataset>& first = test ? test : validation;
   if (counters.step == 0 && first) {
-    WASMGRAD_ASSIGN(Plan * plan, this->plan(*first, test ? "test" : "validation"));
-    WASMGRAD_ASSIGN(report.initial, learner.evaluate(*plan, DataTensors(*first), stop));
+    WASMGRAD_ASSIGN(DataBinding * binding, this->binding(*first, test ? "test" : "validation"));
+    WASMGRAD_ASSIGN(report.initial, learner.evaluate(*binding, DataTensors(*first), stop));
     observer->on_initial(*report.initial);
   }
   while (counters.epoch < until_epoch && !out_of_patience()) {
     EpochReport epoch;
-    WASMGRAD_ASSIGN(Plan * plan, this->plan(train, "train", true));
-    WASMGRAD_ASSIGN(const bool complete, train_batches(train, *plan, epoch));
+    WASMGRAD_ASSIGN(DataBinding * binding, this->binding(train, "train", true));
+    WASMGRAD_ASSIGN(const bool complete, train_batches(train, *binding, epoch));
     if (!complete) return Error{Errc::kInterrupted, "the training was interrupted"};
     WASMGRAD_CHECK(finish_epoch(validation, test, epoch));
     report.epochs.push_back(epoch);
@@ -295,12 +298,12 @@ Expected<Metrics> TorchTrainer::State::train_batch(std::span<const TensorView> i
   WASMGRAD_ASSIGN(data.inputs, columns_over(inputs, "input", samples));
   WASMGRAD_ASSIGN(data.targets, columns_over(targets, "target", samples));
   data.size = samples;
-  const auto plan = learner.plan(data);
-  if (!plan) return plan.error().within(where());
+  const auto binding = learner.binding(data);
+  if (!binding) return binding.error().within(where());
   TrainingWeights weights(*this);
-  Learner::Attempt attempt(learner, *plan.value());
+  Learner::Attempt attempt(learner, *binding.value());
   MetricSum sum;
-  const Status done = learner.backward(*plan.value(), EpochBatches::in_order(data, samples).batch(0),
+  const Status done = learner.backward(*binding.value(), EpochBatches::in_order(data, samples).batch(0),
                                        static_cast<std::uint64_t>(counters.passes), sum);
   if (!done) return done.error().within(where());
   if (rate) {

@@ -28,7 +28,7 @@ struct TorchTrainer::State {
   /// What a call began with, to go back to. A copy of all that training changes.
   class RunStart {
    public:
-    RunStart(const State& state, const Plan& plan);
+    RunStart(const State& state, const DataBinding& binding);
     void restore(State& state);
 
    private:
@@ -84,11 +84,11 @@ struct TorchTrainer::State {
   [[nodiscard]] Status check_nothing_pending() const;
 
   // Over datasets.
-  /// The plan for this data, whose first batch has shown that it fits the model.
-  Expected<Plan*> plan(const Dataset& data, const std::string& what, bool training = false);
-  Expected<Plan*> plan_epochs(const Dataset& train);
-  Status train_group(EpochBatches& source, Plan& plan, std::int64_t batches, double rate);
-  Expected<bool> train_batches(const Dataset& train, Plan& plan, EpochReport& report);
+  /// The binding for this data, whose first batch has shown that it fits the model.
+  Expected<DataBinding*> binding(const Dataset& data, const std::string& what, bool training = false);
+  Expected<DataBinding*> bind_epochs(const Dataset& train);
+  Status train_group(EpochBatches& source, DataBinding& binding, std::int64_t batches, double rate);
+  Expected<bool> train_batches(const Dataset& train, DataBinding& binding, EpochReport& report);
   void begin_epoch();
   void count_epoch();
   /// Compares the epoch under way with the best one.
@@ -102,7 +102,7 @@ struct TorchTrainer::State {
 
   /// Calls `work`, which trains over datasets. When it fails, tells the owner, and goes back to the state
   /// before it with TrainerOptions::restore_on_error; the error then says what became of the steps.
-  Status keep_steps(const Plan& plan, const std::function<Status()>& work);
+  Status keep_steps(const DataBinding& binding, const std::function<Status()>& work);
 
   // Over single batches.
   /// One backward pass, and an optimizer step after it where there is a rate.

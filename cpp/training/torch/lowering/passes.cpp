@@ -14,7 +14,7 @@ void apply_passes(torch::jit::Graph& graph, std::span<const ProgramInput> inputs
   lower_dropout(graph, seed, step);
   lower_input_batch_norm(graph, aliases());
   lower_max_pool(graph);
-  lower_layout(graph, aliases());
+  lower_channels_last(graph, aliases());
   lower_flatten_dropout(graph, aliases());
   lower_norm_check(graph);
 }

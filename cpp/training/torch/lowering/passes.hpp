@@ -34,7 +34,7 @@ int lower_max_pool(torch::jit::Graph& graph);
 /// Convolutions run channels-last, and so does what lies between them; anything that could notice gets
 /// row-major tensors, and all users the same one where one of them writes to it. Returns how many
 /// convolutions.
-int lower_layout(torch::jit::Graph& graph, const Aliases& aliases);
+int lower_channels_last(torch::jit::Graph& graph, const Aliases& aliases);
 
 /// flatten(1) of an image followed by dropout becomes `wasmgrad::flatten_dropout`. Returns how many.
 int lower_flatten_dropout(torch::jit::Graph& graph, const Aliases& aliases);

@@ -3,12 +3,12 @@
 #include <unordered_set>
 
 #include "wasmgrad/base/utf8.hpp"
-#include "wasmgrad/training/torch/exported/load.hpp"
 #include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 #include "wasmgrad/training/torch/model/model_archive.hpp"
 #include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/torch/model/safe_operators.hpp"
 #include "wasmgrad/training/torch/model/torch_predictor.hpp"
+#include "wasmgrad/training/torch/pt2/load.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/vet/archive.hpp"
 
@@ -87,13 +87,13 @@ Expected<TorchModel> TorchModel::load(std::span<const std::byte> archive, const 
     };
     const auto parsed = vet::Archive::parse(archive);
     if (!parsed) return refused(parsed.error());
-    const bool exported = exported::is_exported(*parsed);
+    const bool exported = pt2::is_exported(*parsed);
     if (encoding != ModelEncoding::kAutodetect && exported != (encoding == ModelEncoding::kTorchExport)) {
       return Error{Errc::kInvalidEncoding,
                    where + (exported ? " is a torch.export program, expected TorchScript"
                                      : " is not a torch.export program, which was expected")};
     }
-    auto loaded = exported ? exported::load_exported(*parsed, max_bytes, use)
+    auto loaded = exported ? pt2::load_exported(*parsed, max_bytes, use)
                            : load_torchscript(archive, *parsed, max_bytes);
     if (!loaded) return refused(loaded.error());
 

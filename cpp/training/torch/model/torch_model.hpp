@@ -16,7 +16,7 @@ namespace wasmgrad::training {
 class TorchModel final : public Model {
  public:
   /// Vets and loads a `torch.jit.save` archive (vet/vet.hpp), or checks and builds a `torch.export.save` one
-  /// (exported/load.hpp). As Backend::load().
+  /// (pt2/load.hpp). As Backend::load().
   static Expected<TorchModel> load(std::span<const std::byte> archive, const std::string& name,
                                    std::uint64_t max_bytes,
                                    ModelEncoding encoding = ModelEncoding::kAutodetect,

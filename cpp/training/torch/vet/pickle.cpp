@@ -116,45 +116,14 @@ Status PickleMachine::step() {
       return {};
     case '(':
       return mark();
-    case 'N':
-      push({.kind = ValueKind::kNone});
-      return {};
-    case 0x88:
-      push({.kind = ValueKind::kBool, .integer = 1});
-      return {};
-    case 0x89:
-      push({.kind = ValueKind::kBool, .integer = 0});
-      return {};
-    case 'K':
-      return push_int(number<std::uint8_t>());
-    case 'M':
-      return push_int(number<std::uint16_t>());
-    case 'J':
-      return push_int(number<std::int32_t>());
-    case 0x8a:
-      return long_int();
-    case 'G':
-      if (!take(8)) return bad("truncated");
-      push({.kind = ValueKind::kFloat});
-      return {};
-    case 'X':
-      return string();
     case ')':
       return push_tuple({});
-    case ']':
-      push({.kind = ValueKind::kList});
-      return {};
-    case '}':
-      push({.kind = ValueKind::kDict});
-      return {};
     case 't':
       return tuple_from_mark();
     case 0x85:
-      return tuple(1);
     case 0x86:
-      return tuple(2);
     case 0x87:
-      return tuple(3);
+      return tuple(*opcode - 0x84U);
     case 'e':
       return appends();
     case 'u':
@@ -178,7 +147,41 @@ Status PickleMachine::step() {
     case 'Q':
       return storage();
     default:
-      return bad("opcode " + std::to_string(*opcode) + " is not one that torch.jit.save writes");
+      return literal(*opcode);
+  }
+}
+
+Status PickleMachine::literal(std::uint8_t opcode) {
+  switch (opcode) {
+    case 'N':
+      push({.kind = ValueKind::kNone});
+      return {};
+    case 0x88:
+    case 0x89:
+      push({.kind = ValueKind::kBool, .integer = opcode == 0x88 ? 1 : 0});
+      return {};
+    case 'K':
+      return push_int(number<std::uint8_t>());
+    case 'M':
+      return push_int(number<std::uint16_t>());
+    case 'J':
+      return push_int(number<std::int32_t>());
+    case 0x8a:
+      return long_int();
+    case 'G':
+      if (!take(8)) return bad("truncated");
+      push({.kind = ValueKind::kFloat});
+      return {};
+    case 'X':
+      return string();
+    case ']':
+      push({.kind = ValueKind::kList});
+      return {};
+    case '}':
+      push({.kind = ValueKind::kDict});
+      return {};
+    default:
+      return bad("opcode " + std::to_string(opcode) + " is not one that torch.jit.save writes");
   }
 }
 

@@ -48,6 +48,8 @@ class PickleMachine {
 
   // Opcodes of plain values, containers and the memo: pickle.cpp.
   Status step();
+  /// Pushes what an opcode and its operands are by themselves.
+  Status literal(std::uint8_t opcode);
   Status mark();
   template <class T>
   Status push_int(std::optional<T> number);

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from ... import _core
 from ..._errors import Error, InvalidArgument, InvalidEncoding, RuntimeFailure, Unsupported
-from ..._graph.format.exported import read_exported
+from ..._graph.format.pt2 import read_exported
 
 __all__ = ["Argument", "Program", "of_object", "read_file"]
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 inline std::vector<std::byte> read_file(const std::string& name) {
   const std::string path = std::string(std::getenv("WASMGRAD_TEST_PROGRAMS")) + "/" + name;
@@ -24,4 +24,4 @@ inline std::vector<std::byte> read_file(const std::string& name) {
 
 inline constexpr std::uint64_t kMaxBytes = std::uint64_t{64} << 20;
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

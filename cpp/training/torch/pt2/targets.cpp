@@ -1,14 +1,14 @@
-#include "wasmgrad/training/torch/exported/targets.hpp"
+#include "wasmgrad/training/torch/pt2/targets.hpp"
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
 
-#include "wasmgrad/training/torch/exported/json.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
 #include "wasmgrad/training/torch/vet/operators.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 using Pair = std::pair<std::string_view, std::string_view>;
@@ -83,4 +83,4 @@ std::optional<Target> target_of(const std::string& target) {
   return found;
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

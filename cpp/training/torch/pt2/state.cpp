@@ -1,11 +1,11 @@
-#include "wasmgrad/training/torch/exported/state.hpp"
+#include "wasmgrad/training/torch/pt2/state.hpp"
 
 #include <algorithm>
 #include <utility>
 
-#include "wasmgrad/training/torch/exported/json.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 constexpr std::size_t kMaxPieces = 64;
@@ -96,4 +96,4 @@ void ModuleTree::define_forward(const std::shared_ptr<torch::jit::Graph>& graph,
   type->addMethod(forward);
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -11,10 +11,10 @@
 #include <string_view>
 #include <utility>
 
-#include "wasmgrad/training/torch/exported/json.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
 #include "wasmgrad/training/torch/vet/archive.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 /// What the weight and constant configurations of the archive say, and the tensors made from it on demand.
 class TensorRecords {
@@ -48,4 +48,4 @@ class TensorRecords {
 /// The element type behind a number of the format. Throws Refusal for those that models here do not have.
 at::ScalarType scalar_type(const Json& number);
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -15,7 +15,7 @@
 
 #include "wasmgrad/training/model/model_names.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 class ModuleTree {
  public:
@@ -54,4 +54,4 @@ class ModuleTree {
   std::map<std::string, std::string> carried_;             ///< own names by those in the tree
 };
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -13,11 +13,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "wasmgrad/training/torch/exported/json.hpp"
-#include "wasmgrad/training/torch/exported/recorded_mode.hpp"
-#include "wasmgrad/training/torch/exported/targets.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
+#include "wasmgrad/training/torch/pt2/recorded_mode.hpp"
+#include "wasmgrad/training/torch/pt2/targets.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 class GraphBuilder {
  public:
@@ -71,4 +71,4 @@ class GraphBuilder {
   std::unordered_map<const torch::jit::Value*, torch::jit::Value*> state_;
 };
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

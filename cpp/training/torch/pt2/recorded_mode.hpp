@@ -8,9 +8,9 @@
 #include <optional>
 #include <string>
 
-#include "wasmgrad/training/torch/exported/json.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 /// Whether a node that has a mode acts differently in the two: batch statistics are all there is without
 /// running ones.
@@ -19,4 +19,4 @@ bool has_two_modes(const Json& node);
 /// For a program whose nodes have modes and are all in evaluation mode, which need not have been meant.
 std::optional<std::string> warning_of_fixed_mode(const Json& nodes);
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

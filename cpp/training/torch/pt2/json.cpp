@@ -1,10 +1,10 @@
-#include "wasmgrad/training/torch/exported/json.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
 
 #include <limits>
 
 #include "wasmgrad/base/strict_json.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 [[noreturn]] void refuse_type(const Json& value, const char* expected) {
@@ -69,4 +69,4 @@ std::pair<const std::string&, const Json&> to_union(const Json& value) {
   return {only.key(), only.value()};
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

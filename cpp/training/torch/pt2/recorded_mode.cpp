@@ -1,10 +1,10 @@
-#include "wasmgrad/training/torch/exported/recorded_mode.hpp"
+#include "wasmgrad/training/torch/pt2/recorded_mode.hpp"
 
 #include <algorithm>
 
 #include "wasmgrad/training/torch/model/mode_names.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 /// How the node was recorded, if it is of an operator that has two modes.
@@ -53,4 +53,4 @@ std::optional<std::string> warning_of_fixed_mode(const Json& nodes) {
          "nothing; export model.train() for what is to follow the mode";
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -15,8 +15,8 @@ namespace wasmgrad::training {
 
 namespace {
 
-/// Plans and programs that are kept. Data that changes its shape all the time is bound anew each time.
-constexpr std::size_t kMostPlans = 64;
+/// Bindings and programs that are kept. Data that changes its shape all the time is bound anew each time.
+constexpr std::size_t kMostBindings = 64;
 
 bool is_type_of(const ColumnType& type, const NamedTensor& column) {
   return column.tensor.sizes().slice(1) == at::IntArrayRef(type.row_shape) &&
@@ -46,13 +46,13 @@ Error beyond_classes(const NamedTensor& target, const RowIndex& rows, std::int64
 }
 
 /// Whether all class targets are among the model's classes, as far as those are known.
-Status check_labels(const Plan& plan, const DataTensors& data, IgnoredLabel ignored) {
-  for (std::size_t i = 0; i < plan.losses.size(); ++i) {
-    if (plan.classes[i] == 0) continue;
-    const std::size_t target = plan.losses[i].target;
+Status check_labels(const DataBinding& binding, const DataTensors& data, IgnoredLabel ignored) {
+  for (std::size_t i = 0; i < binding.losses.size(); ++i) {
+    if (binding.classes[i] == 0) continue;
+    const std::size_t target = binding.losses[i].target;
     WASMGRAD_ASSIGN(const std::int64_t highest, data.highest_label(target, ignored));
-    if (highest >= plan.classes[i])
-      return beyond_classes(data.targets[target], rows_of(data.index), plan.classes[i], ignored,
+    if (highest >= binding.classes[i])
+      return beyond_classes(data.targets[target], rows_of(data.index), binding.classes[i], ignored,
                             data.targets.size() > 1);
   }
   return {};
@@ -79,21 +79,22 @@ Expected<Program*> Learner::program(const std::vector<NamedTensor>& inputs,
     const FrozenScope frozen(frozen_);
     WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound, held_, without_loss));
     programs_.push_back({std::move(bound), without_loss, std::move(lowered)});
-    if (programs_.size() > kMostPlans) programs_.pop_front();
+    if (programs_.size() > kMostBindings) programs_.pop_front();
   }
   return &programs_.back().program;
 }
 
 /// The losses over `outputs`, which the model gave for `batch`.
-Status Learner::bind(Plan& plan, const std::vector<NamedTensor>& outputs, const Batch& batch) const {
+Status Learner::bind(DataBinding& binding, const std::vector<NamedTensor>& outputs,
+                     const Batch& batch) const {
   if (options_.model_loss) {
     WASMGRAD_CHECK(own_loss(outputs));
-    plan.bound = true;
+    binding.bound = true;
     return {};
   }
   std::vector<NamedTensor> targets;
-  for (std::size_t i = 0; i < plan.targets.size(); ++i)
-    targets.push_back({plan.targets[i].name, batch.targets[i]});
+  for (std::size_t i = 0; i < binding.targets.size(); ++i)
+    targets.push_back({binding.targets[i].name, batch.targets[i]});
   WASMGRAD_ASSIGN(auto losses, bind_losses(options_, outputs, targets));
   std::vector<std::int64_t> classes;
   for (const BoundLoss& loss : losses) {
@@ -111,43 +112,43 @@ Status Learner::bind(Plan& plan, const std::vector<NamedTensor>& outputs, const 
     }
     classes.push_back(width);
   }
-  plan.losses = std::move(losses);
-  plan.classes = std::move(classes);
-  plan.bound = true;
+  binding.losses = std::move(losses);
+  binding.classes = std::move(classes);
+  binding.bound = true;
   return {};
 }
 
-Expected<Plan*> Learner::plan(const DataTensors& data) {
-  const auto known = std::ranges::find_if(plans_, [&](const Plan& plan) {
-    return are_types_of(plan.inputs, data.inputs) && are_types_of(plan.targets, data.targets);
+Expected<DataBinding*> Learner::binding(const DataTensors& data) {
+  const auto known = std::ranges::find_if(bindings_, [&](const DataBinding& binding) {
+    return are_types_of(binding.inputs, data.inputs) && are_types_of(binding.targets, data.targets);
   });
-  if (known != plans_.end()) {
-    plans_.splice(plans_.end(), plans_, known);
+  if (known != bindings_.end()) {
+    bindings_.splice(bindings_.end(), bindings_, known);
   } else {
     WASMGRAD_ASSIGN(Program * program, this->program(data.inputs, data.targets));
-    plans_.push_back({types_of(data.inputs), types_of(data.targets), *program, false, {}, {}});
-    if (plans_.size() > kMostPlans) plans_.pop_front();
+    bindings_.push_back({types_of(data.inputs), types_of(data.targets), *program, false, {}, {}});
+    if (bindings_.size() > kMostBindings) bindings_.pop_front();
   }
-  WASMGRAD_CHECK(check_labels(plans_.back(), data, options_.ignore_index));
-  return &plans_.back();
+  WASMGRAD_CHECK(check_labels(bindings_.back(), data, options_.ignore_index));
+  return &bindings_.back();
 }
 
-Status Learner::rehearse(Plan& plan, const DataTensors& data, bool training) {
-  if (plan.bound) return {};
+Status Learner::rehearse(DataBinding& binding, const DataTensors& data, bool training) {
+  if (binding.bound) return {};
   const Batch batch =
       EpochBatches::in_order(data, std::min<std::int64_t>(options_.batch_size, data.size)).batch(0);
   const std::vector<at::Tensor> inputs = program_inputs(options_, batch);
   const c10::NoGradGuard no_grad;
-  const Attempt undone(*this, plan);
+  const Attempt undone(*this, binding);
   std::vector<NamedTensor> outputs;
   try {
-    outputs =
-        training ? plan.program.forward_train(inputs, {options_.seed, 0}) : plan.program.forward_eval(inputs);
+    outputs = training ? binding.program.forward_train(inputs, {options_.seed, 0})
+                       : binding.program.forward_eval(inputs);
   } catch (const std::exception&) {
     return refused_inputs(batch.inputs);
   }
-  WASMGRAD_CHECK(bind(plan, outputs, batch));
-  return check_labels(plan, data, options_.ignore_index);
+  WASMGRAD_CHECK(bind(binding, outputs, batch));
+  return check_labels(binding, data, options_.ignore_index);
 }
 
 }  // namespace wasmgrad::training

@@ -1,4 +1,4 @@
-#include "wasmgrad/training/torch/exported/tensors.hpp"
+#include "wasmgrad/training/torch/pt2/tensors.hpp"
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ne.h>
@@ -10,7 +10,7 @@
 
 #include "wasmgrad/training/torch/vet/tensor_bounds.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 constexpr std::int64_t kStrided = 7;  ///< torch.export's number of the dense layout
@@ -132,4 +132,4 @@ at::Tensor TensorRecords::copy(const vet::Record& record, const Json& meta, cons
   return tensor.view(at::kByte).ne(0);
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

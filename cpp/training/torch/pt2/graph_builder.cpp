@@ -1,4 +1,4 @@
-#include "wasmgrad/training/torch/exported/graph_builder.hpp"
+#include "wasmgrad/training/torch/pt2/graph_builder.hpp"
 
 #include <torch/csrc/jit/frontend/schema_matching.h>
 #include <torch/csrc/jit/ir/constants.h>
@@ -8,11 +8,11 @@
 #include <array>
 #include <utility>
 
-#include "wasmgrad/training/torch/exported/tensors.hpp"
 #include "wasmgrad/training/torch/model/mode_names.hpp"
+#include "wasmgrad/training/torch/pt2/tensors.hpp"
 #include "wasmgrad/training/torch/vet/operators.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 using c10::TypePtr;
 using torch::jit::Block;
@@ -333,4 +333,4 @@ void GraphBuilder::name_output(const Json& output, Value* value, const std::stri
   }
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 struct Target {
   std::string name;      ///< "aten::add"
@@ -19,4 +19,4 @@ struct Target {
 /// (GraphBuilder knows those that it takes).
 std::optional<Target> target_of(const std::string& target);
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -1,6 +1,6 @@
 // The order of the checks: which records there are, then the JSON's shape, then every name, operator and
 // argument while the graph is built.
-#include "wasmgrad/training/torch/exported/load.hpp"
+#include "wasmgrad/training/torch/pt2/load.hpp"
 
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
@@ -14,15 +14,15 @@
 #include <utility>
 #include <vector>
 
-#include "wasmgrad/training/torch/exported/graph_builder.hpp"
-#include "wasmgrad/training/torch/exported/json.hpp"
-#include "wasmgrad/training/torch/exported/outputs.hpp"
-#include "wasmgrad/training/torch/exported/recorded_mode.hpp"
-#include "wasmgrad/training/torch/exported/state.hpp"
-#include "wasmgrad/training/torch/exported/tensors.hpp"
+#include "wasmgrad/training/torch/pt2/graph_builder.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
+#include "wasmgrad/training/torch/pt2/outputs.hpp"
+#include "wasmgrad/training/torch/pt2/recorded_mode.hpp"
+#include "wasmgrad/training/torch/pt2/state.hpp"
+#include "wasmgrad/training/torch/pt2/tensors.hpp"
 #include "wasmgrad/training/torch/vet/operators.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 constexpr std::uint64_t kMaxJsonBytes = std::uint64_t{16} << 20;
@@ -300,4 +300,4 @@ Expected<TorchModel::Storage> load_exported(const vet::Archive& archive, std::ui
   }
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 /// Packs tensors as the specification (JSON text) says: one alone, all in a tuple where only tuples and lists
 /// hold them, else in a dict, whose keys are the way to each, joined by dots. A null pointer stands for an
@@ -16,4 +16,4 @@ namespace wasmgrad::training::exported {
 torch::jit::Value* pack_outputs(torch::jit::Graph& graph, const std::vector<torch::jit::Value*>& outputs,
                                 const std::string& specification);
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

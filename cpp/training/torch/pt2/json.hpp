@@ -14,7 +14,7 @@
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/base/utf8.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 using Json = nlohmann::json;
 
@@ -50,4 +50,4 @@ const std::string& to_text(const Json& value);
 /// The one member of a tagged union, {"as_int": 3}: its tag and its value.
 std::pair<const std::string&, const Json&> to_union(const Json& value);
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -3,9 +3,9 @@
 // it.
 #include <utility>
 
-#include "wasmgrad/training/torch/exported/graph_builder.hpp"
+#include "wasmgrad/training/torch/pt2/graph_builder.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 using torch::jit::Value;
 
@@ -79,4 +79,4 @@ Value* GraphBuilder::detached(Value* value) {
   return emit({"aten::detach", "", false}, {"aten.detach", {}, {{"self", value}}})->output();
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -11,7 +11,7 @@
 #include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/torch/vet/archive.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 
 /// Whether the archive says that it is a torch.export program.
 bool is_exported(const vet::Archive& archive) noexcept;
@@ -29,4 +29,4 @@ bool is_exported(const vet::Archive& archive) noexcept;
 Expected<TorchModel::Storage> load_exported(const vet::Archive& archive, std::uint64_t max_bytes,
                                             ModelUse use);
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -12,7 +12,7 @@
 #include "wasmgrad/training/torch/model/model_storage.hpp"
 #include "wasmgrad/training/torch/model/program.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 using Tensors = std::vector<at::Tensor>;
@@ -235,4 +235,4 @@ TEST_CASE("names that TorchScript cannot carry come back from what was saved") {
   }
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

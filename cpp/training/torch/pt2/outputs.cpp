@@ -1,12 +1,12 @@
-#include "wasmgrad/training/torch/exported/outputs.hpp"
+#include "wasmgrad/training/torch/pt2/outputs.hpp"
 
 #include <torch/csrc/jit/ir/constants.h>
 
 #include <utility>
 
-#include "wasmgrad/training/torch/exported/json.hpp"
+#include "wasmgrad/training/torch/pt2/json.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 constexpr const char* kWhat = "the specification of the outputs";
@@ -81,4 +81,4 @@ torch::jit::Value* pack_outputs(torch::jit::Graph& graph, const std::vector<torc
   return graph.insertNode(packed)->output();
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2

@@ -58,9 +58,9 @@ bool stays_row_major(const Node* conv) {
   return !all(3, 1) && all(4, 0);
 }
 
-class LayoutPass {
+class ChannelsLast {
  public:
-  LayoutPass(Graph& graph, const Aliases& aliases) : graph_(graph), aliases_(aliases) {}
+  ChannelsLast(Graph& graph, const Aliases& aliases) : graph_(graph), aliases_(aliases) {}
 
   int run() {
     visit(graph_.block());
@@ -123,6 +123,6 @@ class LayoutPass {
 
 }  // namespace
 
-int lower_layout(Graph& graph, const Aliases& aliases) { return LayoutPass(graph, aliases).run(); }
+int lower_channels_last(Graph& graph, const Aliases& aliases) { return ChannelsLast(graph, aliases).run(); }
 
 }  // namespace wasmgrad::training::lowering

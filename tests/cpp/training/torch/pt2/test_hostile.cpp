@@ -6,7 +6,7 @@
 #include "files.hpp"
 #include "wasmgrad/training/torch/model/torch_model.hpp"
 
-namespace wasmgrad::training::exported {
+namespace wasmgrad::training::pt2 {
 namespace {
 
 void check_refused(const std::string& name, Errc code, const std::string& named) {
@@ -117,4 +117,4 @@ TEST_CASE("a model of the other encoding is refused when one is asked for") {
   CHECK(exported.error().code == Errc::kInvalidEncoding);
 }
 
-}  // namespace wasmgrad::training::exported
+}  // namespace wasmgrad::training::pt2
