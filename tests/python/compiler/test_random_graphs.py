@@ -1,6 +1,7 @@
 """Random graphs, compiled at several levels, with and without SIMD, to WebAssembly and natively, equal onnxruntime.
 
-The graphs are drawn from a seed. WASMGRAD_SWEEP=1 takes 500 of them in each form, in place of a sample.
+The graphs are drawn from a seed, and none is refused. WASMGRAD_SWEEP=1 takes 500 of them in each form, in place of a
+sample.
 """
 
 from __future__ import annotations
