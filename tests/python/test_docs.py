@@ -29,6 +29,7 @@ def runnable(page: Path) -> str:
     return "".join(script_of(*match.groups()) for match in BLOCK.finditer(page.read_text()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_blocks_of_the_page_run(page: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -1,6 +1,7 @@
 """Every model of tools/make_models.py, compiled, gives what onnxruntime (or torch) gives, on every engine.
 
-What is compared are all values of all outputs; the top class alone would hide wrong borders and lost channels.
+What is compared are all values of all outputs; the top class alone would hide wrong borders and lost channels. A usual
+run takes one engine for each model, and one of the large models; WASMGRAD_SWEEP=1 takes all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ import wasmgrad
 from numpy.typing import NDArray
 from PIL import Image
 
+from .. import sweep
+
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).resolve().parents[3]
 IMAGENET_CATS = {281, 282, 283, 284, 285}
 TOLERANCE = 1e-4
@@ -42,6 +47,9 @@ EVERYWHERE = [
     "light_shufflenet",
     "light_squeezenet",
 ]
+ENGINES = ["wasmtime", "node", "wasmedge"]
+ALL = list(product(EVERYWHERE, ENGINES))
+SAMPLE = list(zip(EVERYWHERE, cycle(ENGINES), strict=False))
 LARGE = ["light_bvlc_alexnet", "light_vgg19", "light_zfnet512"]
 """240 to 575 MB of weights, so on one engine only."""
 TORCH = ["lenet5.pt", "lenet5.pt2", "mnist-cnn.pt", "mobilenetv2.pt", "mobilenetv2.pt2"]
@@ -148,13 +156,12 @@ def assert_close(actual: list[Array], expected: list[Array]) -> None:
         assert np.abs(ours - theirs).max() <= TOLERANCE * np.ptp(theirs)
 
 
-@pytest.mark.parametrize("engine", ["wasmtime", "node", "wasmedge"])
-@pytest.mark.parametrize("case", EVERYWHERE, indirect=True)
+@pytest.mark.parametrize(("case", "engine"), ALL if sweep.WHOLE else SAMPLE, indirect=["case"])
 def test_outputs_equal_onnxruntimes(case: Case, engine: str) -> None:
     assert_close(run(case, engine), case.expected)
 
 
-@pytest.mark.parametrize("case", LARGE, indirect=True)
+@pytest.mark.parametrize("case", LARGE if sweep.WHOLE else LARGE[:1], indirect=True)
 def test_outputs_of_a_large_model_equal_onnxruntimes(case: Case) -> None:
     assert_close(run(case, "wasmtime"), case.expected)
 
@@ -164,8 +171,12 @@ def test_outputs_of_a_torch_file_equal_torchs(case: Case) -> None:
     assert_close(run(case, "wasmtime"), case.expected)
 
 
-@pytest.mark.parametrize("simd", ["relaxed", "off"])
-@pytest.mark.parametrize("engine", ["wasmtime", "node"])
+@pytest.mark.parametrize(
+    ("simd", "engine"),
+    list(product(["relaxed", "off"], ["wasmtime", "node"]))
+    if sweep.WHOLE
+    else [("relaxed", "wasmtime"), ("off", "node")],
+)
 def test_outputs_do_not_depend_on_the_instructions(simd: str, engine: str) -> None:
     file = build("mobilenetv2")
     module = wasmgrad.compile(file, simd=simd, engine=engine)

@@ -1,12 +1,10 @@
 """A model that trains compiles, and predicts what libtorch predicts.
 
-Continuous integration takes one format of each model;
-`WASMGRAD_SWEEP=1 pytest tests/python/compiler/test_trained_models.py` takes all.
+A usual run takes one format of each model, WASMGRAD_SWEEP=1 all.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from wasmgrad import Trainer
+
+from .. import sweep
 
 BATCH, BATCHES, CLASSES = 4, 25, 3
 Arrays = dict[str, NDArray[Any]]
@@ -202,13 +202,13 @@ def assert_predictions_equal(name: str, file: Path, predict: Callable[[Tensor], 
     module.close()
 
 
-@pytest.mark.parametrize(("name", "form"), ALL if os.environ.get("WASMGRAD_SWEEP") else SAMPLE)
+@pytest.mark.parametrize(("name", "form"), ALL if sweep.WHOLE else SAMPLE)
 def test_a_trained_model_predicts_what_libtorch_predicts(name: str, form: str, tmp_path: Path) -> None:
     trained = train_a_step(name, write(name, form, tmp_path))
     assert_predictions_equal(name, trained, torch.jit.load(trained).eval())
 
 
-@pytest.mark.parametrize("name", MODELS if os.environ.get("WASMGRAD_SWEEP") else ["encoder", "u-net"])
+@pytest.mark.parametrize("name", MODELS if sweep.WHOLE else ["encoder", "u-net"])
 def test_a_program_with_an_open_batch_compiles_for_one(name: str, tmp_path: Path) -> None:
     make, _, _ = MODELS[name]
     torch.manual_seed(0)

@@ -1,13 +1,12 @@
 """Programs that write in place and through views give what they give in torch: outputs, loss, parameters, buffers.
 
-The programs are drawn from a seed. WASMGRAD_RANDOM_GRAPHS=N runs N of them in each format in place of the sample.
+The programs are drawn from a seed. WASMGRAD_SWEEP=1 takes ten times as many of them as a usual run.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import io
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from wasmgrad import Dataset, Trainer
 
-ASKED = int(os.environ.get("WASMGRAD_RANDOM_GRAPHS", "0"))
+from .. import sweep
+
+MORE = 10 if sweep.WHOLE else 1
 SHAPE = (5, 4, 6, 6)
 
 NEW = [
@@ -150,7 +151,7 @@ def check_against_eager(model: nn.Module, archive: bytes, example: Tensor) -> bo
 
 
 @pytest.mark.parametrize(
-    ("save", "count"), [(scripted, ASKED or 30), (exported, ASKED or 6)], ids=["torchscript", "exported"]
+    ("save", "count"), [(scripted, 30 * MORE), (exported, 6 * MORE)], ids=["torchscript", "exported"]
 )
 def test_drawn_programs_with_views_and_writes_equal_torch(
     save: Callable[[nn.Module, Tensor], bytes], count: int, tmp_path: Path

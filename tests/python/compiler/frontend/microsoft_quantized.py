@@ -154,7 +154,7 @@ def _attention_quantized() -> Iterator[Case]:
 
 
 def _recurrent_quantized() -> Iterator[Case]:
-    steps, batch, features, hidden = 4, 2, 5, 6
+    steps, batch, features, hidden = 3, 2, 5, 6
     for direction, dtype, per in product(
         ("forward", "reverse", "bidirectional"), ("uint8", "int8"), (False, True)
     ):

@@ -12,6 +12,7 @@ import pytest
 TOOL = Path(__file__).resolve().parents[4] / "tools" / "onnx_coverage.py"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_no_operator_test_is_wrong_and_most_pass(tmp_path: Path) -> None:
     table = tmp_path / "operators.md"

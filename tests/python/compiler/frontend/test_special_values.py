@@ -1,12 +1,11 @@
 """NaN, infinities and signed zeros in compiled models, against NumPy and torch.
 
-All types, levels, choices of SIMD and engines: WASMGRAD_SPECIAL_VALUES=all python -m pytest test_special_values.py
+WASMGRAD_SWEEP=1 takes all types, levels, choices of SIMD and engines.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import warnings
 from collections.abc import Iterable
 from functools import partial
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from wasmgrad.compiler import CompileOptions, compile_model
 
+from ... import sweep
 from . import special_values as table
 from .special_values import INF, NAN, Case
 
@@ -128,7 +128,7 @@ SWEEP = [
 
 @pytest.mark.parametrize(
     ("dtype", "level", "simd", "engine"),
-    SWEEP if os.environ.get("WASMGRAD_SPECIAL_VALUES") == "all" else SAMPLE,
+    SWEEP if sweep.WHOLE else SAMPLE,
 )
 def test_special_values_are_what_numpy_gives(dtype: str, level: int, simd: Any, engine: str) -> None:
     target: Any = "native" if engine == "native" else "wasm32"

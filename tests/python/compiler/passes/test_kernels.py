@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 import wasmtime
 from wasmgrad._errors import InvalidArgument
+from wasmgrad._files import find_part
 from wasmgrad.compiler.passes import kernels as k
 
-SOURCES = Path(__file__).resolve().parents[4] / "cpp/graph_runtime/kernels"
-VARIANTS = {"off": [], "128": ["-msimd128"], "relaxed": ["-msimd128", "-mrelaxed-simd"]}
 ACTIVATIONS = [
     k.Activation(),
     k.Activation("relu"),
@@ -52,7 +51,6 @@ class Library:
         self.exports = wasmtime.Instance(
             self.store, wasmtime.Module.from_file(engine, str(module)), []
         ).exports(self.store)
-        self.exports["_initialize"](self.store)
         self.memory = self.exports["memory"]
         self.arena = self.memory.data_len(self.store)
 
@@ -99,26 +97,16 @@ class Library:
         return np.ctypeslib.as_array((ctypes.c_uint8 * (end - self.arena)).from_address(base + self.arena))
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=["off", "128", "relaxed"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """The kernels as they are installed, linked by themselves."""
+    installed = find_part("graph_runtime/wasm32")
+    archives = [f"{request.param}/libgraph_runtime.a", "libc.a", "libbuiltins.a"]
     module = tmp_path_factory.mktemp("kernels") / f"{request.param}.wasm"
-    command = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "c++",
-        "-target",
-        "wasm32-wasi",
-        "-mexec-model=reactor",
-        "-std=c++20",
-    ]
-    command += ["-O2", "-fno-exceptions", "-fno-rtti", "-fno-sanitize=undefined", *VARIANTS[request.param]]
-    command += [f"-Wl,--export=wg_{name}" for name in SYMBOLS]
-    include = module.with_name("include")  # where headers are "wasmgrad/<folder>/<file>.hpp", as in a build
-    include.mkdir()
-    (include / "wasmgrad").symlink_to(SOURCES.parents[1])
-    command += ["-I", str(include), *(str(path) for path in sorted(SOURCES.glob("*.cpp")))]
-    subprocess.run([*command, "-o", str(module)], check=True)
+    command = [sys.executable, "-m", "ziglang", "wasm-ld", "--no-entry", "--stack-first"]
+    command += [f"--export=wg_{name}" for name in SYMBOLS]
+    command += [*(str(installed / archive) for archive in archives), "-o", str(module)]
+    subprocess.run(command, check=True)
     return Library(module, 1 if request.param == "off" else 4)
 
 

@@ -1,0 +1,92 @@
+"""Random graphs, compiled at several levels, with and without SIMD, to WebAssembly and natively, equal onnxruntime.
+
+The graphs are drawn from a seed, and none is refused. WASMGRAD_SWEEP=1 takes 500 of them in each form, in place of a
+sample.
+"""
+
+from __future__ import annotations
+
+import warnings
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import wasmgrad
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+from wasmgrad.compiler import CompileOptions, compile_model
+
+from .. import sweep
+from .random_graphs import Value
+from .random_nodes import drawn
+
+Array = NDArray[Any]
+
+FORMS = {
+    "wasm -O0, no SIMD": CompileOptions(opt_level=0, simd="off"),
+    "wasm -O3": CompileOptions(opt_level=3),
+    "native -O3": CompileOptions(opt_level=3, target="native"),
+    "wasm -O3, relaxed SIMD": CompileOptions(opt_level=3, simd="relaxed"),
+    "wasm -O3, no SIMD": CompileOptions(opt_level=3, simd="off"),
+    "native -O0": CompileOptions(opt_level=0, target="native"),
+    "wasm -O0": CompileOptions(opt_level=0),
+}
+GRAPHS, SAMPLE = 500, 14
+CASES = (
+    [(seed, form) for seed in range(GRAPHS) for form in FORMS]
+    if sweep.WHOLE
+    else list(islice(zip(range(GRAPHS), cycle(FORMS), strict=False), SAMPLE))
+)
+TOLERANCES = {"float32": 1e-5, "float16": 8 * 2.0**-10, "bfloat16": 8 * 2.0**-7}
+"""Of a rough output's largest number."""
+
+
+def expected(model: onnx.ModelProto, feeds: dict[str, Array]) -> list[Array]:
+    """What onnxruntime gives; ONNX's own reference where onnxruntime has no kernel for a type."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    types = {info.type.tensor_type.elem_type for info in (*model.graph.input, *model.graph.output)}
+    if onnx.TensorProto.BFLOAT16 not in types:
+        try:
+            session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+            return [np.asarray(result) for result in session.run(None, feeds)]
+        except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
+            pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, feeds)]
+
+
+def difference(value: Value, got: Array, wanted: Array) -> str | None:
+    """How an output differs more than it may: by rounding where it is rough, else not at all."""
+    if got.shape != wanted.shape:
+        return f"{value.name} has shape {list(got.shape)}, not {list(wanted.shape)}"
+    got, wanted = (
+        each.astype(np.float64) if value.floats else each for each in (got.view(wanted.dtype), wanted)
+    )
+    same = (got == wanted) | (value.floats & (np.isnan(got) & np.isnan(wanted)))
+    if value.rough:
+        largest = np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted))
+        same |= np.abs(got - wanted) <= TOLERANCES[value.dtype] * max(1.0, float(largest))
+    if same.all():
+        return None
+    bad = ~same
+    return f"{value.name} differs in {bad.sum()} of {bad.size}: {got[bad][:4]}, not {wanted[bad][:4]}"
+
+
+@pytest.mark.parametrize(("seed", "form"), CASES)
+def test_a_random_graph_gives_what_onnxruntime_gives(seed: int, form: str) -> None:
+    model, feeds, outputs = drawn(seed).model()
+    options = FORMS[form]
+    compiled = compile_model(model, options)
+    module = wasmgrad.load(compiled.module, "native" if options.target == "native" else "wasmtime")
+    results = module(**feeds)
+    results = results if isinstance(results, tuple) else (results,)
+    with np.errstate(all="ignore"):
+        pairs = zip(outputs, results, expected(model, feeds), strict=True)
+        found = [text for each in pairs if (text := difference(*each)) is not None]
+    assert found == [], onnx.printer.to_text(model.graph)
