@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidArgument, InvalidEncoding, RuntimeFailure
 from .._files import write_atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["chosen_weights", "read_weights", "write_weights"]
 
@@ -83,6 +83,7 @@ def _some(names: Any) -> str:
 
 def write_weights(path: Path, state: Mapping[str, NDArray[Any]]) -> None:
     """A safetensors file of them. It is replaced only when the whole is written."""
+    import numpy as np
     import safetensors.numpy
 
     write_atomic(

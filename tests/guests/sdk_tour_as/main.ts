@@ -1,8 +1,8 @@
 // Calls everything that the AssemblyScript SDK has of wasmgrad:training@0.1 and prints what came back, a line a result. The
 // guests sdk_tour_* in the other languages print the same lines.
 import {
-  Dataset, EarlyStopping, Encoding, Input, lastError, Loss, Metrics, Model, Optimizer, Schedule, Tensor, Trainer,
-  TrainerOptions, Type,
+  Dataset, EarlyStopping, Encoding, Input, lastError, Loss, Metrics, Model, Optimizer, ParameterGroup, Schedule,
+  Tensor, Trainer, TrainerOptions, Type,
 } from "wasmgrad";
 import { fail, File, fixed, print } from "wasmgrad/wasi";
 
@@ -87,7 +87,20 @@ function showOptions(model: Model): void {
     .loss("cross_entropy")
     .schedule(new Schedule("step").stepEpochs(2).gamma(0.5));
   const smoothed = new TrainerOptions().optimizer(new Optimizer("rmsprop").momentum(0.5).alpha(0.9));
-  const sets = [all, steps, smoothed];
+  const weighted = new TrainerOptions()
+    .optimizer(new Optimizer("adamw").groups([
+      new ParameterGroup("*.bias").learningRate(0.001).weightDecay(0),
+      new ParameterGroup("regressor.*").weightDecay(0.5),
+    ]))
+    .loss("cross_entropy")
+    .classWeights([1, 0.5, 2])
+    .ignoreIndex(-1)
+    .labelSmoothing(0.1)
+    .posWeight([3])
+    .huberDelta(0.5)
+    .focalGamma(1.5)
+    .focalAlpha(0.75);
+  const sets = [all, steps, smoothed, weighted];
   for (let i = 0; i < sets.length; ++i) {
     const json = sets[i].toJson();
     print("options " + json);

@@ -101,7 +101,19 @@ void show_options(const Model& model) {
   steps.schedule = {.name = "step", .step_epochs = 2, .gamma = 0.5};
   TrainerOptions smoothed;
   smoothed.optimizer = {.name = "rmsprop", .momentum = 0.5, .alpha = 0.9};
-  for (const TrainerOptions& options : {all, steps, smoothed}) {
+  TrainerOptions weighted;
+  weighted.optimizer.name = "adamw";
+  weighted.optimizer.groups = {{.parameters = "*.bias", .learning_rate = 0.001, .weight_decay = 0},
+                               {.parameters = "regressor.*", .weight_decay = 0.5}};
+  weighted.losses = {{.name = "cross_entropy"}};
+  weighted.class_weights = {1, 0.5, 2};
+  weighted.ignore_index = -1;
+  weighted.label_smoothing = 0.1;
+  weighted.pos_weight = {3};
+  weighted.huber_delta = 0.5;
+  weighted.focal_gamma = 1.5;
+  weighted.focal_alpha = 0.75;
+  for (const TrainerOptions& options : {all, steps, smoothed, weighted}) {
     std::printf("options %s\n", options.to_json().c_str());
     (void)Trainer::create(model, options).value();
   }

@@ -59,6 +59,23 @@ OPTIONS = [
         "schedule": {"name": "step", "step_epochs": 2, "gamma": 0.5},
     },
     {"optimizer": {"name": "rmsprop", "momentum": 0.5, "alpha": 0.9}},
+    {
+        "optimizer": {
+            "name": "adamw",
+            "groups": [
+                {"parameters": "*.bias", "learning_rate": 0.001, "weight_decay": 0},
+                {"parameters": "regressor.*", "weight_decay": 0.5},
+            ],
+        },
+        "loss": "cross_entropy",
+        "class_weights": [1, 0.5, 2],
+        "ignore_index": -1,
+        "label_smoothing": 0.1,
+        "pos_weight": [3],
+        "huber_delta": 0.5,
+        "focal_gamma": 1.5,
+        "focal_alpha": 0.75,
+    },
 ]
 
 

@@ -188,12 +188,12 @@ def test_named_tuples_and_lists_are_outputs(kind: type[nn.Module]) -> None:
 @pytest.mark.parametrize(
     ("build", "inputs", "targets", "options", "sentence"),
     [
-        (lambda: nn.Conv2d(1, 3, 1), np.ones((4, 1, 5, 5), "f4"), np.zeros((4, 5, 5), "i8"), {}, "losses='model'"),
-        (module, X, np.where(LABELS == 0, -100, LABELS), {}, "-100; a class index"),
+        (lambda: nn.Conv2d(1, 3, 1), np.ones((4, 1, 5, 5), "f4"), np.zeros((4, 5, 4), "i8"), {}, "classes, 5, 4"),
+        (module, X, np.where(LABELS == 0, -1, LABELS), {}, "-1; a class index"),
         (lambda: nn.Linear(6, 1), X, LABELS.astype("f4"), {"loss": "bce_with_logits"}, r"\[8, 1\].*bce"),
         (lambda: nn.Linear(6, 3).half(), X, LABELS, {}, "only float"),
     ],
-    ids=["positions", "ignored", "column", "half"],
+    ids=["positions", "negative", "column", "half"],
 )  # fmt: skip
 def test_refusal_says_what_was_expected(
     build: Any, inputs: Any, targets: Any, options: Any, sentence: str

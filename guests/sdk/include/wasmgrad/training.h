@@ -39,10 +39,14 @@ enum wasmgrad_optimizer {
 enum wasmgrad_loss {
   WASMGRAD_CROSS_ENTROPY = 0, /* the model returns probabilities [N, classes]; targets are classes [N] */
   WASMGRAD_CROSS_ENTROPY_LOGITS = 1, /* the model returns logits [N, classes]; targets are classes [N] */
-  WASMGRAD_MSE = 2,                  /* 2 to 5: targets have the shape of the model's output */
+  WASMGRAD_MSE = 2, /* this and those without a note: targets have the shape of the model's output */
   WASMGRAD_L1 = 3,
-  WASMGRAD_HUBER = 4, /* delta 1 */
-  WASMGRAD_BCE_WITH_LOGITS = 5
+  WASMGRAD_HUBER = 4,
+  WASMGRAD_BCE_WITH_LOGITS = 5,
+  WASMGRAD_NLL = 6, /* the model returns log-probabilities [N, classes]; targets are classes [N] */
+  WASMGRAD_KL_DIV = 7,
+  WASMGRAD_COSINE = 8,
+  WASMGRAD_FOCAL = 9
 };
 
 /* A named tensor of `wasmgrad_train`. Everything it points to belongs to the guest and is copied during the

@@ -31,6 +31,11 @@ enum class Optimizer : std::uint32_t {
   rmsprop = WASMGRAD_RMSPROP,
   sgd = WASMGRAD_SGD,
   adamw = WASMGRAD_ADAMW,
+  adagrad = WASMGRAD_ADAGRAD,
+  nadam = WASMGRAD_NADAM,
+  radam = WASMGRAD_RADAM,
+  lion = WASMGRAD_LION,
+  lamb = WASMGRAD_LAMB,
 };
 
 enum class Loss : std::uint32_t {
@@ -40,6 +45,10 @@ enum class Loss : std::uint32_t {
   l1 = WASMGRAD_L1,
   huber = WASMGRAD_HUBER,
   bce_with_logits = WASMGRAD_BCE_WITH_LOGITS,
+  nll = WASMGRAD_NLL,  ///< the model returns log-probabilities
+  kl_div = WASMGRAD_KL_DIV,
+  cosine = WASMGRAD_COSINE,
+  focal = WASMGRAD_FOCAL,
 };
 
 /// The element types that cross to the host, by C++ type.

@@ -6,8 +6,8 @@ use std::error::Error;
 use std::fs;
 
 use wasmgrad::{
-    last_error, Bf16, Dataset, EarlyStopping, Encoding, Half, Input, Loss, Model, Optimizer, Schedule,
-    Tensor, Trainer, TrainerOptions, Type,
+    last_error, Bf16, Dataset, EarlyStopping, Encoding, Half, Input, Loss, Model, Optimizer, ParameterGroup,
+    Schedule, Tensor, Trainer, TrainerOptions, Type,
 };
 
 const ROWS: u32 = 12;
@@ -89,6 +89,7 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         }),
         inputs: vec![Input { input: "x".into(), scale: Some(0.5), offset: Some(1.0) }],
         freeze: vec!["regressor.*".into()],
+        ..TrainerOptions::default()
     };
     let steps = TrainerOptions {
         optimizer: Optimizer { momentum: Some(0.9), nesterov: Some(true), ..Optimizer::new("sgd") },
@@ -105,7 +106,34 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         optimizer: Optimizer { momentum: Some(0.5), alpha: Some(0.9), ..Optimizer::new("rmsprop") },
         ..TrainerOptions::default()
     };
-    for options in [all, steps, smoothed] {
+    let head = ParameterGroup {
+        parameters: "regressor.*".into(),
+        weight_decay: Some(0.5),
+        ..ParameterGroup::default()
+    };
+    let weighted = TrainerOptions {
+        optimizer: Optimizer {
+            groups: vec![
+                ParameterGroup {
+                    parameters: "*.bias".into(),
+                    learning_rate: Some(0.001),
+                    weight_decay: Some(0.0),
+                },
+                head,
+            ],
+            ..Optimizer::new("adamw")
+        },
+        loss: vec![Loss::of_model("cross_entropy")],
+        class_weights: Some(vec![1.0, 0.5, 2.0]),
+        ignore_index: Some(-1),
+        label_smoothing: Some(0.1),
+        pos_weight: Some(vec![3.0]),
+        huber_delta: Some(0.5),
+        focal_gamma: Some(1.5),
+        focal_alpha: Some(0.75),
+        ..TrainerOptions::default()
+    };
+    for options in [all, steps, smoothed, weighted] {
         println!("options {}", options.to_json());
         Trainer::new(model, &options)?;
     }
