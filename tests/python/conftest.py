@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,6 +54,18 @@ def node_is_there(request: pytest.FixtureRequest) -> None:
 def mnist(_own_cache: None) -> Path:
     """The directory of the four real MNIST files."""
     return prepare_mnist()
+
+
+@pytest.fixture(scope="session")
+def few_digits(mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MNIST's first 6,400 training images and 500 test images: enough where nothing is to be learnt."""
+    folder = tmp_path_factory.mktemp("few_digits")
+    for part, count in {"train": 6400, "t10k": 500}.items():
+        for kind, header, item in (("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)):
+            whole = (mnist / f"{part}-{kind}-ubyte").read_bytes()
+            cut = whole[:4] + struct.pack(">I", count) + whole[8 : header + count * item]
+            (folder / f"{part}-{kind}-ubyte").write_bytes(cut)
+    return folder
 
 
 @pytest.fixture(scope="session")

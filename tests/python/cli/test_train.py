@@ -30,9 +30,9 @@ def regress(command: Command, regression_guest: Path, linear_model: Path) -> Com
 
 
 def test_default_view_ends_with_a_table_and_the_saved_model(
-    command: Command, tmp_path: Path, mnist: Path
+    command: Command, tmp_path: Path, few_digits: Path
 ) -> None:
-    done = command("train", "--data", str(mnist), *FEW)
+    done = command("train", "--data", str(few_digits), *FEW)
     assert done.returncode == 0, done.stderr
     assert "[Wasm] Preparing training images ... [Done]" in done.stdout
     assert "epoch   2/2" in done.stdout
@@ -207,11 +207,11 @@ def test_early_stopping_is_told(regress: Command) -> None:
     assert "whose weights the model has" in done.stdout
 
 
-def test_parent_process_does_not_load_torch(mnist: Path, tmp_path: Path) -> None:
+def test_parent_process_does_not_load_torch(few_digits: Path, tmp_path: Path) -> None:
     models.cached("mnist-cnn")
     code = (
         "import sys; from wasmgrad._cli.app import app\n"
-        f"app(['train', '--data', {str(mnist)!r}, *{FEW!r}], standalone_mode=False)\n"
+        f"app(['train', '--data', {str(few_digits)!r}, *{FEW!r}], standalone_mode=False)\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run(

@@ -58,10 +58,10 @@ def test_resume_after_whole_epochs_is_bit_identical(run: Train, tmp_path: Path) 
 
 @pytest.mark.parametrize("isolate", [True, False])
 def test_resume_after_an_interrupt_within_an_epoch_is_bit_identical(
-    mnist: Path, tmp_path: Path, isolate: bool
+    few_digits: Path, tmp_path: Path, isolate: bool
 ) -> None:
     options: dict[str, Any] = {
-        "data": mnist,
+        "data": few_digits,
         "seed": 2,
         "threads": 1,
         "epochs": 2,
