@@ -41,7 +41,13 @@ def inspect(path: Path) -> Summary:
 
     Errors: `NotFound`, `InvalidEncoding` when it is not what the suffix says, `Unsupported` for another suffix.
     """
-    readers = {".wasm": _of_wasm, ".onnx": _of_onnx, ".pt": _of_torchscript, ".pt2": _of_exported}
+    readers = {
+        ".wasm": _of_wasm,
+        ".onnx": _of_onnx,
+        ".pt": _of_torchscript,
+        ".pth": _of_torchscript,
+        ".pt2": _of_exported,
+    }
     if path.suffix not in readers:
         raise Unsupported(f"{path}: cannot be inspected; expected a file called {', '.join(readers)}")
     if not path.is_file():

@@ -15,6 +15,7 @@ import pytest
 import torch
 import wasmgrad
 from wasmgrad import Dataset, Trainer, models
+from wasmgrad._graph.inspect import inspect
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 8)).astype(np.float32)
@@ -152,6 +153,19 @@ def test_option_out_of_range_is_refused(option: str, value: object) -> None:
 def test_bytes_that_are_no_archive_are_refused() -> None:
     with pytest.raises(wasmgrad.InvalidEncoding):
         Trainer(b"this is no archive")
+
+
+@pytest.mark.parametrize("what", ["state dict", "pickled module", "older state dict"])
+def test_what_torch_save_writes_is_refused_with_what_to_do(what: str, tmp_path: Path) -> None:
+    model, path = torch.nn.Linear(3, 2), tmp_path / "model.pth"
+    torch.save(
+        model if what == "pickled module" else model.state_dict(),
+        path,
+        _use_new_zipfile_serialization=not what.startswith("older"),
+    )
+    for use in (Trainer, wasmgrad.compile, inspect):
+        with pytest.raises(wasmgrad.InvalidEncoding, match=r"torch\.save.*torch\.export\.save.*load_weights"):
+            use(path)
 
 
 def test_missing_model_file_is_named(tmp_path: Path) -> None:

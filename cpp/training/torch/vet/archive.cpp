@@ -67,6 +67,8 @@ struct Directory {
 };
 
 Expected<Directory> find_directory(const Bytes& bytes) {
+  constexpr std::uint16_t kPickleOfProtocol2 = 0x0280;  // how torch.save began before version 1.6
+  if (bytes.has(0, 2) && bytes.u16(0) == kPickleOfProtocol2) return broken(kPickledByTorch);
   if (!bytes.has(0, kEndSize) || bytes.u32(0) != kLocalSignature) {
     return broken("this is not a zip file, which a TorchScript model is");
   }

@@ -16,6 +16,13 @@
 
 namespace wasmgrad::training::vet {
 
+/// The error about a file of torch.save, which is no model by itself and can be read only by running it.
+inline constexpr const char* kPickledByTorch =
+    "this is a state dict or a pickled module, as torch.save writes them: save the model with "
+    "torch.jit.script(model).save(path) or torch.export.save(torch.export.export(model, inputs), path); "
+    "weights "
+    "alone go into a model with Trainer.load_weights";
+
 /// One file of the archive. Views point into the bytes given to Archive::parse.
 struct Record {
   std::string_view name;            ///< without the archive's top folder

@@ -3,8 +3,8 @@
 // Left out on purpose: files (from_file, save), printing, threads (fork, wait), random seeds, views by raw
 // strides (as_strided), storage changes (set_, resize_, set_data), uninitialised memory that is not turned
 // into zeros (empty_strided; see safe_operators.hpp), object identities (id, hash), operators whose kernels
-// trust index arguments (fractional_max_pool, lu_solve, ...; those of ctc_loss are checked), quantized and sparse tensors, and
-// every "_" internal that standard modules do not need.
+// trust index arguments (fractional_max_pool, lu_solve, ...; those of ctc_loss are checked), quantized and
+// sparse tensors, and every "_" internal that standard modules do not need.
 #include "wasmgrad/training/torch/vet/operators.hpp"
 
 #include <algorithm>

@@ -50,7 +50,7 @@ def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapp
         if not path.is_file():
             raise NotFound(f"{path}: no such file")
         name, digest = path.stem, _digest(path)
-        if path.suffix not in (".pt", ".pt2"):
+        if path.suffix not in (".pt", ".pt2", ".pth"):
             return _of_onnx(normalize.read(path), shapes, constants, name, digest)
         from .torch_program import read_file
 
