@@ -75,7 +75,8 @@ class Vetting {
 
  private:
   Status check_records() const {
-    if (archive_.find("data.pkl") != nullptr && archive_.find("constants.pkl") == nullptr)
+    const auto has_code = [](const Record& record) { return is_code(std::string(record.name)); };
+    if (archive_.find("data.pkl") != nullptr && std::ranges::none_of(archive_.records(), has_code))
       return Error{Errc::kInvalidEncoding, kPickledByTorch};
     std::uint64_t code = 0;
     std::uint64_t storage = 0;
@@ -98,9 +99,11 @@ class Vetting {
     if (code > limits_.max_code_bytes) return too_large("all code together", limits_.max_code_bytes);
     if (storage > limits_.max_storage_bytes)
       return too_large("all tensors together", limits_.max_storage_bytes);
-    if (archive_.find("data.pkl") == nullptr) {
-      return Error{Errc::kInvalidEncoding,
-                   "archive: record 'data.pkl' is missing: this is not a TorchScript model"};
+    for (const std::string_view needed : {"data.pkl", "constants.pkl"}) {
+      if (archive_.find(needed) == nullptr) {
+        return Error{Errc::kInvalidEncoding, "archive: record '" + std::string(needed) +
+                                                 "' is missing: this is not a TorchScript model"};
+      }
     }
     if (const Record* order = archive_.find("byteorder")) {
       WASMGRAD_ASSIGN(const std::string text, Archive::read(*order, 16));

@@ -16,7 +16,7 @@ import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 
-from .ieee import explicit_casts, strict
+from .ieee import explicit_casts, keep_identities, strict
 from .narrow import keep_rounding
 from .plan import ALIGNMENT, MemoryLayout, Operand, Plan
 
@@ -60,7 +60,7 @@ def build_object(
 def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]:
     module = tvm.IRModule(
         {
-            variable: keep_rounding(function)
+            variable: keep_identities(keep_rounding(function))
             .with_attr("global_symbol", symbol(variable.name_hint))
             .with_attr("target", target)
             for variable, function in functions.items()

@@ -1,8 +1,8 @@
 """What comparisons, selections and conversions of floats give in generated kernels, where TVM's own code differs.
 
-TVM compares as if there were no NaN: its maximum of x and NaN depends on their order, and x != NaN is false. Its
-conversions of what no integer holds are undefined: each engine would give something else. This is the last step before
-code generation, so that no simplification can undo it. It knows no operator.
+TVM computes as if there were no NaN: its maximum of x and NaN depends on their order, x != NaN is false, x == x true,
+and x - x is 0. Its conversions of what no integer holds are undefined: each engine would give something else. `strict`
+is the last step before code generation, so that no simplification can undo it. This module knows no operator.
 """
 
 from __future__ import annotations
@@ -14,7 +14,24 @@ import tvm
 import tvm_ffi
 from tvm import tirx
 
-__all__ = ["explicit_casts", "strict"]
+__all__ = ["explicit_casts", "keep_identities", "strict"]
+
+_COMPARISONS = (tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE)
+_BITS = {"bfloat16": "uint16", "float16": "uint16", "float32": "uint32", "float64": "uint64"}
+
+
+def keep_identities(function: Any) -> Any:
+    """A kernel (PrimFunc) that computes x - x and x == x, and other comparisons, before TVM's passes see them."""
+    return tvm_ffi.structural_map(function, ((tirx.Sub, *_COMPARISONS), _of_another))
+
+
+def _of_another(expression: Any) -> Any:
+    """With the second operand through its bits when it is the same as the first: only LLVM sees that it still is."""
+    a, b = expression.a, expression.b
+    bits = _BITS.get(_dtype(a))
+    if bits is None or not tvm_ffi.structural_equal(a, b):
+        return expression
+    return type(expression)(a, tirx.reinterpret(_dtype(b), tirx.reinterpret(bits, b)))
 
 
 def strict(module: Any) -> Any:
@@ -37,9 +54,8 @@ def explicit_casts(module: Any, target: Any) -> Any:
     """
     if "wasm32" not in str(target):
         return _mapped(module, ((tirx.Cast, _to_bfloat16),))
-    comparisons = (tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE)
     return _mapped(
-        module, ((tirx.Cast, lambda cast: _from_float16(_to_bfloat16(cast))), (comparisons, _of_float32))
+        module, ((tirx.Cast, lambda cast: _from_float16(_to_bfloat16(cast))), (_COMPARISONS, _of_float32))
     )
 
 

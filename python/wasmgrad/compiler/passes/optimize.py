@@ -20,7 +20,14 @@ from .flatten import flatten_as_stored
 from .kernels import Kernel
 from .legalize import LEGALIZATIONS
 from .offload import offload
-from .simplify import full_rank_constants, pad_inside, whole_gelu, without_clip, zeros_in_memory
+from .simplify import (
+    full_rank_constants,
+    nothing_as_constants,
+    pad_inside,
+    special_scalars_in_memory,
+    whole_gelu,
+    without_clip,
+)
 
 __all__ = ["optimize"]
 
@@ -34,10 +41,11 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
     kernels: list[Kernel] = []
     with target, tvm.transform.PassContext(opt_level=3):
         module = _run(module, transform.DecomposeOpsForInference(), transform.CanonicalizeBindings())
-        module = zeros_in_memory(module)
+        module = nothing_as_constants(module)
         if level >= 1:
             module = evaluate_constants(module)
             module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
+        module = special_scalars_in_memory(module)
         if level >= 3:
             module = full_rank_constants(whole_gelu(pad_inside(without_clip(module))))
             module = _run(

@@ -9,26 +9,45 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
+from .._relax import literal
 from .bindings import Bindings, constant, shape, with_bindings
 
-__all__ = ["full_rank_constants", "pad_inside", "whole_gelu", "without_clip", "zeros_in_memory"]
+__all__ = [
+    "full_rank_constants",
+    "nothing_as_constants",
+    "pad_inside",
+    "special_scalars_in_memory",
+    "whole_gelu",
+    "without_clip",
+]
 
 
-def zeros_in_memory(module: Any) -> Any:
-    """Scalar zeros beside floats as tensors, which kernels load.
+def nothing_as_constants(module: Any) -> Any:
+    """Results without elements as constants: nothing computes them, and TVM takes their axes for those of one."""
+    rewritten = [
+        relax.VarBinding(each.var, literal(np.empty(shape(each.var)), str(each.var.ty.dtype)))
+        if isinstance(each.var.ty, relax.TensorType) and 0 in shape(each.var)
+        else each
+        for each in Bindings(module["main"]).bindings
+    ]
+    return with_bindings(module, rewritten)
+
+
+def special_scalars_in_memory(module: Any) -> Any:
+    """Scalars that TVM computes wrongly with as tensors, which kernels load.
 
     TVM makes numbers of scalars, takes x * 0 and 0 / x for 0, which they are not for NaN and infinities, x + 0 for x,
-    which it is not for -0, and cannot compile x / 0.
+    which it is not for -0, and cannot compile x / 0, nor products with the lowest integer, which it negates.
     """
     bindings = Bindings(module["main"])
     rewritten = []
     for position, binding in enumerate(bindings.bindings):
-        make = _ZERO_IS_SPECIAL.get(bindings.operator(position) or "")
-        if make is None or not any(_is_scalar_zero(argument) for argument in binding.value.args):
+        make = _WITH_SPECIAL.get(bindings.operator(position) or "")
+        if make is None or not any(_is_special_scalar(argument) for argument in binding.value.args):
             rewritten.append(binding)
             continue
         arguments = [_vector(argument) for argument in binding.value.args]
-        if all(shape(argument) == (1,) for argument in arguments) and not shape(binding.var):
+        if not shape(binding.var):
             one = relax.DataflowVar(binding.var.name, relax.TensorType((1,), binding.var.ty.dtype))
             rewritten.append(relax.VarBinding(one, _typed(make(*arguments))))
             binding = relax.VarBinding(binding.var, _typed(relax.op.reshape(one, ())))  # noqa: PLW2901
@@ -38,19 +57,17 @@ def zeros_in_memory(module: Any) -> Any:
     return with_bindings(module, rewritten)
 
 
-def _is_scalar_zero(expression: Any) -> bool:
+def _is_special_scalar(expression: Any) -> bool:
     array = constant(expression)
-    return array is not None and array.ndim == 0 and array.dtype.kind == "f" and array.item() == 0
+    if array is None or array.ndim > 0:
+        return False
+    return bool(array == (np.iinfo(array.dtype).min if array.dtype.kind == "i" else 0))
 
 
 def _vector(expression: Any) -> Any:
-    """A scalar as a vector of one element."""
-    if shape(expression):
-        return expression
+    """A constant scalar as a vector of one element."""
     array = constant(expression)
-    if array is None:
-        return _typed(relax.op.reshape(expression, (1,)))
-    return relax.const(array.reshape(1), str(array.dtype))
+    return expression if array is None or array.ndim > 0 else literal(array.reshape(1))
 
 
 def without_clip(module: Any) -> Any:
@@ -106,7 +123,7 @@ _BROADCASTING: dict[str, Callable[[Any, Any], Any]] = {
     "relax.divide": relax.op.divide,
 }
 
-_ZERO_IS_SPECIAL = {name: make for name, make in _BROADCASTING.items() if name != "relax.subtract"}
+_WITH_SPECIAL = {name: make for name, make in _BROADCASTING.items() if name != "relax.subtract"}
 
 
 def pad_inside(module: Any) -> Any:
