@@ -118,5 +118,6 @@ def container_attacks(book: Book, entries: list[Entry]) -> None:
     book.raw("truncated", good[: len(good) // 2], "invalid_encoding", "truncated")
     book.raw("bytes-behind", good + b"x", "invalid_encoding", "end record")
     book.raw("bytes-before", b"#!/bin/sh\n" + good, "invalid_encoding", "zip")
-    book.raw("not-a-zip", b"\x80\x02}q\x00." * 100, "invalid_encoding", "zip")
+    book.raw("not-a-zip", b"none of it" * 100, "invalid_encoding", "zip")
+    book.raw("bare-pickle", b"\x80\x02}q\x00." * 100, "invalid_encoding", "torch.save")
     book.raw("empty", b"", "invalid_encoding", "zip")

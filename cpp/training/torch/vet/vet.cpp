@@ -76,7 +76,8 @@ class Vetting {
  private:
   Status check_records() const {
     const auto has_code = [](const Record& record) { return is_code(std::string(record.name)); };
-    if (archive_.find("data.pkl") != nullptr && std::ranges::none_of(archive_.records(), has_code))
+    if (archive_.find("data.pkl") != nullptr && archive_.find("constants.pkl") == nullptr &&
+        std::ranges::none_of(archive_.records(), has_code))
       return Error{Errc::kInvalidEncoding, kPickledByTorch};
     std::uint64_t code = 0;
     std::uint64_t storage = 0;
