@@ -75,7 +75,7 @@ class Vetting {
 
  private:
   Status check_records() const {
-    const auto has_code = [](const Record& record) { return is_code(std::string(record.name)); };
+    const auto has_code = [](const Record& record) { return is_code(record.name); };
     if (archive_.find("data.pkl") != nullptr && archive_.find("constants.pkl") == nullptr &&
         std::ranges::none_of(archive_.records(), has_code))
       return Error{Errc::kInvalidEncoding, kPickledByTorch};
