@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Arrays: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]] | Sequence[NDArray[Any]]
 
-__all__ = ["flat_values", "named_arrays"]
+__all__ = ["flat_values", "named_arrays", "state_array"]
 
 _TAKEN = ("uint8", "float16", "float32", "float64", "int32", "int64")
 # An exact type that the core has. Truth values are whole numbers, so that nothing scales them as it does bytes.
@@ -46,6 +46,28 @@ def flat_values(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
             f"{what} have the type {array.dtype.name} and the shape {list(array.shape)}; expected float32 [N]"
         )
     return array
+
+
+def state_array(name: str, value: Any) -> NDArray[Any]:
+    """One tensor of a state dict, also as nested lists.
+
+    Errors: `InvalidArgument` for a name that is no text, and for what has no elements that the core takes.
+    """
+    if not isinstance(name, str):
+        raise InvalidArgument(f"state: {name!r:.80} is not the name of a tensor; expected text")
+    where = f"state: '{name}'"
+    if isinstance(value, (list, tuple, bool, int, float)):
+        value = _from_numbers(value, where)
+    return _array(value, where)
+
+
+def _from_numbers(values: Any, where: str) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InvalidArgument(f"{where}: NumPy has no array for this list: {error}") from None
 
 
 def _array(value: Any, where: str) -> NDArray[Any]:

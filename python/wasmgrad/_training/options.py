@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, asdict, dataclass
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from .._errors import InvalidArgument
 
-__all__ = ["LIMITS_OF_A_PROCESS", "Limits", "Loss", "Optimizer", "Schedule", "TrainingOptions"]
+__all__ = [
+    "LIMITS_OF_A_PROCESS",
+    "Limits",
+    "Loss",
+    "Optimizer",
+    "Schedule",
+    "TrainingOptions",
+    "number",
+    "scalar",
+    "text",
+]
 
 # [generated: literals]
 Optimizer = Literal["adam", "rmsprop", "sgd", "adamw", "adagrad", "nadam", "radam", "lion", "lamb"]
@@ -203,23 +213,49 @@ def set_options(options: TrainingOptions) -> dict[str, object]:
     for key, value in options.items():
         if value is None:
             continue
-        if isinstance(value, Iterable) and not isinstance(value, str):
-            given[key] = _numbers(key, value)
-        else:
-            _check_finite(key, value)
-            given[key] = value
+        several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+        given[key] = _numbers(key, value) if several and getattr(value, "ndim", 1) > 0 else scalar(key, value)
     return given
 
 
-def _numbers(key: str, values: Iterable[object]) -> list[float]:
+def _numbers(key: str, values: Any) -> list[float]:
     """Of a list, an array or a tensor."""
     try:
-        numbers = [float(value) for value in values]  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidArgument(f"{key} is {values!r:.80}; expected numbers") from error
-    for number in numbers:
-        _check_finite(f"a number of {key}", number)
+    for item in numbers:
+        _check_finite(f"a number of {key}", item)
     return numbers
+
+
+def scalar(key: str, value: object) -> str | bool | int | float:
+    """A value as JSON has it: that of a NumPy scalar, an array or a tensor without dimensions is taken out of it.
+
+    Errors: `InvalidArgument` for another type, numbers that are not finite and text that UTF-8 cannot express.
+    """
+    plain = value.item() if getattr(value, "ndim", None) == 0 else value  # type: ignore[attr-defined]
+    if isinstance(plain, str):
+        return text(key, plain)
+    if not isinstance(plain, (bool, int, float)):
+        raise InvalidArgument(f"{key} is {value!r:.80}; expected a number, a truth value or a name")
+    _check_finite(key, plain)
+    return plain
+
+
+def number(key: str, value: object) -> int | float:
+    """Errors: `InvalidArgument` unless it is a finite number."""
+    plain = scalar(key, value)
+    if isinstance(plain, (str, bool)):
+        raise InvalidArgument(f"{key} is {value!r:.80}; expected a number")
+    return plain
+
+
+def text(key: str, value: object) -> str:
+    """Errors: `InvalidArgument` for what is no text, or no UTF-8."""
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidArgument(f"{key} is {value!r:.80}; expected text, which is UTF-8")
+    return value
 
 
 def _check_finite(key: str, value: object) -> None:

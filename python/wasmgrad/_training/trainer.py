@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from .. import _core
 from .._errors import InvalidArgument, ModelWarning
 from .._files import write_atomic
-from .arrays import flat_values, named_arrays
+from .arrays import flat_values, named_arrays, state_array
 from .model_bytes import model_bytes, read_bytes
+from .model_options import ParameterGroup, flag, parameter_group_list, patterns, weighted_losses
 from .options import Loss, TrainingOptions, set_options
 from .result import EpochMetrics, Event, Metrics
 from .weights import chosen_weights, read_weights, write_weights
@@ -80,14 +81,6 @@ class FitResult:
     """The model has that epoch's weights and buffers."""
 
 
-class ParameterGroup(TypedDict, total=False):
-    """How some parameters are trained; what is left out is as for the others."""
-
-    learning_rate: float
-    """Before the schedule, which scales it as it does that of the others."""
-    weight_decay: float
-
-
 class Trainer:
     """A model, an optimizer and their whole state.
 
@@ -119,10 +112,10 @@ class Trainer:
     ) -> None:
         archive, name = model_bytes(model)
         model_options = {
-            "losses": _weighted(losses),
-            "freeze": [freeze] if isinstance(freeze, str) else list(freeze),
-            "groups": _groups(parameter_groups or {}),
-            "keep_integers": keep_integers,
+            "losses": weighted_losses(losses),
+            "freeze": patterns("freeze", freeze),
+            "groups": parameter_group_list(parameter_groups),
+            "keep_integers": flag("keep_integers", keep_integers),
         }
         self._native = _core.Trainer(
             archive, name, json.dumps(set_options(options)), json.dumps(model_options), on_event
@@ -210,7 +203,10 @@ class Trainer:
 
         Where they do not fit into memory together, the option `predict_batch_size` cuts them.
         """
-        return next(iter(self.outputs(inputs).values()))
+        outputs = self.outputs(inputs)
+        if not outputs:
+            raise InvalidArgument("the model returned no Tensor to predict with")
+        return next(iter(outputs.values()))
 
     def outputs(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """All outputs, as `predict` computes them: by the model's names, or "0", "1", ... by position."""
@@ -269,7 +265,7 @@ class Trainer:
         `InvalidArgument`, naming the tensor, when one is missing, unknown, of another shape, or a trained one
         is not finite. The model is unchanged then.
         """
-        self._native.set_state([(name, _real(values)) for name, values in state.items()])
+        self._native.set_state([(name, state_array(name, values)) for name, values in state.items()])
 
     def load_weights(
         self,
@@ -285,9 +281,8 @@ class Trainer:
         Returns the names that stayed as they were. Errors: `InvalidArgument` for names or shapes that do not fit,
         `InvalidEncoding` and `RuntimeFailure` for a file that cannot be read. The model is unchanged then.
         """
-        patterns = [only] if isinstance(only, str) else list(only)
         state = self.state_dict()
-        weights = chosen_weights(state, read_weights(source), patterns, strict)
+        weights = chosen_weights(state, read_weights(source), patterns("only", only), strict)
         self.load_state_dict(weights)
         return [name for name in state if weights[name] is state[name]]
 
@@ -320,38 +315,3 @@ def _rows(data: Dataset, what: str) -> _core.Dataset:
     if not isinstance(data, Dataset):
         raise InvalidArgument(f"{what} is a {type(data).__name__}; expected a wasmgrad.Dataset")
     return data._native
-
-
-def _real(values: Any) -> NDArray[Any]:
-    """As an array of a type that the host takes; whole numbers and truth values have wider ones there."""
-    import numpy as np
-
-    array = np.asarray(values)
-    if array.dtype.kind == "b":
-        return array.astype(np.uint8)
-    if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.int32, np.int64):
-        return array.astype(np.int64)
-    return array
-
-
-def _groups(groups: Mapping[str, ParameterGroup]) -> list[tuple[str, float | None, float | None]]:
-    unknown = {key for group in groups.values() for key in group} - {"learning_rate", "weight_decay"}
-    if unknown:
-        raise InvalidArgument(
-            f"parameter_groups: unknown key {sorted(unknown)[0]!r}; known are 'learning_rate' and 'weight_decay'"
-        )
-    return [
-        (pattern, group.get("learning_rate"), group.get("weight_decay")) for pattern, group in groups.items()
-    ]
-
-
-def _weighted(
-    losses: Mapping[str, Loss | tuple[Loss, float]] | str | None,
-) -> str | dict[str, tuple[str, float]]:
-    if losses is None:
-        return {}
-    if isinstance(losses, str):
-        if losses != "model":
-            raise InvalidArgument(f"losses is '{losses}'; expected 'model' or a loss for each output")
-        return losses
-    return {name: (loss, 1.0) if isinstance(loss, str) else loss for name, loss in losses.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidArgument, InvalidEncoding, RuntimeFailure
 from .._files import write_atomic
+from .options import text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,18 +20,26 @@ __all__ = ["chosen_weights", "read_weights", "write_weights"]
 def read_weights(source: str | Path | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     """Tensors by name: of a safetensors file, of its bytes, or as they are given.
 
-    Errors: `RuntimeFailure` when the file cannot be read, `InvalidEncoding` when it is no safetensors file.
+    Errors: `RuntimeFailure` when the file cannot be read, `InvalidEncoding` when it is no safetensors file,
+    `InvalidArgument` for anything else.
     """
     if isinstance(source, Mapping):
-        return {name: _widened(value) for name, value in source.items()}
+        return {text("a name of the weights", name): _widened(value) for name, value in source.items()}
+    if not isinstance(source, (str, Path, bytes)):
+        raise InvalidArgument(
+            f"the weights are a {type(source).__name__}; expected a safetensors file, its bytes or a state dict"
+        )
     import safetensors.torch  # which imports torch
 
     where = "the weights" if isinstance(source, bytes) else str(source)
     try:
         archive = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        raise RuntimeFailure(
+            f"{where}: cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    try:
         return {name: _widened(value) for name, value in safetensors.torch.load(archive).items()}
-    except OSError as error:
-        raise RuntimeFailure(f"{where}: cannot be read: {error.strerror or error}") from error
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         pickled = archive[:2] in (b"PK", b"\x80\x02")  # as torch.save writes, newly and before 1.6
         hint = "; torch.load opens a .pth file, whose state dict is taken here, too" if pickled else ""
@@ -38,8 +47,9 @@ def read_weights(source: str | Path | bytes | Mapping[str, Any]) -> Mapping[str,
 
 
 def _widened(value: Any) -> Any:
-    """NumPy has no bfloat16."""
-    return value.float() if str(getattr(value, "dtype", "")) == "torch.bfloat16" else value
+    """NumPy has no bfloat16, and no types of eight bits."""
+    narrow = str(getattr(value, "dtype", "")).startswith(("torch.bfloat16", "torch.float8"))
+    return value.float() if narrow else value
 
 
 def chosen_weights(

@@ -210,6 +210,24 @@ def test_accuracy_is_of_the_positions_that_count() -> None:
         ({"parameter_groups": {"*": {"rate": 1}}}, "unknown key 'rate'"),
         ({"parameter_groups": {"*": {"weight_decay": -1}}}, "weight_decay of the parameters"),
         ({"learning_rate": 0, "parameter_groups": {"*": {"learning_rate": 1}}}, "learning_rate is 0"),
+        ({"parameter_groups": {"*": {"learning_rate": float("nan")}}}, r"learning_rate of .*'\*'\] is nan"),
+        ({"parameter_groups": {"*": {"learning_rate": "1"}}}, "is '1'; expected a number"),
+        ({"parameter_groups": {"*": 1e-3}}, r"parameter_groups\['\*'\] is 0.001; expected a mapping"),
+        ({"parameter_groups": [("*", {})]}, "expected a mapping of patterns"),
+        ({"parameter_groups": {1: {}}}, "a pattern of parameter_groups is 1"),
+        ({"freeze": 1}, "freeze is 1; expected a pattern"),
+        ({"freeze": [1]}, "a pattern of freeze is 1"),
+        ({"freeze": ["\udcff"]}, "which is UTF-8"),
+        ({"losses": ["mse"]}, r"losses is \['mse'\]; expected 'model' or a mapping"),
+        ({"losses": {"0": ("mse", float("inf"))}}, "the weight of .*'0'.* is inf"),
+        ({"losses": {"0": ("mse",)}}, "expected a loss, or a tuple"),
+        ({"losses": {"0": F.mse_loss}}, "expected a loss, or a tuple"),
+        ({"losses": {1: "mse"}}, "an output of losses is 1"),
+        ({"keep_integers": 1}, "keep_integers is 1; expected True or False"),
+        ({"learning_rate": 1j}, "learning_rate is 1j; expected a number"),
+        ({"optimizer": torch.optim.Adam}, "optimizer is .*Adam.*; expected"),
+        ({"class_weights": {1: 2}}, "class_weights is {1: 2}; expected"),
+        ({"class_weights": [10**400]}, "class_weights"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: Any, sentence: str) -> None:
@@ -224,3 +242,25 @@ def test_a_label_that_does_not_count_is_named_where_a_class_is_negative() -> Non
         wasmgrad.InvalidArgument, match="-1; a class index is a whole number from 0, or what ignore_index"
     ):
         Trainer(Flat(), threads=1).step(x, y)
+
+
+def test_scalars_of_other_libraries_are_numbers() -> None:
+    x, y = np.ones((BATCH, 6), np.float32), np.zeros(BATCH, np.int64)
+
+    def trained(rate: Any, size: Any, shuffle: Any) -> Any:
+        trainer = Trainer(
+            Flat(),
+            threads=1,
+            learning_rate=rate,
+            batch_size=size,
+            shuffle=shuffle,
+            parameter_groups={"*bias": {"weight_decay": rate}},
+        )
+        trainer.train_epoch(Dataset(x, y))
+        return trainer.get_parameters()
+
+    torch.manual_seed(3)
+    expected = trained(0.5, 4, True)
+    for rate in (np.float32(0.5), np.array(0.5), torch.tensor(0.5)):
+        torch.manual_seed(3)
+        np.testing.assert_array_equal(trained(rate, np.int64(4), np.bool_(True)), expected)

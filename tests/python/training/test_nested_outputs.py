@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+import wasmgrad
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from wasmgrad import Trainer
@@ -95,3 +96,20 @@ def test_a_scripted_model_s_nested_outputs_are_named_by_the_way_to_them(
     for first, second, wanted in zip(outputs.values(), saved, expected, strict=True):
         np.testing.assert_allclose(first, wanted, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(second, wanted, rtol=1e-4, atol=1e-5)
+
+
+class OnlyWhileTraining(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor | None:
+        return self.layer(x) if self.training else None
+
+
+def test_a_prediction_without_any_output_is_refused() -> None:
+    trainer = Trainer(OnlyWhileTraining(), threads=1)
+    x = np.ones((4, 3), np.float32)
+    trainer.step(x, np.zeros(4, np.int64))
+    with pytest.raises(wasmgrad.InvalidArgument, match="returned no Tensor"):
+        trainer.predict(x)

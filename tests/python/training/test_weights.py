@@ -134,3 +134,43 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(weights: Path, tmp_pat
             trainer.load_weights(source, **options)
     for name, value in trainer.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("kind", ["parameter", "float8", "big-endian", "list"])
+def test_every_exact_form_of_a_tensor_is_taken(kind: str) -> None:
+    values = torch.tensor([0.5, -1.0, 2.0])
+    forms: dict[str, Any] = {
+        "parameter": nn.Parameter(values),
+        "float8": values.to(torch.float8_e4m3fn),
+        "big-endian": values.numpy().astype(">f4"),
+        "list": values.tolist(),
+    }
+    trainer = trainer_of(seeded(1))
+    trainer.load_weights({"head.bias": forms[kind]}, strict=False)
+    np.testing.assert_array_equal(trainer.state_dict()["head.bias"], values.numpy())
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "sentence"),
+    [
+        (None, {}, "the weights are a NoneType; expected a safetensors file"),
+        ({1: torch.zeros(3)}, {}, "a name of the weights is 1"),
+        ({"head.bias": None}, {}, r"'head\.bias' is a NoneType; expected an array"),
+        ({"head.bias": [[1], [2, 3]]}, {}, r"'head\.bias': NumPy has no array"),
+        ({"head.bias": "abc"}, {}, r"'head\.bias' is a str"),
+        ({"head.bias": torch.zeros(3).to_sparse()}, {}, r"'head\.bias': NumPy has no array"),
+        ({"head.bias": torch.zeros(3, device="meta")}, {}, r"'head\.bias': NumPy has no array"),
+        ({"head.bias": np.zeros(3, "M8[s]")}, {}, r"'head\.bias': the array's element type"),
+        ({"head.bias": np.ma.masked_array([1, 2, 3], [1, 0, 0])}, {}, "masked array"),
+        ({"head.bias": torch.zeros(3)}, {"only": 3}, "only is 3; expected a pattern"),
+        ({"head.bias": torch.zeros(3)}, {"only": [3]}, "a pattern of only is 3"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(source: Any, options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(wasmgrad.InvalidArgument, match=sentence):
+        trainer_of(seeded(1)).load_weights(source, strict=False, **options)
+
+
+def test_a_path_that_cannot_be_one_is_refused() -> None:
+    with pytest.raises(wasmgrad.RuntimeFailure, match="cannot be read: embedded null byte"):
+        trainer_of(seeded(1)).load_weights("a\0b")
