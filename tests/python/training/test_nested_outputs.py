@@ -113,3 +113,19 @@ def test_a_prediction_without_any_output_is_refused() -> None:
     trainer.step(x, np.zeros(4, np.int64))
     with pytest.raises(wasmgrad.InvalidArgument, match="returned no Tensor"):
         trainer.predict(x)
+
+
+class TwoOfOneName(Layer):
+    def forward(self, x: Tensor) -> dict[str, dict[str, Tensor]]:
+        y = self.l(x)
+        return {"a": {"b.c": y}, "a.b": {"c": y * 2}}
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_two_outputs_of_one_name_are_refused(exported: bool) -> None:
+    model: Any = torch.jit.script(TwoOfOneName())
+    if exported:
+        rows = torch.export.Dim("rows")
+        model = torch.export.export(TwoOfOneName(), (X,), dynamic_shapes=({0: rows},))
+    with pytest.raises(wasmgrad.Error, match=r"two outputs.*called 'a\.b\.c'"):
+        Trainer(model, losses={"a.b.c": "cross_entropy"}, threads=1).step(X.numpy(), Y.numpy())

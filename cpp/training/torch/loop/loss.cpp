@@ -194,11 +194,11 @@ bool Loss::is_plain(const at::Tensor& output, const at::Tensor& targets) const {
 }
 
 at::Tensor Loss::classification(const at::Tensor& output, const at::Tensor& targets) const {
-  if (targets.scalar_type() == at::kLong && (targets == ignored_).all().item<bool>())
-    return output.sum().mul(0);  // no target counts
+  const bool labels = targets.scalar_type() == at::kLong;
+  if (labels && (targets == ignored_).all().item<bool>()) return output.sum().mul(0);  // no target counts
   if (kind_ == LossKind::kCrossEntropyLogits)
-    return at::cross_entropy_loss(output, targets, class_weights_, at::Reduction::Mean, ignored_,
-                                  label_smoothing_);
+    return at::cross_entropy_loss(output, targets, class_weights_, at::Reduction::Mean,
+                                  labels ? ignored_ : -1, label_smoothing_);
   const bool logarithms = kind_ == LossKind::kNLL;
   return at::nll_loss_nd(logarithms ? output : output.clamp_min(kLeastProbability).log(), targets,
                          class_weights_, at::Reduction::Mean, ignored_);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -43,8 +44,12 @@ class Leaves {
     return {};
   }
 
-  std::vector<NamedTensor> take() {
+  Expected<std::vector<NamedTensor>> take() {
     for (std::size_t i = 0; !named_ && i < found_.size(); ++i) found_[i].name = std::to_string(i);
+    std::set<std::string> names;
+    for (const NamedTensor& output : found_)
+      if (!names.insert(output.name).second)
+        return unsupported("two outputs are called '" + output.name + "'");
     return std::move(found_);
   }
 

@@ -2,6 +2,7 @@
 
 #include <torch/csrc/jit/ir/constants.h>
 
+#include <set>
 #include <utility>
 
 #include "wasmgrad/training/torch/pt2/json.hpp"
@@ -66,6 +67,10 @@ torch::jit::Value* pack_outputs(torch::jit::Graph& graph, const std::vector<torc
   if (leaves.ways.size() != outputs.size())
     refuse_malformed(std::string(kWhat) + " has another number of outputs than the graph");
 
+  std::set<std::string> ways;
+  for (std::size_t i = 0; leaves.named && i < outputs.size(); ++i)
+    if (outputs[i] != nullptr && !ways.insert(leaves.ways[i]).second)
+      refuse("two outputs that are called " + in_quotes(leaves.ways[i]));
   std::vector<torch::jit::Value*> tensors;
   std::vector<torch::jit::Value*> names;
   for (std::size_t i = 0; i < outputs.size(); ++i) {

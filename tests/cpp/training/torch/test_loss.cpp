@@ -86,6 +86,7 @@ std::vector<Reference> classifications() {
       {"pictures, all settings", logits, all, pictures, labels({3, 2, 5}), cross_entropy(weights, 3, 0.2)},
       {"sequences", logits, weighted, lines, labels({3, 6}), cross_entropy(weights, kNone, 0)},
       {"soft targets", logits, {}, flat, soft, cross_entropy({}, kNone, 0)},
+      {"soft targets beside an ignored index", logits, ignoring, flat, soft, cross_entropy({}, kNone, 0)},
       {"soft targets, smoothed", logits, with([](TrainerOptions& o) { o.label_smoothing = 0.1; }), flat, soft,
        cross_entropy({}, kNone, 0.1)},
       {"soft targets, weighted", logits, weighted, pictures, maps, cross_entropy(weights, kNone, 0)},
