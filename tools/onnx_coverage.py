@@ -12,14 +12,9 @@ run again.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
-import resource
 import sys
-import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import Failed, run_each
 from numpy.typing import NDArray
 
 SECONDS = 120
@@ -159,58 +155,17 @@ def _tests(pattern: str, fraction: int) -> list[Any]:
 
 
 def _run_all(tests: Sequence[Any], jobs: int, engine: str) -> Iterator[Result]:
-    """Each test in a forked child of this process, which has loaded everything but used nothing of it."""
+    """Each test in a child of this process, which has loaded everything but used nothing of it."""
     if not tests:
         return
     run = _engine(engine)
-    gc.freeze()  # or every child would copy the pages that its collector touches
-    context = multiprocessing.get_context("fork")
-    waiting = list(reversed(tests))
-    running: list[tuple[Any, Any, Any, float]] = []
-    while waiting or running:
-        while waiting and len(running) < max(1, jobs):
-            test = waiting.pop()
-            reader, writer = context.Pipe(duplex=False)
-            child = context.Process(target=_child, args=(test, run, writer))
-            child.start()
-            writer.close()
-            running.append((test, child, reader, time.monotonic()))
-        multiprocessing.connection.wait([reader for _, _, reader, _ in running], timeout=1)
-        for entry in list(running):
-            test, child, reader, start = entry
-            late = time.monotonic() - start > SECONDS
-            if not reader.poll() and child.is_alive() and not late:
-                continue
-            outcome, detail = _received(reader) or ("error", f"no result in {SECONDS} s" if late else "")
-            child.kill() if late else child.join()
-            child.join()
-            detail = detail or (f"the process ended with {child.exitcode}" if outcome == "error" else "")
-            running.remove(entry)
-            yield Result(test.name, _operators(test.model), outcome, detail)
-
-
-def _received(reader: Any) -> tuple[str, str] | None:
-    try:
-        return tuple(reader.recv()) if reader.poll() else None
-    except EOFError:
-        return None
+    for test, result in run_each(tests, lambda test: _outcome(test, run), jobs, SECONDS, BYTES):
+        outcome, detail = ("error", result.reason) if isinstance(result, Failed) else result
+        yield Result(test.name, _operators(test.model), outcome, detail)
 
 
 def _operators(model: Any) -> list[str]:
     return sorted({f"{node.domain}.{node.op_type}".lstrip(".") for node in model.graph.node})
-
-
-def _child(test: Any, run: Run, writer: Any) -> None:
-    resource.setrlimit(resource.RLIMIT_DATA, (BYTES, BYTES))  # of addresses, engines and torch reserve more
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    warnings.simplefilter("ignore")
-    try:
-        writer.send(_outcome(test, run))
-    except BaseException as error:  # the parent reports whatever it was
-        writer.send(("error", f"{type(error).__name__}: {error}"[-300:]))
 
 
 # -- one test ---------------------------------------------------------------------------------------------------------
