@@ -187,7 +187,7 @@ CASES = [
         (integers(below=50), integers(5, below=80)),
         floats(1),
     ),
-    Case("DLRM", DLRM, (floats(13), integers(3, 4, below=40)), floats(1)),
+    Case("DLRM", DLRM, (floats(13), integers(3, 4, below=40)), floats(1), learning_rate=0.001),
     classifier("MLP-Mixer", Mixer, floats(3, 16, 16)),
     Case("siamese network", Siamese, (floats(3, 16, 16), floats(3, 16, 16)), floats(1)),
 ]
