@@ -33,11 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Data, models and compiled guests in a cache that is fresh for each run, and which its workers share."""
-    base = tmp_path_factory.getbasetemp()
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    """Data, models and compiled guests in a fresh cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WASMGRAD_CACHE", str(run / "cache"))
+        patch.setenv("WASMGRAD_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
