@@ -46,6 +46,8 @@ def main() -> None:
     (folder / "model.pt").write_bytes(buffer.getvalue())
     rows = torch.export.Dim("rows")
     program = torch.export.export(model.train(), (torch.zeros(2, 4),), dynamic_shapes=({0: rows},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # with paths of this computer
     torch.export.save(program, folder / "model.pt2")
 
     first = trainer(buffer.getvalue())
