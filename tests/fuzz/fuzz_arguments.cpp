@@ -33,7 +33,8 @@ void train(fuzz::Reader input, bool has_model_path) {
   for (const TensorView& tensor : *tensors) {
     fuzz::touch(tensor.data());
     const auto highest = training::highest_label(tensor, {});
-    if (!checked(highest) || *highest < arguments.labels) continue;
+    // A number of classes below 1 is refused before labels are judged.
+    if (!checked(highest) || arguments.labels < 1 || *highest < arguments.labels) continue;
     fuzz::require_sentence(training::label_beyond(tensor, {}, arguments.labels).message);
   }
 }
