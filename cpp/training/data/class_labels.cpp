@@ -23,6 +23,7 @@ template <class T, class Number, class Visit>
 void visit_as(const TensorView& column, const RowIndex& rows, Number number, Visit& visit) {
   const std::int64_t all = column.shape().empty() ? 1 : column.shape()[0];
   const std::int64_t width = all == 0 ? 0 : column.numel() / all;
+  if (width == 0) return;  // however many rows there are
   const std::int64_t count = rows ? static_cast<std::int64_t>(rows->size()) : all;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t row = rows ? (*rows)[static_cast<std::size_t>(i)] : i;

@@ -54,6 +54,11 @@ TEST_CASE("what is no class index is refused with where it stands") {
         std::string::npos);
 }
 
+TEST_CASE("rows without labels take no time, however many they are") {
+  const Tensor none(DType::kU8, {std::int64_t{1} << 40, 0}, std::vector<std::uint8_t>{});
+  CHECK(highest_label(none.view(), std::nullopt).value() == 0);
+}
+
 TEST_CASE("labels of positions are judged row by row, but for those that do not count") {
   const Tensor labels(DType::kI64, {3, 2}, std::vector<std::int64_t>{0, 255, 3, -100, 2, 1});
   const std::array<std::int64_t, 1> last{2};
