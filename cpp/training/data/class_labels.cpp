@@ -70,8 +70,8 @@ Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& r
     }
     std::string shown = std::to_string(label);
     if (is_whole(column.dtype())) shown.resize(shown.find('.'));
-    status = Error{Errc::kInvalidArgument, quoted(column.name(), "targets") + ": the label at index " +
-                                               std::to_string(i) + " is " + shown +
+    status = Error{Errc::kInvalidArgument, quoted(printable(column.name()), "targets") +
+                                               ": the label at index " + std::to_string(i) + " is " + shown +
                                                "; a class index is a whole number from 0" +
                                                (label < 0 ? ", or what ignore_index says" : "")};
     return false;
