@@ -236,6 +236,30 @@ def test_options_that_do_not_fit_are_refused(options: Any, sentence: str) -> Non
         Trainer(Flat(), threads=1, **options).step(x, y)
 
 
+class Shrinking(nn.Module):
+    """Has as many classes as its input says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 5000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)[:, : 5000 if bool(x[0, 0] > 0) else 2]
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy_probabilities", "nll"])
+@pytest.mark.parametrize("what", ["step", "evaluate"])
+def test_classes_that_a_model_takes_back_are_an_error_not_a_crash(loss: Any, what: str) -> None:
+    trainer = Trainer(Shrinking(), loss=loss, learning_rate=0.0, threads=1)
+    x, y = np.ones((BATCH, 6), np.float32), np.full(BATCH, 4999)
+    trainer.backward(x, y)
+    before = trainer.state_dict()
+    with pytest.raises(wasmgrad.InvalidArgument, match="class 4999; the model's output for this batch has 2"):
+        trainer.step(-x, y) if what == "step" else trainer.evaluate(Dataset(-x, y))
+    for name, value in trainer.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
 def test_a_label_that_does_not_count_is_named_where_a_class_is_negative() -> None:
     x, y = np.zeros((BATCH, 6), np.float32), np.full(BATCH, -1)
     with pytest.raises(

@@ -72,6 +72,7 @@ Expected<double> judge(const DataBinding& binding, const Batch& batch,
     const at::Tensor values = output.detach();
     const at::Tensor target = loss.function.target_form(values, batch.targets[loss.target]);
     WASMGRAD_CHECK(loss.function.check(values, target));
+    WASMGRAD_CHECK(loss.function.check_labels(values, target));
     if (gradients != nullptr) {
       LossAndGradient one = loss.function.value_and_gradient(values, target);
       if (loss.weight != 1) one.gradient.mul_(loss.weight);

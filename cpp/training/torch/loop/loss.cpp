@@ -171,6 +171,19 @@ Status Loss::check(const at::Tensor& output, const at::Tensor& targets) const {
   return check_weights("class_weights", class_weights_, output.dim() < 2 ? 0 : output.size(1), "classes");
 }
 
+Status Loss::check_labels(const at::Tensor& output, const at::Tensor& targets) const {
+  if (targets.scalar_type() != at::kLong) return {};
+  const std::int64_t classes = output.size(1);
+  const std::int64_t* label = targets.const_data_ptr<std::int64_t>();
+  const auto is_beyond = [this, classes](std::int64_t value) {
+    return value != ignored_ && (value < 0 || value >= classes);
+  };
+  const auto* beyond = std::find_if(label, label + targets.numel(), is_beyond);
+  if (beyond == label + targets.numel()) return {};
+  return invalid("a target is class " + std::to_string(*beyond) + "; the model's output for this batch has " +
+                 std::to_string(classes) + " classes, so labels are 0.." + std::to_string(classes - 1));
+}
+
 /// Whether the gradient is known in closed form.
 bool Loss::is_plain(const at::Tensor& output, const at::Tensor& targets) const {
   switch (kind_) {

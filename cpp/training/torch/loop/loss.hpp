@@ -37,7 +37,11 @@ class Loss {
   /// shape; and the weights both. Errors: kInvalidArgument, naming the shapes.
   [[nodiscard]] Status check(const at::Tensor& output, const at::Tensor& targets) const;
 
-  /// The mean of f32 `output`, which has passed check(); class indices must be below C. A sum in f64 where it
+  /// Whether class indices, which have passed check(), are below C: memory is read and written by them, and
+  /// the model decides anew in every batch how many classes there are. Errors: kInvalidArgument, naming one.
+  [[nodiscard]] Status check_labels(const at::Tensor& output, const at::Tensor& targets) const;
+
+  /// The mean of f32 `output`, which has passed both checks. A sum in f64 where it
   /// is ours, so that it does not depend on the thread count. 0 when no target counts.
   [[nodiscard]] double value(const at::Tensor& output, const at::Tensor& targets) const;
   [[nodiscard]] LossAndGradient value_and_gradient(const at::Tensor& output, const at::Tensor& targets) const;

@@ -189,7 +189,9 @@ std::vector<Reference> references() {
 wasmgrad::Status judged(LossKind kind, const TrainerOptions& options, const at::Tensor& output,
                         const at::Tensor& targets) {
   const Loss loss(kind, options);
-  return loss.check(output, loss.target_form(output, targets));
+  const at::Tensor form = loss.target_form(output, targets);
+  WASMGRAD_CHECK(loss.check(output, form));
+  return loss.check_labels(output, form);
 }
 
 }  // namespace
@@ -257,6 +259,17 @@ TEST_CASE("an output that does not fit its targets is answered with both shapes"
   CHECK(message(LossKind::kCosine, at::zeros({4, 2, 2}), at::zeros({4, 2, 2})).find("needs one vector") !=
         std::string::npos);
   CHECK(judged(logits, {}, at::zeros({4, 3}), at::zeros({4, 1}, at::kInt)).ok());
+}
+
+TEST_CASE("a label beyond this output's classes is refused before memory is read by it") {
+  for (const LossKind kind : {LossKind::kCrossEntropyLogits, LossKind::kCrossEntropy, LossKind::kNLL}) {
+    for (const std::int64_t label : {std::int64_t{3}, std::int64_t{-1}, std::int64_t{1} << 62}) {
+      const auto flat = judged(kind, {}, at::zeros({2, 3}), at::full({2}, label, at::kLong));
+      REQUIRE_FALSE(flat);
+      CHECK(flat.error().message.find("class " + std::to_string(label) + ";") != std::string::npos);
+      CHECK_FALSE(judged(kind, {}, at::zeros({2, 3, 4}), at::full({2, 4}, label, at::kLong)));
+    }
+  }
 }
 
 TEST_CASE("as many weights as the output has classes are needed") {
