@@ -47,6 +47,14 @@ struct GuestContext {
     return write_file_atomic(*config.interrupted_output, model);
   }
 
+  /// Keeps the low-rank branches where the owner wants them, if anywhere. Errors: kInvalidArgument when the
+  /// model has none.
+  [[nodiscard]] Status save_adapters(const training::Model& model) const {
+    if (!config.adapters) return {};
+    WASMGRAD_ASSIGN(const std::vector<std::byte> branches, model.save_adapters());
+    return write_file_atomic(*config.adapters, branches);
+  }
+
   const HostConfig config;
   CallGate gate;
   Budget budget;

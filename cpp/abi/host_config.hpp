@@ -34,6 +34,7 @@ struct HostConfig {
   /// Where the trained model goes on the host. Absent: the guest keeps what it exported itself, and the
   /// compatibility imports write `trained_<name>` beside the model, when it came from a preopen.
   std::optional<std::filesystem::path> output;
+  std::optional<std::filesystem::path> adapters;    ///< where the trained low-rank branches go
   std::optional<std::filesystem::path> checkpoint;  ///< written after every epoch and when interrupted
   std::optional<std::filesystem::path> resume;      ///< restored before the first step
   /// Where the model goes when the run is interrupted; `output` gets a whole training's only.

@@ -46,6 +46,7 @@ Status TrainingHost::finish() {
     outcome_ = TrainingOutcome{std::move(run->report), std::move(archive)};
     const auto& output = context_->config.output;
     if (context_->stopped_at) return context_->save_interrupted(outcome_->model);
+    WASMGRAD_CHECK(context_->save_adapters(*run->model));
     if (!output) return {};
     WASMGRAD_CHECK(write_file_atomic(*output, outcome_->model));
     training::Observer* observer = context_->config.observer;

@@ -39,7 +39,7 @@ nb::bytes to_bytes(const std::vector<std::byte>& bytes) { return nb::bytes(bytes
 
 /// Options in the JSON form of a run configuration's `training` object, and those of the model that no owner
 /// overrides: `losses` ("model", or {output: [name, weight]}), `groups` ([pattern, learning rate, weight
-/// decay] each, null for what is that of the others), `freeze` and `keep_integers`.
+/// decay] each, null for what is that of the others) and `keep_integers`.
 training::TrainerOptions options_from(const std::string& training_json, const std::string& model_json) {
   const auto training = nlohmann::json::parse(training_json, nullptr, false);
   const nlohmann::json config{{"guest", "trainer"}, {"training", training}};
@@ -59,7 +59,6 @@ training::TrainerOptions options_from(const std::string& training_json, const st
     };
     options.optimizer.groups.push_back({group.at(0).get<std::string>(), number(1), number(2)});
   }
-  options.freeze = model.at("freeze").get<std::vector<std::string>>();
   options.keep_integers = model.at("keep_integers").get<bool>();
   return options;
 }
@@ -179,6 +178,16 @@ class PyTrainer {
     return to_bytes(value_of(exclusive([&] { return trainer_.model().save(); })));
   }
 
+  nb::bytes weights() {
+    return to_bytes(value_of(exclusive([&] { return trainer_.model().save_safetensors(); })));
+  }
+  std::vector<std::string> branches() {
+    return exclusive([&] { return trainer_.model().branches(); });
+  }
+  nb::bytes adapters() {
+    return to_bytes(value_of(exclusive([&] { return trainer_.model().save_adapters(); })));
+  }
+
   [[nodiscard]] std::int64_t epoch() const { return trainer_.epoch(); }
   [[nodiscard]] std::int64_t steps() const { return trainer_.steps(); }
   [[nodiscard]] std::uint64_t parameters() const { return trainer_.parameter_bytes() / sizeof(float); }
@@ -273,6 +282,9 @@ void bind_trainer(nb::module_& module) {
       .def("checkpoint", &PyTrainer::checkpoint)
       .def("restore", &PyTrainer::restore, "checkpoint"_a)
       .def("model", &PyTrainer::model)
+      .def("weights", &PyTrainer::weights)
+      .def_prop_ro("branches", &PyTrainer::branches)
+      .def("adapters", &PyTrainer::adapters)
       .def_prop_ro("epoch", &PyTrainer::epoch)
       .def_prop_ro("steps", &PyTrainer::steps)
       .def_prop_ro("parameters", &PyTrainer::parameters)

@@ -25,6 +25,7 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
   host.max_tensor_bytes = config.limits.tensor_bytes;
   host.max_handles = config.limits.abi_handles;
   host.output = config.output;
+  host.adapters = config.adapters;
   host.checkpoint = config.checkpoint;
   host.resume = config.resume;
   host.interrupted_output = config.interrupted_output;

@@ -155,6 +155,7 @@ RunConfig read_config(const Json& json) {
   if (const Json* value = reader.take("training")) config.training = read_training(*value);
   if (const Json* value = reader.take("limits")) config.limits = read_limits(*value);
   read_path("output", config.output);
+  read_path("adapters", config.adapters);
   read_path("checkpoint", config.checkpoint);
   read_path("resume", config.resume);
   read_path("interrupted_output", config.interrupted_output);
@@ -196,7 +197,9 @@ Status RunConfig::set_training(const std::string& key, const std::string& text) 
       auto& field = own(training);
       using T = typename std::remove_reference_t<decltype(field)>::value_type;
       Json value = text;
-      if constexpr (!std::is_enum_v<T>) {
+      if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+        value = Json::array({text});
+      } else if constexpr (!std::is_enum_v<T>) {
         const Json number = Json::parse(text, nullptr, /*allow_exceptions=*/false);
         if (!number.is_discarded()) value = number;
       }
@@ -226,7 +229,7 @@ Status RunConfig::check_texts() const {
     WASMGRAD_CHECK(check("a model's name", name));
     WASMGRAD_CHECK(check("a model's file name", file.string()));
   }
-  for (const auto& path : {default_model, output, checkpoint, resume, interrupted_output})
+  for (const auto& path : {default_model, output, adapters, checkpoint, resume, interrupted_output})
     if (path) WASMGRAD_CHECK(check("a file name", path->string()));
   WASMGRAD_CHECK(check("the path of the cache", cache_dir.string()));
   return check("the path of wasmtime's library", wasmtime_library.string());
@@ -251,6 +254,7 @@ std::string RunConfig::to_json() const {
   for (const auto& [name, file] : models) json["models"][name] = file.string();
   if (default_model) json["default_model"] = default_model->string();
   if (output) json["output"] = output->string();
+  if (adapters) json["adapters"] = adapters->string();
   if (checkpoint) json["checkpoint"] = checkpoint->string();
   if (resume) json["resume"] = resume->string();
   if (interrupted_output) json["interrupted_output"] = interrupted_output->string();

@@ -42,7 +42,7 @@ struct RunConfig {
   std::optional<std::filesystem::path> default_model;
   training::Overrides training;
   Limits limits;
-  std::optional<std::filesystem::path> output, checkpoint, resume;
+  std::optional<std::filesystem::path> output, adapters, checkpoint, resume;
   /// Where the model goes when the run is interrupted; `output` gets a whole training's only.
   std::optional<std::filesystem::path> interrupted_output;
   sandbox::EngineKind engine = sandbox::EngineKind::kWasmEdge;

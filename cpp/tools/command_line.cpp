@@ -180,6 +180,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   const CLI::Option* set = add_training_options(app, settings);
   add_limit_options(app, config.limits);
   app.add_option("--output", config.output, "The trained model; without it, trained_<name> beside the model");
+  app.add_option("--adapters", config.adapters,
+                 "The trained low-rank branches, as PEFT's adapter_model.safetensors");
   app.add_option("--checkpoint", config.checkpoint, "Written after each epoch and when interrupted");
   app.add_option("--resume", config.resume, "A checkpoint to go on from");
   auto* views = app.add_option_group("View");

@@ -175,6 +175,40 @@ static void safetensors_hold_the_weights_under_their_names(void) {
   EQUALS(size, 8 + header + 60);
 }
 
+static void low_rank_branches_train_alone_and_are_merged_or_exported(void) {
+  const uint32_t model = load("linear");
+  uint32_t size = 0, code = 0, count = 0;
+  const float* before = parameters_of(trainer_with(model, "{}"), &count);
+  REQUIRE(before != NULL && count == 15);
+  const uint32_t wide = load("linear");
+  unsigned char* small = room(1);
+  REFUSES(model_export(wide, WASMGRAD_ENCODING_LORA, at(small), 1, at(room(sizeof(uint32_t)))));
+  const uint32_t trainer = trainer_with(wide, "{'lora':['fc.*:2:4']}");
+  REQUIRE(parameters_of(trainer, &count) != NULL && count == 2 * 4 + 3 * 2);
+  float* values = room(14 * sizeof *values);
+  for (int i = 0; i < 14; ++i) values[i] = 0.5f;
+  SUCCEEDS(trainer_set_parameters(trainer, at(values), 14 * sizeof *values));
+  const unsigned char* bytes = exported(wide, WASMGRAD_ENCODING_TORCHSCRIPT, &size);
+  REQUIRE(bytes != NULL);
+  const uint32_t again = load_bytes(bytes, size, WASMGRAD_ENCODING_TORCHSCRIPT, &code);
+  SUCCEEDS(code);
+  /* 4 / 2 times two products of 0.5 and 0.5 */
+  const float* merged = parameters_of(trainer_with(again, "{}"), &count);
+  REQUIRE(merged != NULL && count == 15);
+  for (int i = 0; i < 12; ++i) EQUALS(merged[i], before[i] + 1.0f);
+  for (int i = 12; i < 15; ++i) EQUALS(merged[i], before[i]);
+  bytes = exported(wide, WASMGRAD_ENCODING_LORA, &size);
+  REQUIRE(bytes != NULL && size > 8 + 56);
+  uint64_t header = 0;
+  memcpy(&header, bytes, sizeof header);
+  REQUIRE(header < size - 8);
+  char* json = room((size_t)header + 1);
+  memcpy(json, bytes + 8, (size_t)header);
+  REQUIRE(strstr(json, "\"base_model.model.fc.lora_A.weight\"") != NULL);
+  REQUIRE(strstr(json, "\"base_model.model.fc.lora_B.weight\"") != NULL);
+  EQUALS(size, 8 + header + 56);
+}
+
 static void export_says_what_a_too_small_buffer_needs(void) {
   const uint32_t model = load("linear");
   uint32_t size = 0;
@@ -209,6 +243,7 @@ void run_model_cases(void) {
   RUN(a_model_that_could_do_more_than_compute_is_refused);
   RUN(an_exported_model_loads_with_its_trained_weights);
   RUN(safetensors_hold_the_weights_under_their_names);
+  RUN(low_rank_branches_train_alone_and_are_merged_or_exported);
   RUN(export_says_what_a_too_small_buffer_needs);
   RUN(a_closed_model_lives_on_in_its_trainer);
 }

@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "cpp/training/options/options.toml"
 
-TYPES = ("number", "numbers", "integer", "count", "boolean")
+TYPES = ("number", "numbers", "texts", "integer", "count", "boolean")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _check(option: Option, choices: dict[str, Choice]) -> None:
     require(option.type in TYPES or option.type in choices, f"unknown type {option.type}")
     require(option.optional == bool(option.unset), "needs a default, or `unset` that says what holds without")
     require(not option.help.endswith("."), "help is a sentence without its full stop")
-    require(option.type != "numbers" or option.optional, "a list has no default")
+    require(option.type not in ("numbers", "texts") or option.optional, "a list has no default")
     require(not option.settable or option.type == "number", "only numbers are settable")
     if option.type in choices:
         require(option.default in choices[option.type].names, "the default is none of its names")

@@ -9,6 +9,7 @@ from read_options import Choice, Option, Table
 _TYPES = {
     "number": "double",
     "numbers": "std::vector<double>",
+    "texts": "std::vector<std::string>",
     "integer": "std::int64_t",
     "count": "std::uint64_t",
     "boolean": "bool",
@@ -47,7 +48,9 @@ def members(table: Table, group: str) -> list[str]:
             continue
         kind = value_type(table, option)
         lines += _comment(option.sentence + (f"; absent: {option.unset}" if option.optional else ""))
-        if option.optional:
+        if option.type == "texts":  # without a value it is empty
+            lines.append(f"  {kind} {name};")
+        elif option.optional:
             lines.append(f"  std::optional<{kind}> {name};")
         else:
             lines.append(f"  {kind} {name} = {literal(table, option)};")

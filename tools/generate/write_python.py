@@ -8,6 +8,7 @@ from write_cpp import default_text
 _TYPES = {
     "number": "float",
     "numbers": "Sequence[float]",
+    "texts": "Sequence[str] | str",
     "integer": "int",
     "count": "int",
     "boolean": "bool",
@@ -48,7 +49,7 @@ def module(table: Table) -> str:
             "",
             "from __future__ import annotations",
             "",
-            "from typing import NamedTuple",
+            "from typing import Any, NamedTuple",
             "",
             "",
             "class Option(NamedTuple):",
@@ -56,7 +57,7 @@ def module(table: Table) -> str:
             "",
             "    name: str",
             "    flags: tuple[str, ...]",
-            "    type: type",
+            "    type: Any",
             "    group: str",
             "    help: str",
             "",
@@ -75,10 +76,8 @@ def _row(table: Table, option: Option) -> list[str]:
     dashed = option.name.replace("_", "-")
     flags = [f"--{option.flag}"] if option.flag else []
     flags += [f"--{dashed}/--no-{dashed}" if option.type == "boolean" else f"--{dashed}"]
-    kind = (
-        "str"
-        if option.type in table.choices
-        else _TYPES[option.type].partition("[")[0].replace("Sequence", "list")
+    kind = {"numbers": "list[float]", "texts": "list[str]"}.get(option.type) or (
+        "str" if option.type in table.choices else _TYPES[option.type]
     )
     lines = [f"{option.sentence}."]
     if option.type in table.choices:

@@ -7,6 +7,7 @@ from read_options import Option, Table
 _CPP = {
     "number": "double",
     "numbers": "std::vector<double>",
+    "texts": "std::vector<std::string>",
     "integer": "std::uint32_t",
     "signed": "std::int32_t",
     "count": "std::uint64_t",
@@ -15,14 +16,18 @@ _CPP = {
 _RUST = {
     "number": "f64",
     "numbers": "Vec<f64>",
+    "texts": "Vec<String>",
     "integer": "u32",
     "signed": "i32",
     "count": "u64",
     "boolean": "bool",
 }
-_ASSEMBLYSCRIPT = {**_RUST, "numbers": "f64[]"}
+_ASSEMBLYSCRIPT = {**_RUST, "numbers": "f64[]", "texts": "string[]"}
 _BORROWED = {"numbers": ".as_deref()"}
-_ASSEMBLYSCRIPT_TEXT = {"numbers": '"[" + value.join(",") + "]"'}
+_ASSEMBLYSCRIPT_TEXT = {
+    "numbers": '"[" + value.join(",") + "]"',
+    "texts": '"[" + value.map<string>((text) => quoted(text)).join(",") + "]"',
+}
 
 
 def _type(option: Option, names: dict[str, str]) -> str:
@@ -42,7 +47,9 @@ def cpp_fields(table: Table, group: str) -> list[str]:
     for option in table.of_group(group):
         kind = _type(option, _CPP)
         lines += [f"  /// {line}" for line in _wrapped(option, 102)]
-        if option.sdk is None:
+        if option.type == "texts":  # empty is as good as absent
+            lines.append(f"  {kind} {option.key} = {{}};")
+        elif option.sdk is None:
             lines.append(f"  std::optional<{kind}> {option.key} = {{}};")
         else:
             lines.append(f"  {kind} {option.key} = {_sdk_default(option)};")
@@ -60,7 +67,8 @@ def rust_fields(table: Table, group: str) -> list[str]:
     for option in table.of_group(group):
         kind = _type(option, _RUST)
         lines += [f"    /// {line}" for line in _wrapped(option, 102, stop=True)]
-        lines.append(f"    pub {option.key}: {kind if option.sdk is not None else f'Option<{kind}>'},")
+        plain = option.sdk is not None or option.type == "texts"  # empty is as good as absent
+        lines.append(f"    pub {option.key}: {kind if plain else f'Option<{kind}>'},")
     return lines
 
 
@@ -75,6 +83,8 @@ def rust_adds(table: Table, group: str) -> list[str]:
     for option in table.of_group(group):
         value = f"self.{option.key}{_BORROWED.get(option.type, '')}"
         given = f"Some({value})" if option.sdk is not None else value
+        if option.type == "texts":
+            given = f"Some({value}.as_slice()).filter(|texts| !texts.is_empty())"
         lines.append(f'        let object = object.add("{option.key}", {given});')
     return lines
 

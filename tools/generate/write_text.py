@@ -32,7 +32,7 @@ def _value(option: Option) -> str:
         return "boolean"
     if option.type == "count":
         return "integer, 0 to 2^64 - 1"
-    kind = "list of numbers" if option.type == "numbers" else option.type
+    kind = {"numbers": "list of numbers", "texts": "list of texts"}.get(option.type, option.type)
     if option.type == "integer" and option.minimum == -math.inf:
         return kind
     if option.above is not None and option.below is not None:
@@ -87,6 +87,8 @@ def _cases(table: Table, option: Option) -> tuple[list[str], list[str]]:
             f"[{option.minimum - 1:g}]",
             "['1']",
         ]
+    if option.type == "texts":
+        return ["null", "[]"], ["1", "'a'", "[1]"]
     good, bad = ["null"], ["'1'", "true"]
     if not option.optional:
         good.append(f"{option.default:g}")

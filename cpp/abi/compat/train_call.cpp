@@ -194,6 +194,7 @@ class TrainCall {
       WASMGRAD_CHECK(context_.save_interrupted(outcome_->model));
       return Error{Errc::kInterrupted, "training was interrupted after " + training::progress_text(trainer)};
     }
+    WASMGRAD_CHECK(context_.save_adapters(trainer.model()));
     return save_model(source);
   }
 

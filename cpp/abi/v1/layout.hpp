@@ -15,6 +15,7 @@ enum class Encoding : std::uint32_t {
   kTorchScript = 1,
   kTorchExport = 2,
   kSafetensors = 3,
+  kLora = 4,
 };
 
 enum class ExecutionTarget : std::uint32_t { kCpu = 0 };

@@ -40,8 +40,9 @@ training::ModelEncoding model_encoding(Encoding encoding) {
 
 Expected<Encoding> export_encoding(std::uint32_t encoding) {
   const auto known = static_cast<Encoding>(encoding);
-  if (known == Encoding::kTorchScript || known == Encoding::kSafetensors) return known;
-  return unknown_encoding(encoding, "1 (TorchScript) or 3 (safetensors)");
+  if (known == Encoding::kTorchScript || known == Encoding::kSafetensors || known == Encoding::kLora)
+    return known;
+  return unknown_encoding(encoding, "1 (TorchScript), 3 (safetensors) or 4 (low-rank branches)");
 }
 
 }  // namespace
@@ -94,6 +95,7 @@ Status Models::export_bytes(const GuestMemory& memory, std::uint32_t model, std:
   if (resource->exported_encoding != format) resource->exported.drop();
   resource->exported_encoding = format;
   return resource->exported.answer(result, context_.budget, "the exported model", [&] {
+    if (format == Encoding::kLora) return resource->model->save_adapters();
     return format == Encoding::kSafetensors ? resource->model->save_safetensors() : resource->model->save();
   });
 }

@@ -44,10 +44,6 @@ class OptionsReader {
       reader.done();
     }
     if (const Json* value = top.take("inputs")) read_inputs(*value);
-    if (const Json* value = top.take("freeze")) {
-      if (!value->is_array()) refuse("freeze", *value, "an array of patterns");
-      for (const Json& pattern : *value) options_.freeze.push_back(read_text("freeze", pattern));
-    }
     top.done();
     options_.keep_integers = true;
     return options_;

@@ -49,6 +49,15 @@ class Model {
   /// The parameters and buffers under their names, as a safetensors file.
   [[nodiscard]] virtual Expected<std::vector<std::byte>> save_safetensors() const = 0;
 
+  /// The low-rank branches that a trainer with `lora` gave the model, which save() and save_safetensors()
+  /// merge into its weights: the safetensors file that PEFT calls adapter_model.safetensors. Its metadata
+  /// holds PEFT's adapter_config.json under "adapter_config". Errors: kInvalidArgument when the model has
+  /// none.
+  [[nodiscard]] virtual Expected<std::vector<std::byte>> save_adapters() const = 0;
+
+  /// The names of the low-rank branches' tensors, as a trainer's state() has them.
+  [[nodiscard]] virtual std::vector<std::string> branches() const = 0;
+
   /// Parts of the file that cannot switch between training and evaluation, a sentence each.
   [[nodiscard]] virtual const std::vector<std::string>& warnings() const noexcept = 0;
 

@@ -61,6 +61,11 @@ T read_value(const std::string& key, const Json& value) {
     if (!value.is_array() || value.empty() || !std::ranges::all_of(value, &Json::is_number))
       refuse(key, value, "a list of numbers");
     return value.get<T>();
+  } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+    if (!value.is_array()) refuse(key, value, "an array of strings");
+    T texts;
+    for (const Json& text : value) texts.push_back(read_text(key, text));
+    return texts;
   } else if constexpr (std::is_same_v<T, bool>) {
     if (!value.is_boolean()) refuse(key, value, "true or false");
     return value.get<bool>();

@@ -56,6 +56,12 @@ void visit_options(Visit visit) {
   visit(OptionInfo{.name = "alpha", .group = "optimizer", .key = "alpha", .flag = "", .help = "Smoothing of the gradient's square (rmsprop)", .default_text = "0.99", .range = "at least 0 and below 1", .minimum = 0, .maximum = 1, .above = false, .below = true, .settable = true},
         [](auto& options) -> auto& { return options.optimizer.alpha; },
         [](auto& overrides) -> auto& { return overrides.alpha; });
+  visit(OptionInfo{.name = "freeze", .group = "", .key = "freeze", .flag = "", .help = "Patterns of the parameters and running statistics that stay as they are", .default_text = "nothing", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.freeze; },
+        [](auto& overrides) -> auto& { return overrides.freeze; });
+  visit(OptionInfo{.name = "lora", .group = "", .key = "lora", .flag = "", .help = "Low-rank branches that are trained in place of the weights: PATTERN:RANK or PATTERN:RANK:ALPHA", .default_text = "none", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.lora; },
+        [](auto& overrides) -> auto& { return overrides.lora; });
   visit(OptionInfo{.name = "loss", .group = "", .key = "loss", .flag = "", .help = "Loss function; cross_entropy takes logits", .default_text = "cross_entropy", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.loss; },
         [](auto& overrides) -> auto& { return overrides.loss; });

@@ -5,6 +5,7 @@
 #include <sstream>
 #include <type_traits>
 
+#include "wasmgrad/training/options/low_rank.hpp"
 #include "wasmgrad/training/options/option_table.hpp"
 
 namespace wasmgrad::training {
@@ -144,6 +145,7 @@ Status validate(const TrainerOptions& options) {
                "0 when nesterov is on")
       .require(!optimizer.nesterov || optimizer.kind == OptimizerKind::kSGD, "nesterov", "on",
                "off for optimizers other than sgd");
+  for (const std::string& text : options.lora) WASMGRAD_CHECK(parse_low_rank(text));
   for (const ParameterGroup& group : optimizer.groups) {
     const std::string of = " of the parameters '" + group.parameters + "'";
     const double rate = group.learning_rate.value_or(0), decay = group.weight_decay.value_or(0);

@@ -180,6 +180,11 @@ struct TrainerOptions {
   // The loss holds for every output that has a target, when neither `losses` nor `model_loss` says otherwise:
   // the loss of the model is the sum over the outputs, accuracies are those of the first with a
   // classification loss. [generated: fields trainer]
+  /// Patterns of the parameters and running statistics that stay as they are; absent: nothing
+  std::vector<std::string> freeze;
+  /// Low-rank branches that are trained in place of the weights: PATTERN:RANK or PATTERN:RANK:ALPHA;
+  /// absent: none
+  std::vector<std::string> lora;
   /// Loss function; cross_entropy takes logits
   LossKind loss = LossKind::kCrossEntropyLogits;
   /// Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll);
@@ -241,9 +246,6 @@ struct TrainerOptions {
   /// The model computes its loss itself: forward takes the targets as arguments too, and returns a scalar or
   /// a dict with the key "loss". Its targets are not judged; whole numbers reach it as int64, others as f32.
   bool model_loss = false;
-  /// Parameters and running statistics (running_mean, running_var) that stay as they are: patterns of `*` and
-  /// `?` over dotted names ("features.*"). A layer whose statistics match is in evaluation mode.
-  std::vector<std::string> freeze;
   std::vector<InputScale> inputs;  ///< those that differ from `input_scale` and `input_offset`
   bool keep_integers = false;      ///< i32 and i64 inputs without a scale reach the model as int64
   bool by_position = false;        ///< names of tensors are for errors only

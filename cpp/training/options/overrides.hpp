@@ -23,6 +23,8 @@ struct Overrides {
   std::optional<bool> nesterov;
   std::optional<double> dampening;
   std::optional<double> alpha;
+  std::optional<std::vector<std::string>> freeze;
+  std::optional<std::vector<std::string>> lora;
   std::optional<LossKind> loss;
   std::optional<std::vector<double>> class_weights;
   std::optional<std::int64_t> ignore_index;

@@ -80,23 +80,28 @@ std::string described_loss(const TrainerOptions& options) {
   return text;
 }
 
-std::string described_freeze(const TrainerOptions& options) {
-  std::string text;
-  for (const std::string& pattern : options.freeze) text += (text.empty() ? "" : ", ") + pattern;
-  return text.empty() ? "nothing" : text;
+std::string listed(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + text;
+  return list.empty() ? "nothing" : list;
 }
 
+/// Is in a checkpoint only where there are branches.
+constexpr std::string_view kLoraKey = "lora";
+
 Metadata shared_options(const TrainerOptions& options, int threads) {
-  return {
+  Metadata shared = {
       {"optimizer", std::string(name_of(options.optimizer.kind))},
       {"loss", described_loss(options)},
-      {"freeze", described_freeze(options)},
+      {"freeze", listed(options.freeze)},
       {"seed", std::to_string(options.seed)},
       {"threads", std::to_string(threads)},
       {"batch_size", std::to_string(options.batch_size)},
       {"accumulate", std::to_string(options.accumulate)},
       {"batches_per_epoch", options.batches_per_epoch ? std::to_string(*options.batches_per_epoch) : "all"},
       {"shuffle", options.shuffle ? "on" : "off"}};
+  if (!options.lora.empty()) shared.emplace(kLoraKey, listed(options.lora));
+  return shared;
 }
 
 /// Calls `visit(name, field)` for each counter, so that writing and reading cannot disagree.
@@ -175,10 +180,14 @@ Status check_metadata(const Metadata& metadata, const Metadata& wanted) {
   }
   for (const auto& [key, ours] : wanted) {
     const auto theirs = metadata.find(key);
+    if (theirs == metadata.end() && key == kLoraKey) return differs(key, "nothing", ours);
     if (theirs == metadata.end())
       return Error{Errc::kInvalidEncoding, "checkpoint: '" + key + "' is missing"};
     if (theirs->second != ours) return differs(key, theirs->second, ours);
   }
+  const auto branches = metadata.find(std::string(kLoraKey));
+  if (branches != metadata.end() && !wanted.contains(branches->first))
+    return differs(branches->first, branches->second, "nothing");
   return {};
 }
 

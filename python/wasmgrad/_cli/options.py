@@ -17,6 +17,7 @@ from .._training.options import Limits, TrainingOptions
 from .sizes import byte_size_text, memory_text, read_byte_size, read_memory, tell_old_spelling
 
 __all__ = [
+    "AdaptersOption",
     "ArgsArgument",
     "CheckpointOption",
     "ClassicOption",
@@ -80,6 +81,12 @@ DataOption = Annotated[
 OutputOption = Annotated[
     Path | None,
     _option(_FILES, "The trained model.", "--output", "-o", metavar="FILE", default="trained_<model>.pt"),
+]
+AdaptersOption = Annotated[
+    Path | None,
+    _option(
+        _FILES, "The trained low-rank branches (--lora), as PEFT's adapter_model.safetensors.", metavar="FILE"
+    ),
 ]
 CheckpointOption = Annotated[
     Path | None, _option(_FILES, "Written after every epoch, and kept.", metavar="FILE")
@@ -185,6 +192,9 @@ def _limits_of(given: Mapping[str, Any]) -> Limits:
     return Limits(**values)
 
 
+_METAVARS: dict[Any, str] = {str: "NAME", list[float]: "N,N,...", list[str]: "TEXT"}
+
+
 def with_training_options(command: Command) -> Command:
     """Gives the command an option for every row of the table in place of its parameter `options`."""
     parameters = [
@@ -192,12 +202,12 @@ def with_training_options(command: Command) -> Command:
             option.name,
             None,
             Annotated[
-                (str if option.type is list else option.type) | None,
+                (str if option.type == list[float] else option.type) | None,
                 _option(
                     _SCHEDULE if option.group in ("schedule", "early_stopping") else _TRAINING,
                     option.help,
                     *option.flags,
-                    metavar="NAME" if option.type is str else "N,N,..." if option.type is list else None,
+                    metavar=_METAVARS.get(option.type),
                 ),
             ],
         )
@@ -207,11 +217,14 @@ def with_training_options(command: Command) -> Command:
 
 
 def _training_options(given: Mapping[str, Any]) -> TrainingOptions:
-    lists = {option.name: option.flags[0] for option in OPTIONS if option.type is list}
+    lists = {option.name: option.flags[0] for option in OPTIONS if option.type == list[float]}
     options = dict(given)
     for name, flag in lists.items():
         if options[name] is not None:
             options[name] = _numbers(flag, options[name])
+    for option in OPTIONS:
+        if option.type == list[str]:
+            options[option.name] = options[option.name] or None  # Click gives an empty list for none
     return cast(TrainingOptions, options)
 
 

@@ -28,6 +28,7 @@ def configure(
     limits: Limits | None = None,
     options: TrainingOptions | None = None,
     output: StrPath | None = None,
+    adapters: StrPath | None = None,
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
     interrupted_output: StrPath | None = None,
@@ -59,6 +60,7 @@ def configure(
     optional = {
         "default_model": default_model,
         "output": output,
+        "adapters": adapters,
         "checkpoint": checkpoint,
         "resume": resume,
         "interrupted_output": interrupted_output,

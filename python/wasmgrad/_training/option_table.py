@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Option(NamedTuple):
@@ -10,7 +10,7 @@ class Option(NamedTuple):
 
     name: str
     flags: tuple[str, ...]
-    type: type
+    type: Any
     group: str
     help: str
 
@@ -103,6 +103,20 @@ OPTIONS = (
         "Smoothing of the gradient's square (rmsprop)."
     ),
     Option(
+        "freeze",
+        ("--freeze",),
+        list[str],
+        "",
+        "Patterns of the parameters and running statistics that stay as they are."
+    ),
+    Option(
+        "lora",
+        ("--lora",),
+        list[str],
+        "",
+        "Low-rank branches that are trained in place of the weights: PATTERN:RANK or PATTERN:RANK:ALPHA."
+    ),
+    Option(
         "loss",
         ("--loss",),
         str,
@@ -113,7 +127,7 @@ OPTIONS = (
     Option(
         "class_weights",
         ("--class-weights",),
-        list,
+        list[float],
         "",
         "Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll)."
     ),
@@ -134,7 +148,7 @@ OPTIONS = (
     Option(
         "pos_weight",
         ("--pos-weight",),
-        list,
+        list[float],
         "",
         "Weight of the positive targets of each output in the last dimension, or one for all (bce_with_logits)."
     ),

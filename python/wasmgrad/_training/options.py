@@ -12,6 +12,7 @@ from dataclasses import InitVar, asdict, dataclass
 from typing import Any, Literal, TypedDict
 
 from .._errors import InvalidArgument
+from .option_table import OPTIONS
 
 __all__ = [
     "LIMITS_OF_A_PROCESS",
@@ -77,6 +78,10 @@ class TrainingOptions(TypedDict, total=False):
     """Share of a gradient that momentum leaves out (sgd) [0]."""
     alpha: float | None
     """Smoothing of the gradient's square (rmsprop) [0.99]."""
+    freeze: Sequence[str] | str | None
+    """Patterns of the parameters and running statistics that stay as they are [nothing]."""
+    lora: Sequence[str] | str | None
+    """Low-rank branches that are trained in place of the weights: PATTERN:RANK or PATTERN:RANK:ALPHA [none]."""
     loss: Loss | None
     """Loss function; cross_entropy takes logits [cross_entropy]."""
     class_weights: Sequence[float] | None
@@ -203,6 +208,8 @@ class Limits:
 # Read by its old name, it has the same value.
 Limits.handles = property(lambda limits: limits.open_files)  # type: ignore[attr-defined]
 
+_TEXTS = frozenset(option.name for option in OPTIONS if option.type == list[str])
+
 LIMITS_OF_A_PROCESS = ("wall_seconds", "open_files", "output_bytes", "process_bytes", "grace_seconds")
 """Those that are kept by the child process of an isolated run, and nowhere else."""
 
@@ -213,9 +220,21 @@ def set_options(options: TrainingOptions) -> dict[str, object]:
     for key, value in options.items():
         if value is None:
             continue
+        if key in _TEXTS:
+            given[key] = _texts(key, value)
+            continue
         several = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
         given[key] = _numbers(key, value) if several and getattr(value, "ndim", 1) > 0 else scalar(key, value)
     return given
+
+
+def _texts(key: str, value: Any) -> list[str]:
+    """One text, or several."""
+    if isinstance(value, str):
+        return [text(key, value)]
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise InvalidArgument(f"{key} is {value!r:.80}; expected a text, or a list of them")
+    return [text(f"a text of {key}", each) for each in value]
 
 
 def _numbers(key: str, values: Any) -> list[float]:

@@ -140,6 +140,7 @@ def train(
     data: StrPath | None = None,
     limits: Limits | None = None,
     output: StrPath | None = None,
+    adapters: StrPath | None = None,
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
     interpret: bool = False,
@@ -157,6 +158,7 @@ def train(
     models: name -> model file (TorchScript or torch.export), for guests that ask by name; `default_model` is
         for guests whose import has no name.
     output: where the trained model is saved. The result holds its bytes either way.
+    adapters: where the trained low-rank branches are saved (option `lora`), as PEFT's adapter_model.safetensors.
     checkpoint: written after every epoch and when interrupted; `resume` restores one before the first step.
     engine: "wasmedge" or "wasmtime". The first can also `interpret` the guest.
     isolate: run in a child process, where a crash or a limit cannot touch this one. Without it the guest's
@@ -174,6 +176,7 @@ def train(
         partial = scratch / "interrupted.pt"
         guest, grants = guest_with_grants(guest, data, {"args": args, "dirs": dirs, "models": models})
         paths: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "interrupted_output": partial}
+        paths["adapters"] = adapters
         how: dict[str, Any] = {"interpret": interpret, "engine": engine, "env": env, "limits": limits}
         how |= {"default_model": default_model, "options": options, "output": saved}
         config = configure(guest, **grants, **paths, **how)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from .. import _core
 from .._errors import InvalidArgument, ModelWarning
 from .._files import write_atomic
+from .adapters import chosen_adapters, write_adapters
 from .arrays import flat_values, named_arrays, state_array
 from .model_bytes import model_bytes, read_bytes
 from .model_options import ParameterGroup, flag, parameter_group_list, patterns, weighted_losses
 from .options import Loss, TrainingOptions, set_options
 from .result import EpochMetrics, Event, Metrics
-from .weights import chosen_weights, read_weights, write_weights
+from .weights import chosen_weights, read_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,12 +89,9 @@ class Trainer:
     scripted by `torch.jit.script`, or a `torch.export.ExportedProgram`. It is vetted before it is loaded.
     losses: for a model of several outputs, the loss of each by name or position, with its weight when that is
     not 1; "model" when forward takes the targets too and returns the loss itself; without it, `loss` holds for
-    every output that has a target. freeze: patterns of `*` and `?` over the dotted names of parameters and of
-    running statistics (`running_mean`, `running_var`) that stay as they are; a layer whose statistics are frozen
-    is in evaluation mode, so that `"*.running_*"` is what `.eval()` on every batch norm is in a loop of torch.
-    parameter_groups: patterns of names, and the learning rate and weight decay of the parameters that match one
-    first, such as `{"*.bias": {"weight_decay": 0}}`. keep_integers: int32 and int64 inputs reach the model as
-    int64, as embeddings need it. options: see `TrainingOptions`; their defaults hold here, as there is no guest.
+    every output that has a target. parameter_groups: patterns of names, and the learning rate and weight decay of
+    the parameters that match one first, such as `{"*.bias": {"weight_decay": 0}}`. keep_integers: int32 and int64
+    inputs reach the model as int64, as embeddings need it. options: see `TrainingOptions`; their defaults hold here, as there is no guest.
     Errors: `InvalidArgument` for an option out of range, `SecurityError` and `InvalidEncoding` for a model that is
     refused. A model that cannot follow the mode is told of by a `warning` event, and without `on_event` by a Python
     warning.
@@ -104,7 +102,6 @@ class Trainer:
         model: Model,
         *,
         losses: Mapping[str, Loss | tuple[Loss, float]] | Literal["model"] | None = None,
-        freeze: Sequence[str] = (),
         parameter_groups: Mapping[str, ParameterGroup] | None = None,
         keep_integers: bool = False,
         on_event: Callable[[Event], None] | None = None,
@@ -113,7 +110,6 @@ class Trainer:
         archive, name = model_bytes(model)
         model_options = {
             "losses": weighted_losses(losses),
-            "freeze": patterns("freeze", freeze),
             "groups": parameter_group_list(parameter_groups),
             "keep_integers": flag("keep_integers", keep_integers),
         }
@@ -221,7 +217,10 @@ class Trainer:
         """
         if not isinstance(key, str) or not isinstance(value, Real):
             raise InvalidArgument(f"{key!r} cannot be set to {value!r}; expected a name and a number")
-        self._native.set(key, float(value))
+        try:
+            self._native.set(key, float(value))
+        except OverflowError:
+            raise InvalidArgument(f"{key!r} cannot be set: the number is beyond those of 64 bits") from None
 
     def get_parameters(self) -> NDArray[np.float32]:
         """A copy of the trained parameters, one after the other in the model's order."""
@@ -280,15 +279,39 @@ class Trainer:
         strict: every name that matches is in the source, and no other there; without it, those in both are taken.
         Returns the names that stayed as they were. Errors: `InvalidArgument` for names or shapes that do not fit,
         `InvalidEncoding` and `RuntimeFailure` for a file that cannot be read. The model is unchanged then.
+        Low-rank branches (option `lora`) are not asked for: `load_adapters` takes them.
         """
         state = self.state_dict()
-        weights = chosen_weights(state, read_weights(source), patterns("only", only), strict)
+        own = {name: value for name, value in state.items() if name not in self._native.branches}
+        chosen = chosen_weights(own, read_weights(source), patterns("only", only), strict)
+        weights = {**state, **chosen}
         self.load_state_dict(weights)
-        return [name for name in state if weights[name] is state[name]]
+        return [name for name in own if weights[name] is state[name]]
 
     def save_weights(self, path: str | Path) -> None:
-        """Writes all parameters and buffers (`state_dict`) to a safetensors file, by the model's names."""
-        write_weights(Path(path), self.state_dict())
+        """Writes all parameters and buffers to a safetensors file, by the model's names.
+
+        They are those of `state_dict`; low-rank branches (option `lora`) are merged into their weights.
+        """
+        write_atomic(Path(path), self._native.weights())
+
+    def save_adapters(self, folder: str | Path) -> None:
+        """Writes the low-rank branches (option `lora`) to a folder that `peft.PeftModel.from_pretrained` reads.
+
+        It holds adapter_model.safetensors and adapter_config.json. Errors: `InvalidArgument` when there are none,
+        `RuntimeFailure` when it cannot be written.
+        """
+        write_adapters(Path(folder), self._native.adapters())
+
+    def load_adapters(self, source: str | Path | bytes | Mapping[str, Any]) -> None:
+        """Takes low-rank branches from a folder that PEFT or `save_adapters` wrote, a safetensors file or a state dict.
+
+        Errors: `InvalidArgument` for branches of other weights, of another rank, or scaled in another way;
+        `InvalidEncoding` and `RuntimeFailure` for a file that cannot be read. The model is unchanged then.
+        """
+        state = self.state_dict()
+        branches = {name: state[name] for name in self._native.branches}
+        self.load_state_dict({**state, **chosen_adapters(branches, self._native.adapters(), source)})
 
     def checkpoint(self) -> bytes:
         """The whole state as one safetensors file. Errors: `InvalidArgument` while gradients are pending."""

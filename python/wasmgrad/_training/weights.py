@@ -1,4 +1,4 @@
-"""Parameters and buffers by name: what is taken from a file or a state dict, and files of them."""
+"""Parameters and buffers by name: what is taken from a file or a state dict."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InvalidArgument, InvalidEncoding, RuntimeFailure
-from .._files import write_atomic
 from .options import text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["chosen_weights", "read_weights", "write_weights"]
+__all__ = ["chosen_weights", "read_weights"]
 
 
 def read_weights(source: str | Path | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,13 +88,3 @@ def _some(names: Any) -> str:
     listed = list(names)
     shown = ", ".join(repr(name) for name in listed[:3])
     return shown + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
-
-
-def write_weights(path: Path, state: Mapping[str, NDArray[Any]]) -> None:
-    """A safetensors file of them. It is replaced only when the whole is written."""
-    import numpy as np
-    import safetensors.numpy
-
-    write_atomic(
-        path, safetensors.numpy.save({name: np.asarray(value, order="C") for name, value in state.items()})
-    )

@@ -106,6 +106,9 @@ function showOptions(model: Model): void {
     print("options " + json);
     Trainer.fromJson(model, json).unwrap().close();
   }
+  // No trainer of it: the model would keep its branches.
+  const adapted = new TrainerOptions().optimizer(new Optimizer("sgd")).lora(["classifier.*:2:4", "*:1"]);
+  print("options " + adapted.toJson());
   takeOtherRules(model);
 }
 

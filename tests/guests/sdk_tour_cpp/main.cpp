@@ -117,6 +117,10 @@ void show_options(const Model& model) {
     std::printf("options %s\n", options.to_json().c_str());
     (void)Trainer::create(model, options).value();
   }
+  TrainerOptions adapted;  // no trainer of it: the model would keep its branches
+  adapted.optimizer.name = "sgd";
+  adapted.lora = {"classifier.*:2:4", "*:1"};
+  std::printf("options %s\n", adapted.to_json().c_str());
 }
 
 void show_prediction(const char* name, Trainer& trainer) {

@@ -76,6 +76,7 @@ OPTIONS = [
         "focal_gamma": 1.5,
         "focal_alpha": 0.75,
     },
+    {"optimizer": {"name": "sgd"}, "lora": ["classifier.*:2:4", "*:1"]},
 ]
 
 

@@ -77,7 +77,8 @@ Expected<Program*> Learner::program(const std::vector<NamedTensor>& inputs,
     programs_.splice(programs_.end(), programs_, known);
   } else {
     const FrozenScope frozen(frozen_);
-    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound, held_, without_loss));
+    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound, held_, without_loss,
+                                                    model_.storage().adapters));
     programs_.push_back({std::move(bound), without_loss, std::move(lowered)});
     if (programs_.size() > kMostBindings) programs_.pop_front();
   }

@@ -35,8 +35,12 @@ bool is_running_statistic(std::string_view attribute) {
 Expected<FrozenSplit> split_frozen(const TorchModel::Storage& model,
                                    const std::vector<std::string>& patterns) {
   std::vector<NamedTensor> parameters = model.trainable();
-  std::vector<bool> frozen(parameters.size(), false);
   FrozenSplit split;
+  if (!model.adapters.empty()) {
+    for (NamedTensor& entry : parameters) split.frozen.push_back(std::move(entry.tensor));
+    parameters = model.branches();
+  }
+  std::vector<bool> frozen(parameters.size(), false);
   split.held = model.held;
   for (const std::string& pattern : patterns) {
     bool matched = hold_statistics(model, pattern, split.held);

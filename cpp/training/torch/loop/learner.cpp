@@ -13,6 +13,7 @@
 #include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/loop/glob.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
+#include "wasmgrad/training/torch/model/adapters.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
 namespace wasmgrad::training {
@@ -89,6 +90,21 @@ Expected<double> judge(const DataBinding& binding, const Batch& batch,
   return total;
 }
 
+/// Those that the options ask for.
+Status give_branches(TorchModel::Storage& storage, const TrainerOptions& options) {
+  std::vector<LowRank> wanted;
+  for (const std::string& text : options.lora) {
+    WASMGRAD_ASSIGN(LowRank each, parse_low_rank(text));
+    wanted.push_back(std::move(each));
+  }
+  try {
+    const Status added = add_adapters(storage, wanted, options.seed);
+    return added ? added : Status(added.error().within("model '" + storage.name + "'"));
+  } catch (const std::exception&) {
+    return current_refusal("model '" + storage.name + "'");
+  }
+}
+
 }  // namespace
 
 Learner::Learner(TorchModel model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
@@ -100,6 +116,15 @@ Learner::Learner(TorchModel model, const TrainerOptions& options, std::vector<Na
       pending_(optimizer_.parameters().size()) {}
 
 Expected<Learner> Learner::create(TorchModel model, const TrainerOptions& options) {
+  TorchModel::Storage& storage = model.storage();
+  const bool had_branches = !storage.adapters.empty();
+  WASMGRAD_CHECK(give_branches(storage, options));
+  auto made = create_over(std::move(model), options);
+  if (!made && !had_branches) storage.adapters.clear();
+  return made;
+}
+
+Expected<Learner> Learner::create_over(TorchModel model, const TrainerOptions& options) {
   const std::string who = "model '" + model.storage().name + "'";
   auto arguments = forward_arguments(model.storage().module);
   WASMGRAD_CHECK(check_scales(arguments, options));

@@ -64,8 +64,9 @@ class Learner {
     bool kept_ = false;
   };
 
-  /// Errors: kInvalidArgument when no parameter is trainable, a trainable one is not f32, a pattern of
-  /// `freeze` matches nothing or all are frozen, or a scale is for no argument of forward.
+  /// Gives the model the branches that `lora` asks for, which are then all that is trained. Errors:
+  /// kInvalidArgument when no parameter is trainable, a trainable one is not f32, a pattern of `freeze`
+  /// matches nothing or all are frozen, a scale is for no argument of forward, and those of add_adapters().
   static Expected<Learner> create(TorchModel model, const TrainerOptions& options);
 
   /// The binding for data with these columns. It lives until dozens of others were asked for. Its first batch
@@ -121,6 +122,8 @@ class Learner {
   };
   Learner(TorchModel model, const TrainerOptions& options, std::vector<NamedTensor> parameters,
           std::vector<at::Tensor> frozen);
+  /// create(), once the model has its low-rank branches.
+  static Expected<Learner> create_over(TorchModel model, const TrainerOptions& options);
   /// Cached too. Lives as bindings do.
   Expected<Program*> program(const std::vector<NamedTensor>& inputs, const std::vector<NamedTensor>& targets,
                              bool without_loss = false);

@@ -8,8 +8,10 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/huber_loss.h>
 #include <ATen/ops/huber_loss_backward.h>
+#include <ATen/ops/index_select.h>
 #include <ATen/ops/kl_div.h>
 #include <ATen/ops/l1_loss.h>
+#include <ATen/ops/masked_select.h>
 #include <ATen/ops/mse_loss.h>
 #include <ATen/ops/mse_loss_backward.h>
 #include <ATen/ops/nll_loss_nd.h>
@@ -206,9 +208,16 @@ bool Loss::is_plain(const at::Tensor& output, const at::Tensor& targets) const {
   return false;
 }
 
+/// Whether a label is the ignored one or of a class without weight, for all of them.
+bool Loss::none_counts(const at::Tensor& labels) const {
+  const at::Tensor counted = labels.masked_select(labels != ignored_);
+  return counted.numel() == 0 ||
+         (class_weights_.defined() && !class_weights_.index_select(0, counted).any().item<bool>());
+}
+
 at::Tensor Loss::classification(const at::Tensor& output, const at::Tensor& targets) const {
   const bool labels = targets.scalar_type() == at::kLong;
-  if (labels && (targets == ignored_).all().item<bool>()) return output.sum().mul(0);  // no target counts
+  if (labels && none_counts(targets)) return output.sum().mul(0);  // torch divides by 0
   if (kind_ == LossKind::kCrossEntropyLogits)
     return at::cross_entropy_loss(output, targets, class_weights_, at::Reduction::Mean,
                                   labels ? ignored_ : -1, label_smoothing_);

@@ -49,6 +49,7 @@ class Loss {
  private:
   [[nodiscard]] bool is_plain(const at::Tensor& output, const at::Tensor& targets) const;
   [[nodiscard]] at::Tensor differentiable(const at::Tensor& output, const at::Tensor& targets) const;
+  [[nodiscard]] bool none_counts(const at::Tensor& labels) const;
   [[nodiscard]] at::Tensor classification(const at::Tensor& output, const at::Tensor& targets) const;
 
   LossKind kind_;

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "wasmgrad/training/loop/glob.hpp"
+#include "wasmgrad/training/torch/kernels/magnitude.hpp"
 #include "wasmgrad/training/torch/loop/update_rules.hpp"
 
 namespace wasmgrad::training {
@@ -53,21 +54,19 @@ StateNames state_of(const OptimizerOptions& options) {
   return {};
 }
 
-/// Whether `is_bad(bits)` holds for no element; the elements are f32, looked at as their bits.
-template <class IsBad>
-bool none_is(const at::Tensor& values, IsBad is_bad) {
+/// As kernels::largest_magnitude, of a contiguous f32 tensor.
+std::int32_t largest_magnitude(const at::Tensor& values) {
   constexpr std::int64_t kGrain = 65536;
-  const auto* bits = static_cast<const std::uint32_t*>(values.const_data_ptr());
-  std::atomic<std::uint32_t> found = 0;
+  const auto* elements = values.const_data_ptr<float>();
+  std::atomic<std::int32_t> largest = 0;
   at::parallel_for(0, values.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    std::uint32_t any = 0;
-    for (std::int64_t i = begin; i < end; ++i) any |= static_cast<std::uint32_t>(is_bad(bits[i]));
-    found.fetch_or(any, std::memory_order_relaxed);
+    const std::int32_t found = kernels::largest_magnitude(elements + begin, end - begin);
+    std::int32_t known = largest.load(std::memory_order_relaxed);
+    while (known < found && !largest.compare_exchange_weak(known, found, std::memory_order_relaxed)) {
+    }
   });
-  return found == 0;
+  return largest;
 }
-
-constexpr std::uint32_t kInfinity = 0x7F800000;  ///< all ones in the exponent; NaNs have more below them
 
 }  // namespace
 
@@ -224,12 +223,8 @@ void clip_by_value(const std::vector<at::Tensor>& gradients, double limit) {
   for (const at::Tensor& gradient : gradients) gradient.clamp_(-limit, limit);
 }
 
-bool is_finite(const at::Tensor& values) {
-  return none_is(values, [](std::uint32_t bits) { return (bits & kInfinity) == kInfinity; });
-}
+bool is_finite(const at::Tensor& values) { return largest_magnitude(values) < kernels::kInfinityBits; }
 
-bool has_nan(const at::Tensor& values) {
-  return !none_is(values, [](std::uint32_t bits) { return (bits & ~(1U << 31U)) > kInfinity; });
-}
+bool has_nan(const at::Tensor& values) { return largest_magnitude(values) > kernels::kInfinityBits; }
 
 }  // namespace wasmgrad::training

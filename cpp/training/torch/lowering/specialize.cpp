@@ -211,6 +211,10 @@ Specialized specialize(const torch::jit::Module& module, std::span<const Program
   return std::move(result);
 }
 
+Specialized specialize_for_any(const torch::jit::Module& module) {
+  return prepare(module, {}, /*training=*/true, {}, /*without_loss=*/false).result;
+}
+
 std::vector<std::string> loss_arguments(const torch::jit::Module& module) {
   const auto [result, bound] = prepare(module, {}, /*training=*/false, {}, /*without_loss=*/true);
   std::vector<std::string> names;

@@ -33,6 +33,10 @@ void name_identities(torch::jit::Graph& graph);
 Specialized specialize(const torch::jit::Module& module, std::span<const ProgramInput> inputs, bool training,
                        const HeldParts& held = {}, bool without_loss = false);
 
+/// The graph of a training step for inputs that nobody has said yet: to be looked at, not run. Throws
+/// c10::Error.
+Specialized specialize_for_any(const torch::jit::Module& module);
+
 /// The arguments of `forward` without a default that nothing but the entry `loss` of what it returns needs in
 /// evaluation mode. Throws c10::Error.
 std::vector<std::string> loss_arguments(const torch::jit::Module& module);

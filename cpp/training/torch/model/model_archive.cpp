@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "wasmgrad/training/torch/model/adapters.hpp"
 #include "wasmgrad/training/torch/model/mode.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 #include "wasmgrad/training/torch/vet/vet.hpp"
@@ -213,6 +214,7 @@ Expected<TorchModel::Storage> load_torchscript(std::span<const std::byte> bytes,
 Expected<std::vector<std::byte>> TorchModel::save() const {
   const std::string where = "saving model '" + storage_->name + "'";
   return guarded(where, [&]() -> Expected<std::vector<std::byte>> {
+    const MergedWeights merged(*storage_);
     std::vector<std::byte> archive = written(*storage_);
     if (const Status read = check_reads_back(archive, *storage_); !read) {
       return Error{Errc::kUnsupportedOperation,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "wasmgrad/training/model/model_names.hpp"
+#include "wasmgrad/training/options/low_rank.hpp"
 #include "wasmgrad/training/torch/model/torch_model.hpp"
 
 namespace wasmgrad::training {
@@ -26,6 +27,15 @@ struct HeldParts {
   Objects statistics;  ///< their running statistics are used and never changed, whatever the flag
 };
 
+/// A low-rank branch beside a weight: W x + scale * B (A x).
+struct Adapter {
+  std::string module;  ///< its tensors are this name + ".lora_A.weight" and ".lora_B.weight", as PEFT's are
+  at::Tensor weight;   ///< [out, in]
+  at::Tensor a, b;     ///< [rank, in] and [out, rank]
+  double scale;
+  bool transposed;  ///< the weight is [in, out]
+};
+
 struct TorchModel::Storage {
   torch::jit::Module module;
   std::string name;
@@ -33,9 +43,14 @@ struct TorchModel::Storage {
   HeldParts held;    ///< as the file has it
   std::vector<std::string> warnings;  ///< what of the file training cannot follow, a sentence each
 
-  /// Parameters that require gradients, each once, in the module's order.
+  std::vector<Adapter> adapters;  ///< trained in place of the parameters, where there are any
+  std::vector<LowRank> low_rank;  ///< what asked for them
+
+  /// Parameters of the module that require gradients, each once, in the module's order.
   [[nodiscard]] std::vector<NamedTensor> trainable() const;
-  /// All parameters, then all buffers, each once.
+  /// A and B of each branch.
+  [[nodiscard]] std::vector<NamedTensor> branches() const;
+  /// All parameters, then all buffers, each once, then the branches.
   [[nodiscard]] std::vector<NamedTensor> tensors() const;
   /// Buffers of floating point, each once, in the model's order.
   [[nodiscard]] std::vector<NamedTensor> floating_buffers() const;

@@ -17,6 +17,7 @@
 #include "wasmgrad/training/torch/kernels/operators.hpp"
 #include "wasmgrad/training/torch/loop/state_guard.hpp"
 #include "wasmgrad/training/torch/lowering/graph_edit.hpp"
+#include "wasmgrad/training/torch/lowering/low_rank.hpp"
 #include "wasmgrad/training/torch/lowering/passes.hpp"
 #include "wasmgrad/training/torch/lowering/specialize.hpp"
 #include "wasmgrad/training/torch/lowering/written_state.hpp"
@@ -78,9 +79,11 @@ struct Program::Mode {
 
   static std::shared_ptr<const Mode> lower(const torch::jit::Module& module,
                                            std::span<const ProgramInput> inputs, bool training,
-                                           const HeldParts& held, bool without_loss) {
+                                           const HeldParts& held, bool without_loss,
+                                           std::span<const Adapter> adapters) {
     std::vector<std::string> names = output_names(module.get_method("forward").function().getSchema());
     lowering::Specialized specialized = lowering::specialize(module, inputs, training, held, without_loss);
+    lowering::add_branches(specialized, adapters);
     lowering::WrittenState written = lowering::written_state(specialized, module);
     if (specialized.without_loss) std::erase(names, "loss");
     torch::jit::Graph& graph = *specialized.graph;
@@ -134,11 +137,12 @@ std::vector<std::string> loss_arguments(const torch::jit::Module& module) {
 }
 
 Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
-                                 const HeldParts& held, bool without_loss) {
+                                 const HeldParts& held, bool without_loss,
+                                 std::span<const Adapter> adapters) {
   try {
     kernels::register_operators();
-    return Program(Mode::lower(module, inputs, true, held, without_loss),
-                   Mode::lower(module, inputs, false, held, without_loss));
+    return Program(Mode::lower(module, inputs, true, held, without_loss, adapters),
+                   Mode::lower(module, inputs, false, held, without_loss, adapters));
   } catch (const c10::Error&) {
     return current_refusal("model");
   } catch (const std::exception& error) {

@@ -70,9 +70,11 @@ class Program {
   /// does not return a Tensor, a tuple or list of Tensors, or a Dict[str, Tensor]; kUnsupportedOperation when
   /// it cannot be prepared. Parts that are `held` are in evaluation mode in both forms. A loss that the model
   /// computes itself is left out, with what only it needs, when `without_loss`, and when an argument without
-  /// a default is missing: that is no error if only the loss needs it.
+  /// a default is missing: that is no error if only the loss needs it. `adapters` are branches beside weights
+  /// of the module.
   static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
-                                 const HeldParts& held = {}, bool without_loss = false);
+                                 const HeldParts& held = {}, bool without_loss = false,
+                                 std::span<const Adapter> adapters = {});
 
   /// Training-mode forward of one batch as it lies in the dataset (u8, f32, ...), in the order of lower().
   /// Outputs are named by the keys of a dict (which may differ from call to call), the fields of a named

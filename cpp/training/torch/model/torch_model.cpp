@@ -58,7 +58,19 @@ std::vector<NamedTensor> TorchModel::Storage::tensors() const {
   const auto defined = [](const at::Tensor& tensor) { return tensor.defined(); };
   collector.add(module.named_parameters(), defined);
   collector.add(module.named_buffers(), defined);
-  return collector.take();
+  std::vector<NamedTensor> found = collector.take();
+  for (NamedTensor& entry : branches()) found.push_back(std::move(entry));
+  return found;
+}
+
+std::vector<NamedTensor> TorchModel::Storage::branches() const {
+  std::vector<NamedTensor> found;
+  for (const Adapter& adapter : adapters) {
+    const std::string prefix = adapter.module.empty() ? "" : adapter.module + ".";
+    found.push_back({prefix + "lora_A.weight", adapter.a});
+    found.push_back({prefix + "lora_B.weight", adapter.b});
+  }
+  return found;
 }
 
 std::vector<NamedTensor> TorchModel::Storage::floating_buffers() const {
@@ -116,6 +128,12 @@ Expected<TorchModel> TorchModel::load(std::span<const std::byte> archive, const 
   });
 }
 
+std::vector<std::string> TorchModel::branches() const {
+  std::vector<std::string> names;
+  for (NamedTensor& entry : storage_->branches()) names.push_back(std::move(entry.name));
+  return names;
+}
+
 const std::vector<std::string>& TorchModel::warnings() const noexcept { return storage_->warnings; }
 
 std::int64_t TorchModel::parameter_count() const {
@@ -131,6 +149,11 @@ Expected<std::unique_ptr<Trainer>> TorchModel::trainer(TrainerOptions options, O
 }
 
 Expected<std::unique_ptr<Predictor>> TorchModel::predictor() const {
+  if (!storage_->adapters.empty()) {
+    return Error{Errc::kUnsupportedOperation,
+                 "model '" + storage_->name +
+                     "' has low-rank branches, which its trainer predicts with; save it and load it again"};
+  }
   WASMGRAD_ASSIGN(TorchPredictor made, TorchPredictor::create(*this));
   return std::unique_ptr<Predictor>(std::make_unique<TorchPredictor>(std::move(made)));
 }

@@ -24,6 +24,8 @@ class TorchModel final : public Model {
 
   [[nodiscard]] Expected<std::vector<std::byte>> save() const override;
   [[nodiscard]] Expected<std::vector<std::byte>> save_safetensors() const override;
+  [[nodiscard]] Expected<std::vector<std::byte>> save_adapters() const override;
+  [[nodiscard]] std::vector<std::string> branches() const override;
   [[nodiscard]] const std::vector<std::string>& warnings() const noexcept override;
   [[nodiscard]] std::uint64_t bytes() const override;
   [[nodiscard]] std::int64_t parameter_count() const override;

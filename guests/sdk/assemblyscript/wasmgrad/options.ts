@@ -249,6 +249,16 @@ export class TrainerOptions extends JsonObject {
     return this;
   }
   // [generated: methods trainer]
+  /** Patterns of the parameters and running statistics that stay as they are. */
+  freeze(value: string[]): this {
+    this.put("freeze", "[" + value.map<string>((text) => quoted(text)).join(",") + "]");
+    return this;
+  }
+  /** Low-rank branches that are trained in place of the weights: PATTERN:RANK or PATTERN:RANK:ALPHA. */
+  lora(value: string[]): this {
+    this.put("lora", "[" + value.map<string>((text) => quoted(text)).join(",") + "]");
+    return this;
+  }
   /** Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll). */
   classWeights(value: f64[]): this {
     this.put("class_weights", "[" + value.join(",") + "]");
@@ -352,11 +362,6 @@ export class TrainerOptions extends JsonObject {
   // [/generated]
   earlyStopping(value: EarlyStopping): this {
     this.put("early_stopping", value.toJson());
-    return this;
-  }
-  /** Patterns of the names of parameters and running statistics that stay as they are, such as "features.*". */
-  freeze(patterns: string[]): this {
-    this.put("freeze", "[" + patterns.map<string>((pattern) => quoted(pattern)).join(",") + "]");
     return this;
   }
 

@@ -166,6 +166,10 @@ struct TrainerOptions {
   std::vector<LossOptions> losses = {};  ///< one without `output`, or one for each output that counts
   std::optional<ScheduleOptions> schedule = {};
   // [generated: fields trainer]
+  /// Patterns of the parameters and running statistics that stay as they are
+  std::vector<std::string> freeze = {};
+  /// Low-rank branches that are trained in place of the weights: PATTERN:RANK or PATTERN:RANK:ALPHA
+  std::vector<std::string> lora = {};
   /// Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll)
   std::optional<std::vector<double>> class_weights = {};
   /// Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll)
@@ -209,7 +213,6 @@ struct TrainerOptions {
   // [/generated]
   std::optional<EarlyStoppingOptions> early_stopping = {};
   std::vector<InputOptions> inputs = {};
-  std::vector<std::string> freeze = {};  ///< patterns of parameters and running statistics: "features.*"
 
   [[nodiscard]] std::string to_json() const {
     JsonObject object;
@@ -223,6 +226,8 @@ struct TrainerOptions {
     }
     object.add("schedule", schedule);
     // [generated: members trainer]
+    object.add("freeze", freeze);
+    object.add("lora", lora);
     object.add("class_weights", class_weights);
     object.add("ignore_index", ignore_index);
     object.add("label_smoothing", label_smoothing);
@@ -250,7 +255,7 @@ struct TrainerOptions {
       for (const InputOptions& input : inputs) scaled.add(input.input, input);
       object.add("inputs", scaled);
     }
-    return object.add("freeze", freeze).to_json();
+    return object.to_json();
   }
 };
 

@@ -61,7 +61,8 @@ typedef enum wasmgrad_encoding {
   WASMGRAD_ENCODING_AUTODETECT = 0,   /* load only: told by the bytes */
   WASMGRAD_ENCODING_TORCHSCRIPT = 1,  /* torch.jit.save */
   WASMGRAD_ENCODING_TORCH_EXPORT = 2, /* load only: torch.export.save */
-  WASMGRAD_ENCODING_SAFETENSORS = 3   /* export only: parameters and buffers under their names */
+  WASMGRAD_ENCODING_SAFETENSORS = 3,  /* export only: parameters and buffers under their names */
+  WASMGRAD_ENCODING_LORA = 4 /* export only: low-rank branches, as PEFT's adapter_model.safetensors */
 } wasmgrad_encoding;
 
 typedef enum wasmgrad_execution_target { WASMGRAD_TARGET_CPU = 0 } wasmgrad_execution_target;

@@ -33,6 +33,7 @@ enum class Encoding : std::uint32_t {
   torchscript = WASMGRAD_ENCODING_TORCHSCRIPT,
   torch_export = WASMGRAD_ENCODING_TORCH_EXPORT,  ///< load only
   safetensors = WASMGRAD_ENCODING_SAFETENSORS,    ///< export only
+  lora = WASMGRAD_ENCODING_LORA,                  ///< export only: low-rank branches
 };
 
 enum class Target : std::uint32_t { cpu = WASMGRAD_TARGET_CPU };

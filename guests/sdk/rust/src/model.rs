@@ -16,6 +16,8 @@ pub enum Encoding {
     TorchExport = 2,
     /// Export only: parameters and buffers under their names.
     Safetensors = 3,
+    /// Export only: low-rank branches, as PEFT's `adapter_model.safetensors`.
+    Lora = 4,
 }
 
 const CPU: u32 = 0;

@@ -215,6 +215,10 @@ pub struct TrainerOptions {
     /// The learning rate over time.
     pub schedule: Option<Schedule>,
     // [generated: fields trainer]
+    /// Patterns of the parameters and running statistics that stay as they are.
+    pub freeze: Vec<String>,
+    /// Low-rank branches that are trained in place of the weights: PATTERN:RANK or PATTERN:RANK:ALPHA.
+    pub lora: Vec<String>,
     /// Weight of each class; the mean is over the weights (cross_entropy, cross_entropy_probabilities, nll).
     pub class_weights: Option<Vec<f64>>,
     /// Class index of the targets that do not count (cross_entropy, cross_entropy_probabilities, nll).
@@ -261,8 +265,6 @@ pub struct TrainerOptions {
     pub early_stopping: Option<EarlyStopping>,
     /// What happens to inputs first.
     pub inputs: Vec<Input>,
-    /// Patterns of the names of parameters and running statistics that stay as they are, such as `features.*`.
-    pub freeze: Vec<String>,
 }
 
 impl TrainerOptions {
@@ -290,6 +292,8 @@ impl TrainerOptions {
         });
         let object = object.add("schedule", self.schedule.as_ref().map(Schedule::to_object));
         // [generated: members trainer]
+        let object = object.add("freeze", Some(self.freeze.as_slice()).filter(|texts| !texts.is_empty()));
+        let object = object.add("lora", Some(self.lora.as_slice()).filter(|texts| !texts.is_empty()));
         let object = object.add("class_weights", self.class_weights.as_deref());
         let object = object.add("ignore_index", self.ignore_index);
         let object = object.add("label_smoothing", self.label_smoothing);
@@ -314,7 +318,6 @@ impl TrainerOptions {
         object
             .add("early_stopping", self.early_stopping.map(|stopping| stopping.to_object()))
             .add("inputs", Some(inputs).filter(|_| !self.inputs.is_empty()))
-            .add("freeze", Some(self.freeze.as_slice()).filter(|patterns| !patterns.is_empty()))
             .finish()
     }
 }

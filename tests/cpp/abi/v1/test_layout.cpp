@@ -120,6 +120,7 @@ TEST_CASE("enumerators have the host's values") {
   check_equal(layout::Encoding::kTorchScript, WASMGRAD_ENCODING_TORCHSCRIPT);
   check_equal(layout::Encoding::kTorchExport, WASMGRAD_ENCODING_TORCH_EXPORT);
   check_equal(layout::Encoding::kSafetensors, WASMGRAD_ENCODING_SAFETENSORS);
+  check_equal(layout::Encoding::kLora, WASMGRAD_ENCODING_LORA);
   check_equal(layout::ExecutionTarget::kCpu, WASMGRAD_TARGET_CPU);
   CHECK(std::string(layout::kModule) == WASMGRAD_TRAINING_MODULE);
 }

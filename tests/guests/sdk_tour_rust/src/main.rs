@@ -137,6 +137,13 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         println!("options {}", options.to_json());
         Trainer::new(model, &options)?;
     }
+    // No trainer of it: the model would keep its branches.
+    let adapted = TrainerOptions {
+        optimizer: Optimizer::new("sgd"),
+        lora: vec!["classifier.*:2:4".into(), "*:1".into()],
+        ..TrainerOptions::default()
+    };
+    println!("options {}", adapted.to_json());
     Ok(())
 }
 
