@@ -3,6 +3,7 @@
 TorchScript reads these annotations at run time, so they may not be postponed.
 """
 
+import enum
 from collections.abc import Callable
 
 import torch
@@ -195,6 +196,20 @@ class EntersContext(nn.Module):
         with torch.no_grad():
             x = x * 2
         return x + 1
+
+
+class Kind(enum.Enum):
+    FIRST = 1
+    SECOND = 2
+
+
+class HasEnumeration(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = Kind.SECOND
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if self.kind == Kind.FIRST else x * 2
 
 
 class RunsBackward(nn.Module):

@@ -18,8 +18,8 @@ import legit_models
 import torch
 from attack_book import Book
 from container_attacks import container_attacks
-from pickle_attacks import pickle_attacks
-from text_attacks import text_attacks
+from pickle_attacks import enumeration_attacks, pickle_attacks
+from text_attacks import context_attacks, text_attacks
 
 
 def code_attacks(book: Book) -> None:
@@ -44,7 +44,6 @@ def code_attacks(book: Book) -> None:
     book.model("quantize", models.Quantizes(), "quantize_per_tensor")
     book.model("seed", models.SeedsGenerator(), "aten::manual_seed")
     book.model("gradients-off", models.TurnsGradientsOff(), "aten::set_grad_enabled")
-    book.model("context-manager", models.EntersContext(), "'with'")
     book.model("backward-in-forward", models.RunsBackward(), "aten::autograd")
     book.model("profiler-namespace", models.CallsProfiler(), "profiler::_record_function_enter")
     book.model("storage-swapped", models.SwapsStorage(), "aten::set_")
@@ -88,6 +87,11 @@ def main(folder: Path) -> None:
 
     code_attacks(book)
     text_attacks(book, plain)
+    torch.jit.script(models.EntersContext()).save(str(folder / "context-manager.pt"))
+    torch.jit.script(models.HasEnumeration()).save(str(folder / "enumeration.pt"))
+    accept += ["context-manager.pt", "enumeration.pt"]
+    context_attacks(book, archives.read(folder / "context-manager.pt"))
+    enumeration_attacks(book, archives.read(folder / "enumeration.pt"))
     pickle_attacks(book, plain, archives.read(folder / "constants.pt"))
     container_attacks(book, plain)
     contain = contained_attacks(folder)

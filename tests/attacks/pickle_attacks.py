@@ -146,3 +146,30 @@ def pickle_attacks(book: Book, entries: list[Entry], constants: list[Entry]) -> 
         "invalid_encoding",
         "source positions",
     )
+
+
+def enumeration_attacks(book: Book, entries: list[Entry]) -> None:
+    """Models like the one in `entries`, whose attribute is a member of an enumeration."""
+    data = archives.record(entries, "data.pkl")
+    path = "code/__torch__/hostile_models.py"
+    code = archives.record(entries, path)
+    member = b"K\x02R"
+
+    def pickle(name: str, changed: bytes, errc: str, word: str) -> None:
+        book.archive(name, archives.with_record(entries, "data.pkl", changed), errc, word)
+
+    pickle("member-that-is-none", swap(data, member, b"K\x07R"), "invalid_encoding", "kind")
+    pickle("member-of-text", swap(data, member, b"X\x01\x00\x00\x002R"), "invalid_encoding", "kind")
+    pickle("member-of-a-float", swap(data, member, b"G" + struct.pack(">d", 2.0) + b"R"), "security", "Kind")
+    pickle("member-of-a-tuple", swap(data, member, b"(K\x02tR"), "security", "Kind")
+    pickle("member-of-a-class", swap(data, b"\nKind\n", b"\nHasEnumeration\n"), "invalid_encoding", "kind")
+    pickle("member-of-nothing", swap(data, b"\nKind\n", b"\nMissing\n"), "invalid_encoding", "kind")
+    pickle("number-for-a-member", swap(data, member, b"K\x02"), "invalid_encoding", "")
+    other = swap(code, b"SECOND = 2", b"SECOND = 3")
+    book.archive(
+        "member-of-other-code", archives.with_record(entries, path, other), "invalid_encoding", "kind"
+    )
+    mixed = swap(code, b"SECOND = 2", b"SECOND = 'a'")
+    book.archive("members-of-two-types", archives.with_record(entries, path, mixed), "invalid_encoding", "")
+    call = swap(code, b"SECOND = 2", b"SECOND = torch.save(1, 'x')")
+    book.archive("member-that-calls", archives.with_record(entries, path, call), "security", "aten::save")

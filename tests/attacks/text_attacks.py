@@ -90,3 +90,47 @@ def text_attacks(book: Book, entries: list[Entry]) -> None:
         "invalid_encoding",
         "compile",
     )
+
+
+def context_attacks(book: Book, entries: list[Entry]) -> None:
+    """Models with a block under `torch.no_grad()`, like the one in `entries`, with another class of that name."""
+    path = "code/__torch__/torch/autograd/grad_mode.py"
+    text = archives.record(entries, path).decode()
+    model = "code/__torch__/hostile_models.py"
+    body = archives.record(entries, model).decode()
+
+    def changed(name: str, other: str, errc: str, word: str) -> None:
+        book.archive(name, archives.with_record(entries, path, other.encode()), errc, word)
+
+    changed(
+        "no-grad-that-saves",
+        text.replace("return None", "return torch.save(1, 'x')", 1),
+        "security",
+        "no_grad",
+    )
+    changed("no-grad-with-more", text + "class more:\n  a : int\n", "security", "no_grad")
+    changed("no-grad-of-another-kind", text.replace("prev : bool", "prev : int"), "security", "no_grad")
+    changed(
+        "no-grad-that-keeps-off",
+        text.replace("set_grad_enabled(prev)", "set_grad_enabled(False)"),
+        "security",
+        "no_grad",
+    )
+    own = text.replace("torch.autograd.grad_mode.no_grad", "hostile_models.no_grad")
+    book.archive(
+        "no-grad-elsewhere",
+        archives.with_record(entries, model, (body + own).encode()),
+        "security",
+        "no_grad",
+    )
+    on_self = body.replace("with _0:", "with self:")
+    book.archive(
+        "with-a-module", archives.with_record(entries, model, on_self.encode()), "invalid_encoding", "compile"
+    )
+    on_tensor = body.replace("with _0:", "with x:")
+    book.archive(
+        "with-a-tensor",
+        archives.with_record(entries, model, on_tensor.encode()),
+        "invalid_encoding",
+        "compile",
+    )

@@ -91,7 +91,8 @@ class Trainer:
     not 1; "model" when forward takes the targets too and returns the loss itself; without it, `loss` holds for
     every output that has a target. parameter_groups: patterns of names, and the learning rate and weight decay of
     the parameters that match one first, such as `{"*.bias": {"weight_decay": 0}}`. keep_integers: int32 and int64
-    inputs reach the model as int64, as embeddings need it. options: see `TrainingOptions`; their defaults hold here, as there is no guest.
+    inputs reach the model as int64, as embeddings need it. options: see `TrainingOptions`; their defaults hold
+    here, as there is no guest.
     Errors: `InvalidArgument` for an option out of range, `SecurityError` and `InvalidEncoding` for a model that is
     refused. A model that cannot follow the mode is told of by a `warning` event, and without `on_event` by a Python
     warning.

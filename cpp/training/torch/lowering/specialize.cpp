@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "wasmgrad/training/torch/loop/frozen.hpp"
+#include "wasmgrad/training/torch/lowering/grad_mode.hpp"
 #include "wasmgrad/training/torch/lowering/graph_edit.hpp"
 #include "wasmgrad/training/torch/lowering/without_loss.hpp"
 
@@ -64,7 +65,8 @@ class AttributeBinder {
     } else if (name == "training" && value.isBool()) {
       const bool training = training_ && held_.flags.count(object->second.get()) == 0;
       replace_node(read, insert_constant_before(read, c10::IValue(training)));
-    } else if (value.isNone() || value.isBool() || value.isInt() || value.isDouble() || value.isString()) {
+    } else if (value.isNone() || value.isBool() || value.isInt() || value.isDouble() || value.isString() ||
+               value.isEnum()) {
       replace_node(read, insert_constant_before(read, value));
     }
   }
@@ -180,6 +182,7 @@ Prepared prepare(const torch::jit::Module& module, std::span<const ProgramInput>
   Graph& graph = *result.graph;
   if (without_loss) result.without_loss = cut_loss(graph);
   torch::jit::Inline(graph);
+  call_no_grad(graph);
   BoundArguments bound = bind_arguments(graph, module, inputs);
   AttributeBinder(graph, training, held, result.captured).bind(graph.inputs()[0], module._ivalue());
   name_identities(graph);

@@ -97,6 +97,7 @@ struct Program::Mode {
 
   [[nodiscard]] std::vector<NamedTensor> run(std::span<const at::Tensor> given, StepRandom random) const {
     TORCH_CHECK(given.size() == inputs, given.size(), " inputs are given, expected ", inputs);
+    const c10::AutoGradMode unchanged(c10::GradMode::is_enabled());  // afterwards, also when a model fails
     if (needs_generator) seed_generator(random);
     torch::jit::Stack stack;
     stack.reserve(captured.size() + given.size() + 2);

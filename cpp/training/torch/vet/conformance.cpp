@@ -72,6 +72,8 @@ class Conformance {
         return check_dict(task, value);
       case c10::TypeKind::TupleType:
         return check_tuple(task, value);
+      case c10::TypeKind::EnumType:
+        return check_enum(task, value);
       case c10::TypeKind::ClassType:
         return check_object(task, value);
       default:
@@ -100,6 +102,19 @@ class Conformance {
     for (std::size_t i = 0; i < types.size(); ++i)
       tasks_.push_back({value.items[i], types[i], task.where + "[]"});
     return {};
+  }
+
+  /// A value that is none of the enumeration's would be nothing at all where torch reads it.
+  Status check_enum(const Task& task, const Value& value) {
+    const auto type = task.type->expect<c10::EnumType>();
+    if (value.kind != ValueKind::kEnum || value.text != type->qualifiedClassName().qualifiedName())
+      return mismatch(task);
+    const Value& held = pickle_[value.items[0]];
+    for (const auto& [name, known] : type->enumNamesValues()) {
+      if (known.isInt() && held.kind == ValueKind::kInt && known.toInt() == held.integer) return {};
+      if (known.isString() && held.kind == ValueKind::kString && known.toStringRef() == held.text) return {};
+    }
+    return mismatch(task);
   }
 
   Status check_object(const Task& task, const Value& value) {

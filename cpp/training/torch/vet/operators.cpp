@@ -180,7 +180,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "aten::view_as_complex", "aten::view_as_real", "aten::vsplit", "aten::vstack", "aten::warn",
     "aten::where", "aten::xlogy", "aten::xlogy_", "aten::zero", "aten::zero_", "aten::zeros",
     "aten::zeros_like", "prim::CallFunction", "prim::CallMethod", "prim::Constant", "prim::ConstantChunk",
-    "prim::DictConstruct", "prim::GetAttr", "prim::If", "prim::ListConstruct", "prim::ListUnpack",
+    "prim::DictConstruct", "prim::EnumName", "prim::EnumValue", "prim::GetAttr", "prim::If", "prim::ListConstruct", "prim::ListUnpack",
     "prim::Loop", "prim::NumToTensor", "prim::RaiseException", "prim::SetAttr", "prim::StringIndex",
     "prim::TupleConstruct", "prim::TupleIndex", "prim::TupleSlice", "prim::TupleUnpack",
     "prim::Uninitialized", "prim::abs", "prim::device", "prim::dtype", "prim::index", "prim::is_cpu",

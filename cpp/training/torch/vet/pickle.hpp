@@ -28,6 +28,7 @@ enum class ValueKind : std::uint8_t {
   kList,
   kDict,  ///< items alternate: key, value
   kTuple,
+  kEnum,    ///< text is the class; the one item is its value
   kObject,  ///< text is the class; items alternate: attribute name, value
   kGlobal,  ///< a callable by name: exists on the stack only, never inside another value
   kClass,   ///< a class that NEWOBJ was applied to: exists on the stack only
@@ -43,7 +44,7 @@ struct Value {
   std::int64_t integer = 0;      ///< kInt, kBool; kStorage: number of elements
   std::string text{};            ///< kString, kDevice, kObject, kGlobal; kTensor and kStorage: element type
   std::string tag{};             ///< kList, kDict: the element type that the file claims
-  std::vector<ValueId> items{};  ///< kList, kDict, kTuple, kObject
+  std::vector<ValueId> items{};  ///< kList, kDict, kTuple, kEnum, kObject
 };
 
 struct Pickle {

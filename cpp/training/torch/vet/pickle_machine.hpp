@@ -73,6 +73,7 @@ class PickleMachine {
   Status new_object();
   Status build();
   Status reduce();
+  Status member(const std::string& type, ValueId item);
   Status tagged(ValueId id, std::string tag);
   Status storage();
   [[nodiscard]] std::optional<std::vector<std::int64_t>> integers(ValueId id) const;

@@ -91,9 +91,9 @@ Status PickleMachine::reduce() {
   if (available() < 2) return bad("REDUCE without a callable and arguments");
   const ValueId arguments_id = pop();
   const ValueId callee_id = pop();
-  if (value(callee_id).kind != ValueKind::kGlobal || value(arguments_id).kind != ValueKind::kTuple) {
-    return bad("REDUCE of something that is not callable");
-  }
+  if (value(callee_id).kind != ValueKind::kGlobal) return bad("REDUCE of something that is not callable");
+  if (value(callee_id).text.starts_with("__torch__.")) return member(value(callee_id).text, arguments_id);
+  if (value(arguments_id).kind != ValueKind::kTuple) return bad("REDUCE without a tuple of arguments");
   const std::string callee = value(callee_id).text;
   const std::vector<ValueId> arguments = value(arguments_id).items;
   if (callee == kTensorGlobal) return tensor(arguments);
@@ -127,6 +127,17 @@ Status PickleMachine::reduce() {
     return refused("calling the pickle global '" + callee + "' is not allowed");
   }
   return tagged(arguments[0], std::string(tag));
+}
+
+/// Of an enumeration: its value is all that is written.
+Status PickleMachine::member(const std::string& type, ValueId item) {
+  const ValueKind kind = value(item).kind;
+  if (kind != ValueKind::kInt && kind != ValueKind::kString)
+    return refused("'" + type + "' of something else than a whole number or a string is not allowed");
+  Value made{.kind = ValueKind::kEnum, .text = type};
+  made.items.push_back(item);
+  push(std::move(made));
+  return {};
 }
 
 Status PickleMachine::tagged(ValueId id, std::string tag) {

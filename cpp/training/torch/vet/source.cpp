@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "wasmgrad/training/torch/vet/grad_mode.hpp"
+
 namespace wasmgrad::training::vet {
 namespace {
 
@@ -134,7 +136,7 @@ class Scanner {
         keyword_ = name;
         return {};
       }
-      if (name == "elif" || name == "import" || name == "lambda" || name == "with") {
+      if (name == "elif" || name == "import" || name == "lambda") {
         return refused("'" + std::string(name) + "' is not something that torch.jit.save writes");
       }
       // torch follows the names in these lists without looking whether there are such functions.
@@ -175,17 +177,22 @@ class Scanner {
   Status class_name(std::string_view name) {
     if (!at_line_head_) return refused("a class inside another definition");
     std::string_view rest = text_.substr(at_);
-    for (const std::string_view base : {"(Module):", "(NamedTuple):"}) {
+    for (const std::string_view base : {"(Module):", "(NamedTuple):", "(Enum):"}) {
       if (rest.starts_with(base)) {
         units_.push_back({qualifier_ + "." + std::string(name), true, {}});
         return {};
       }
     }
+    if (qualifier_ == kGradMode && text_ == kGradModeText) {
+      at_ = text_.size();
+      return {};
+    }
     rest = rest.substr(0, std::min<std::size_t>(rest.find('\n'), 60));
     if (rest.find("Interface") != std::string_view::npos)
       return refused("interface '" + std::string(name) + "' is not allowed");
-    return refused("class '" + std::string(name) +
-                   "' is neither a module nor a named tuple, which are the only kinds allowed");
+    return refused(
+        "class '" + std::string(name) +
+        "' is neither a module nor a named tuple nor an enumeration, which are the only kinds allowed");
   }
 
   Status function_name(std::string_view name) {

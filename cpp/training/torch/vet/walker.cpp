@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "wasmgrad/training/torch/vet/compiled_code.hpp"
+#include "wasmgrad/training/torch/vet/grad_mode.hpp"
 #include "wasmgrad/training/torch/vet/operators.hpp"
 
 namespace wasmgrad::training::vet {
@@ -81,6 +82,7 @@ class Walker {
 
   Status check_node(const jit::Node& node, const std::string& where) {
     const std::string kind = node.kind().toQualString();
+    if (switches_gradients(node)) return {};
     if (!operator_allowed(kind)) {
       return Error{Errc::kSecurity, where + ": operator '" + kind + "' is not on the allow-list"};
     }
@@ -102,6 +104,25 @@ class Walker {
     }
     if (node.kind() == c10::prim::unchecked_cast) return check_cast(node, where);
     return {};
+  }
+
+  static bool is_no_grad(const c10::TypePtr& type) {
+    const auto named = type->cast<c10::ClassType>();
+    return named && named->name() && named->name()->qualifiedName() == kNoGrad;
+  }
+
+  /// What `with torch.no_grad()` becomes. The class was compared with torch's letter by letter.
+  static bool switches_gradients(const jit::Node& node) {
+    switch (node.kind()) {
+      case c10::prim::CreateObject:
+        return is_no_grad(node.output()->type());
+      case c10::prim::CallMethod:
+      case c10::prim::Enter:
+      case c10::prim::Exit:
+        return is_no_grad(node.input(0)->type());
+      default:
+        return false;
+    }
   }
 
   /// Whose branches for an `out` models do not take.
@@ -148,6 +169,8 @@ class Walker {
         for (const c10::TypePtr& element : type->containedTypes())
           WASMGRAD_CHECK(check_type(element, where, stored));
         return {};
+      case c10::TypeKind::EnumType:
+        return check_type(type->expectRef<c10::EnumType>().getValueType(), where, stored);
       case c10::TypeKind::ClassType:
         return add_class(type->expect<c10::ClassType>());
       case c10::TypeKind::FunctionType:
@@ -218,7 +241,7 @@ Status import_classes(const std::vector<CodeUnit>& units, const SourceText& sour
     if (!unit.is_class) continue;
     const c10::TypePtr type = importer.loadType(c10::QualifiedName(unit.name));
     const auto module = type->cast<c10::ClassType>();
-    if (!module) continue;  // a named tuple
+    if (!module) continue;  // a named tuple or an enumeration
     WASMGRAD_CHECK(walker.add_class(module));
     state.classes.emplace(unit.name, module);
   }
