@@ -1,4 +1,4 @@
-"""What TorchScript has beyond modules of tensors: enumerations, blocks under torch.no_grad()."""
+"""What TorchScript has beyond modules of tensors: enumerations, blocks under torch.no_grad(), packed sequences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Kind(enum.Enum):
     DOUBLED = 2
 
 
-class Name(str, enum.Enum):
+class Name(str, enum.Enum):  # noqa: UP042  # as timm has it
     FIRST = "first"
     SECOND = "second"
 
@@ -85,12 +85,34 @@ class Nested(nn.Module):
         return y
 
 
+class Packed(nn.Module):
+    """Sequences of several lengths, which the first column gives."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(2, 3, batch_first=True) if kind == "LSTM" else nn.GRU(2, 3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lengths = (x[:, 0] > 0).to(torch.int64) + 1
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x.reshape(-1, 2, 2), lengths, batch_first=True, enforce_sorted=False
+        )
+        output, _ = self.layer(packed)
+        padded, again = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
+        return padded.sum(1) + again.unsqueeze(1)
+
+
 MODELS = {
+    "packed LSTM": lambda: Packed("LSTM"),
+    "packed GRU": lambda: Packed("GRU"),
     "plain, first": lambda: Chosen(Kind.PLAIN, Name.FIRST),
     "doubled, second": lambda: Chosen(Kind.DOUBLED, Name.SECOND),
     "scaled": Scaled,
     "nested": Nested,
 }
+
+
+COMPILED = ("plain, first", "doubled, second", "scaled")
 
 
 def seeded(name: str) -> nn.Module:
@@ -128,7 +150,7 @@ def test_it_trains_as_in_torch_and_is_saved_and_loaded(name: str, tmp_path: Path
     np.testing.assert_array_equal(saved(X).detach(), prediction)
     with torch.no_grad():
         np.testing.assert_allclose(prediction, model(X), rtol=1e-5, atol=1e-6)
-    compiled = wasmgrad.compile(tmp_path / "trained.pt", shapes={"x": X.shape}) if name != "nested" else None
+    compiled = wasmgrad.compile(tmp_path / "trained.pt", shapes={"x": X.shape}) if name in COMPILED else None
     if compiled is not None:
         np.testing.assert_allclose(compiled(X.numpy()), prediction, rtol=1e-4, atol=1e-5)
 
@@ -155,6 +177,57 @@ def test_gradients_are_on_again_after_an_error() -> None:
     before = trainer.get_parameters()
     trainer.step(X.numpy(), Y.numpy())
     assert not np.array_equal(before, trainer.get_parameters())
+
+
+class Sizes(nn.Module):
+    """Gives an LSTM the batch sizes that the test wants, in a packed sequence of its own."""
+
+    def __init__(self, pads: bool) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(4, 3)
+        self.pads = pads
+
+    def forward(self, x: Tensor, sizes: Tensor) -> Tensor:
+        packed = nn.utils.rnn.PackedSequence(x, sizes, None, None)
+        if self.pads:
+            return nn.utils.rnn.pad_packed_sequence(packed)[0] * self.layer.bias_ih_l0[0]
+        return self.layer(packed)[0].data
+
+
+@pytest.mark.parametrize("pads", [True, False])
+@pytest.mark.parametrize(
+    "sizes", [[1, 5, 1, 5], [12, 0], [], [-1], [6, 7], [2**40, 1], [[12]], [12, -(2**62)]], ids=str
+)
+def test_batch_sizes_that_would_reach_beyond_memory_are_refused(sizes: list[Any], pads: bool) -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Sizes(pads)
+            self.register_buffer("sizes", torch.tensor(sizes, dtype=torch.int64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x, self.sizes)
+
+    trainer = Trainer(Fixed(), loss="mse", threads=1)
+    with pytest.raises(wasmgrad.InvalidArgument):
+        trainer.predict(X.numpy())
+    with pytest.raises(wasmgrad.InvalidArgument):
+        trainer.step(X.numpy(), Y.numpy())
+
+
+def test_batch_sizes_that_overlap_in_memory_are_read_as_what_they_are() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Sizes(False)
+            self.register_buffer("sizes", torch.tensor([3]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x, self.sizes.expand(4))
+
+    model = Fixed().eval()
+    wanted = model.inner(X, torch.tensor([3, 3, 3, 3])).detach()
+    np.testing.assert_allclose(Trainer(model, threads=1).predict(X.numpy()), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_a_file_with_an_enumeration_of_other_values_is_refused() -> None:

@@ -47,6 +47,16 @@ void collect(torch::jit::Block* block, std::vector<Node*>& nodes) {
   }
 }
 
+/// At the insert point: an exception where `wrong`, a truth value, holds.
+void raise_if(Graph& graph, Value* wrong, const char* message) {
+  Node* branch = graph.insertNode(graph.create(c10::prim::If, {wrong}, 0));
+  {
+    const torch::jit::WithInsertPoint inside(branch->addBlock());
+    graph.insert(c10::prim::RaiseException, {message});
+  }
+  branch->addBlock();
+}
+
 /// The kernel of a CTC loss checks every length, but no target.
 void check_ctc_targets(Graph& graph) {
   for (Node* node : lowering::nodes_of_kind(graph, "aten::ctc_loss")) {
@@ -56,13 +66,34 @@ void check_ctc_targets(Graph& graph) {
     Value* below = graph.insert(c10::aten::lt, {targets, 0});
     Value* beyond = graph.insert(c10::aten::ge, {targets, classes});
     Value* wrong = graph.insert(c10::aten::any, {graph.insert(c10::aten::logical_or, {below, beyond})});
-    Node* branch = graph.insertNode(graph.create(c10::prim::If, {graph.insert(c10::aten::Bool, {wrong})}, 0));
-    {
-      const torch::jit::WithInsertPoint inside(branch->addBlock());
-      graph.insert(c10::prim::RaiseException, {"ctc_loss: a target is not one of the classes"});
-    }
-    branch->addBlock();
+    raise_if(graph, graph.insert(c10::aten::Bool, {wrong}), "ctc_loss: a target is not one of the classes");
   }
+}
+
+/// Kernels of packed sequences read and write memory by their batch sizes, and check nothing of them.
+void check_batch_sizes(Graph& graph, Node* node) {
+  constexpr const char* kMessage =
+      "a packed sequence: its batch sizes are not whole numbers from 1 that never rise";
+  const torch::jit::WithInsertPoint before(node);
+  Value* sizes = graph.insert(c10::aten::contiguous, {node->input(1)});
+  Value* shaped = graph.insert(c10::aten::ne, {graph.insert(c10::aten::dim, {sizes}), 1});
+  Value* empty = graph.insert(c10::aten::eq, {graph.insert(c10::aten::numel, {sizes}), 0});
+  raise_if(graph, graph.insert(c10::aten::__or__, {shaped, empty}), kMessage);
+  Value* low = graph.insert(c10::aten::any, {graph.insert(c10::aten::lt, {sizes, 1})});
+  Value* later = graph.insert(c10::aten::slice, {sizes, 0, 1});
+  Value* earlier = graph.insert(c10::aten::slice, {sizes, 0, 0, -1});
+  Value* rises = graph.insert(c10::aten::any, {graph.insert(c10::aten::gt, {later, earlier})});
+  raise_if(graph, graph.insert(c10::aten::Bool, {graph.insert(c10::aten::logical_or, {low, rises})}),
+           kMessage);
+  node->replaceInput(1, sizes);
+}
+
+void check_packed_sequences(Graph& graph) {
+  for (Node* node : lowering::nodes_of_kind(graph, "aten::_pad_packed_sequence"))
+    check_batch_sizes(graph, node);
+  for (const char* kind : {"aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"})
+    for (Node* node : lowering::nodes_of_kind(graph, kind))
+      if (node->schema().overload_name() == "data") check_batch_sizes(graph, node);
 }
 
 void refuse_when_run(Graph& graph, Node* node) {
@@ -88,6 +119,7 @@ void make_safe(const torch::jit::Module& module) {
     Graph& graph = *torch::jit::toGraphFunction(*function).graph();
     fill_with_zeros(graph);
     check_ctc_targets(graph);
+    check_packed_sequences(graph);
     std::vector<Node*> nodes;
     collect(graph.block(), nodes);
     for (Node* node : nodes) {

@@ -8,8 +8,8 @@ namespace wasmgrad::training {
 
 /// Changes all code that the module can reach. Uninitialised memory is zeros, so that no model sees what
 /// others left there. A result for an existing tensor (out=), whose memory it would resize, raises an error
-/// when it comes to it: code of torch.nn has such branches, which models do not take. Targets of a CTC loss,
-/// by which its kernel reads memory, are checked.
+/// when it comes to it: code of torch.nn has such branches, which models do not take. Targets of a CTC loss
+/// and batch sizes of packed sequences, by which kernels read memory, are checked.
 void make_safe(const torch::jit::Module& module);
 
 }  // namespace wasmgrad::training

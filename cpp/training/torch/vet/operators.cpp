@@ -23,7 +23,7 @@ constexpr auto kAllowed = std::to_array<std::string_view>({
     "aten::__round_to_zero_floordiv", "aten::__rshift__", "aten::__upsample", "aten::__upsample_bilinear",
     "aten::__upsample_nearest", "aten::__xor__", "aten::_convolution", "aten::_get_tracing_state",
     "aten::_native_multi_head_attention", "aten::_nested_tensor_from_mask",
-    "aten::_nested_tensor_from_mask_left_aligned",
+    "aten::_nested_tensor_from_mask_left_aligned", "aten::_pack_padded_sequence", "aten::_pad_packed_sequence",
     "aten::_set_item", "aten::_shape_as_tensor",
     "aten::_size_if_not_equal", "aten::_transformer_encoder_layer_fwd",
     "aten::_unique2", "aten::_unwrap_optional",

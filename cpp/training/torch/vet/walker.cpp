@@ -137,7 +137,25 @@ class Walker {
            arguments.back().name() == "out" && arguments.back().type()->kind() == c10::TypeKind::TensorType;
   }
 
-  /// A cast is only what refining an Optional looks like; the interpreter trusts it blindly.
+  /// Every operator that takes such a value looks at its tag, and raises when it holds something else.
+  static bool is_told_by_its_tag(const c10::TypePtr& type) {
+    switch (type->kind()) {
+      case c10::TypeKind::TensorType:
+      case c10::TypeKind::IntType:
+      case c10::TypeKind::FloatType:
+      case c10::TypeKind::BoolType:
+      case c10::TypeKind::StringType:
+        return true;
+      case c10::TypeKind::ListType:
+        return type->containedType(0)->kind() == c10::TypeKind::IntType ||
+               type->containedType(0)->kind() == c10::TypeKind::FloatType;
+      default:
+        return false;
+    }
+  }
+
+  /// A cast is only what refining an Optional, or a Union of plain values, looks like; the interpreter trusts
+  /// it blindly.
   static Status check_cast(const jit::Node& node, const std::string& where) {
     const c10::TypePtr from = node.input(0)->type();
     const c10::TypePtr to = node.output()->type();
@@ -145,6 +163,7 @@ class Walker {
       const auto optional = from->cast<c10::OptionalType>();
       if (*to == *from || to->kind() == c10::TypeKind::NoneType) return {};
       if (optional && *optional->getElementType() == *to) return {};
+      if (from->kind() == c10::TypeKind::UnionType && is_told_by_its_tag(to)) return {};
     }
     if (from->isSubtypeOf(*to)) return {};
     return refused(where, "a cast from " + from->str() + " to " + to->str());
@@ -162,6 +181,9 @@ class Walker {
       case c10::TypeKind::NoneType:
       case c10::TypeKind::DeviceObjType:
         return {};
+      case c10::TypeKind::UnionType:
+        if (stored) break;
+        [[fallthrough]];
       case c10::TypeKind::OptionalType:
       case c10::TypeKind::ListType:
       case c10::TypeKind::DictType:
