@@ -11,7 +11,6 @@ apart makes this program exit with 1. The packages are the extra `samples` of py
 from __future__ import annotations
 
 import copy
-import importlib
 import sys
 import tempfile
 import warnings
@@ -25,6 +24,7 @@ from model_trial import Wrong, same
 from numpy.typing import NDArray
 from sample_models import CASES, Case, seeded
 from sample_models.files import write_exported, write_script
+from sample_models.packages import load
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from wasmgrad import Trainer
@@ -32,7 +32,7 @@ from wasmgrad import Trainer
 STEPS, RANK, ALPHA, RATE = 30, 4, 8, 0.05
 TARGETS = {
     "transformers GPT2": ("c_attn", "c_proj", "c_fc"),
-    "transformers ViT": ("query", "value", "dense"),
+    "transformers ViT": ("q_proj", "v_proj", "fc1"),
 }
 """Names of the modules that get a branch, attention and others."""
 
@@ -82,7 +82,7 @@ class _Subject:
 
     def adapted(self) -> Any:
         """The model with PEFT's branches, none of which is zero: the same at each call."""
-        peft = importlib.import_module("peft")
+        peft = load("peft")
         config = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(self.targets))
         torch.manual_seed(3)
         model = peft.get_peft_model(seeded(self.case), config)
@@ -131,7 +131,7 @@ def _try(subject: _Subject, write: Callable[..., str], form: str) -> str:
         whole = copy.deepcopy(subject.model).merge_and_unload()
         same("an output of the merged model", _output(merged, inputs), _output(whole, inputs), nudged)
         trainer.save_adapters(folder / "adapters")
-        peft = importlib.import_module("peft")
+        peft = load("peft")
         read = peft.PeftModel.from_pretrained(seeded(subject.case), folder / "adapters").eval()
         same("an output of the adapters in PEFT", _output(read, inputs), wanted, nudged)
         subject.model.save_pretrained(folder / "peft")

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from wasmgrad import Trainer
 
-STEPS, BATCH = 30, 8
-OPTIONS: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1, "threads": 1}
+STEPS, BATCH, RATE = 30, 8, 0.02
+OPTIONS: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "learning_rate": RATE, "threads": 1}
 
 
 class Transposed(nn.Module):
@@ -127,7 +127,7 @@ class LowRank:
 
     def train(self) -> list[float]:
         optimizer = torch.optim.SGD(
-            [each for pair in self.branches.values() for each in pair], 0.1, momentum=0.9
+            [each for pair in self.branches.values() for each in pair], RATE, momentum=0.9
         )
         losses = []
         for x, y in zip(*batches(), strict=True):

@@ -25,7 +25,7 @@ class Kind(enum.Enum):
     DOUBLED = 2
 
 
-class Name(str, enum.Enum):  # noqa: UP042  # as timm has it
+class Name(enum.Enum):
     FIRST = "first"
     SECOND = "second"
 
@@ -209,9 +209,10 @@ def test_batch_sizes_that_would_reach_beyond_memory_are_refused(sizes: list[Any]
             return self.inner(x, self.sizes)
 
     trainer = Trainer(Fixed(), loss="mse", threads=1)
-    with pytest.raises(wasmgrad.InvalidArgument):
+    refusals = (wasmgrad.InvalidArgument, wasmgrad.TooLarge)
+    with pytest.raises(refusals):
         trainer.predict(X.numpy())
-    with pytest.raises(wasmgrad.InvalidArgument):
+    with pytest.raises(refusals):
         trainer.step(X.numpy(), Y.numpy())
 
 

@@ -59,7 +59,10 @@ class Builder {
     const auto [module, parameter] = split_name(weight.name);
     const auto [straight, transposes, others] = used->second;
     const bool attention = parameter == kAttention && transposes == 0;
-    const bool linear = parameter == "weight" && others == 0 && (straight == 0) != (transposes == 0);
+    // Evaluation hands all of an attention's weights to one operator.
+    const bool of_attention = attentions_.contains(split_name(module).first);
+    const bool linear =
+        parameter == "weight" && (others == 0 || of_attention) && (straight == 0) != (transposes == 0);
     if (!attention && !linear) return {};
     const bool transposed = transposes > 0;
     const std::int64_t in = weight.tensor.size(transposed ? 0 : 1);

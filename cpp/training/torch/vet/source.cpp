@@ -28,6 +28,12 @@ class Scanner {
       : qualifier_(qualifier), text_(text), max_nesting_(max_nesting), allowed_(allowed) {}
 
   Expected<std::vector<CodeUnit>> run() {
+    if (qualifier_ == kGradMode) {
+      if (text_ == kGradModeText) return std::vector<CodeUnit>();
+      return refused(
+          "it is not what torch.jit.save writes of torch.no_grad, and nothing else is allowed to be called "
+          "so");
+    }
     while (at_ < text_.size()) WASMGRAD_CHECK(next());
     if (levels_.size() > 1) return broken("a bracket is never closed");
     end_chain();
@@ -170,7 +176,8 @@ class Scanner {
   }
 
   void end_chain() {
-    if (chain_.starts_with("__torch__") && !units_.empty()) units_.back().references.push_back(chain_);
+    if (chain_.starts_with("__torch__") && !chain_.starts_with(kNoGrad) && !units_.empty())
+      units_.back().references.push_back(chain_);
     chain_.clear();
   }
 
@@ -182,10 +189,6 @@ class Scanner {
         units_.push_back({qualifier_ + "." + std::string(name), true, {}});
         return {};
       }
-    }
-    if (qualifier_ == kGradMode && text_ == kGradModeText) {
-      at_ = text_.size();
-      return {};
     }
     rest = rest.substr(0, std::min<std::size_t>(rest.find('\n'), 60));
     if (rest.find("Interface") != std::string_view::npos)
