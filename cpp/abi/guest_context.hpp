@@ -47,6 +47,13 @@ struct GuestContext {
     return write_file_atomic(*config.interrupted_output, model);
   }
 
+  /// Errors: kInvalidArgument when the owner wants a trainer's low-rank branches, and it has none.
+  [[nodiscard]] Status check_adapters(const training::TrainerOptions& options) const {
+    if (!config.adapters || !options.lora.empty()) return {};
+    return invalid("there will be no low-rank branches to write to '" + config.adapters->string() +
+                   "'; the option lora adds them");
+  }
+
   /// Keeps the low-rank branches where the owner wants them, if anywhere. Errors: kInvalidArgument when the
   /// model has none.
   [[nodiscard]] Status save_adapters(const training::Model& model) const {

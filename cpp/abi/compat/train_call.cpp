@@ -90,6 +90,7 @@ class TrainCall {
     options.epochs = arguments_.epochs;
     options.batch_size = arguments_.batch_size;
     options = config_.overrides.apply(options);
+    WASMGRAD_CHECK(context_.check_adapters(options));
     WASMGRAD_CHECK(training::validate(options));
     if (training::is_classification(options.loss) && arguments_.labels == 0) {
       return invalid("the number of labels is 0, but the loss " +
@@ -130,6 +131,7 @@ class TrainCall {
 
   [[nodiscard]] Status check_targets(const ModelSource& source) const {
     if (config_.checkpoint) WASMGRAD_CHECK(check_can_write(*config_.checkpoint));
+    if (config_.adapters) WASMGRAD_CHECK(check_can_write(*config_.adapters));
     if (config_.output) return check_can_write(*config_.output);
     if (source.guest_output) return config_.grants.check_writable(*source.guest_output);
     return {};

@@ -11,12 +11,15 @@ namespace wasmgrad::abi::v1 {
 Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& trainer,
                                                        std::shared_ptr<const training::Model> model) {
   const HostConfig& config = context_.config;
-  for (const auto& target : {config.checkpoint, config.output}) {
+  for (const auto& target : {config.checkpoint, config.output, config.adapters}) {
     if (!target) continue;
     if (const Status writable = check_can_write(*target); !writable) {
       return context_.owner_error(writable.error(), "the owner's files of this run cannot be written");
     }
   }
+  if (const Status some = context_.check_adapters(trainer.options()); !some)
+    return context_.owner_error(some.error(),
+                                "the owner wants low-rank branches, which the option lora gives");
   const bool resumes = config.resume && !resumed_;
   if (resumes) {
     auto restored = [&]() -> Status {

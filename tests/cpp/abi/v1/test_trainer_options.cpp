@@ -144,7 +144,7 @@ TEST_CASE("what is wrong is named with its path, its value and what was expected
       {R"({"clip_norm": "big"})", "clip_norm is \"big\"; expected a number"},
       {R"({"clip_norm": 1e999})", "a number that no f64 holds"},
       {R"({"shuffle": 1})", "shuffle is 1; expected true or false"},
-      {R"({"freeze": "a"})", "freeze is \"a\"; expected an array of patterns"},
+      {R"({"freeze": "a"})", "freeze is \"a\"; expected an array of strings"},
       {R"({"freeze": [1]})", "freeze is 1; expected a string"},
       {R"({"inputs": [1]})", "inputs is [1]; expected an object"},
       {R"({"inputs": {"x": 1}})", "inputs.x is 1; expected an object"},
