@@ -11,6 +11,8 @@ void check(const Status& status) {
 }
 
 void register_errors() {
+  // At exit torch may still hold a module, and through it whoever uses that module: told in development only.
+  nb::set_leak_warnings(nb::cast<bool>(nb::module_::import_("sys").attr("flags").attr("dev_mode")));
   nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
     try {
       std::rethrow_exception(pointer);

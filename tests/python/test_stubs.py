@@ -27,5 +27,7 @@ def test_native_core_leaks_nothing() -> None:
         "t = wasmgrad.Trainer(model, loss='mse', epochs=1, threads=1, on_event=lambda event: t)\n"
         "t.fit(wasmgrad.Dataset(np.ones((4, 8), np.float32), np.ones((4, 1), np.float32)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True
+    )
     assert "leaked" not in done.stderr
