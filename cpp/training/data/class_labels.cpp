@@ -17,8 +17,9 @@ namespace {
 /// Labels are int64 but bounded far below, so that counting them cannot overflow.
 constexpr double kMostClasses = std::numeric_limits<std::int32_t>::max();
 
-/// Calls visit(row, label), a double, for each label that counts until it returns false; the row is its
-/// place in `rows`. f64 holds every index exactly up to kMostClasses, and larger values stay larger.
+/// Calls visit(row, label, value) for each label that counts until it returns false: the row is its place in
+/// `rows`, the label a double, the value what it was made of. f64 holds every index exactly up to
+/// kMostClasses, and larger values stay larger.
 template <class T, class Number, class Visit>
 void visit_as(const TensorView& column, const RowIndex& rows, Number number, Visit& visit) {
   const std::int64_t all = column.shape().empty() ? 1 : column.shape()[0];
@@ -30,7 +31,7 @@ void visit_as(const TensorView& column, const RowIndex& rows, Number number, Vis
     for (std::int64_t at = row * width; at < (row + 1) * width; ++at) {
       T value;  // the bytes need no alignment
       std::memcpy(&value, column.data().data() + static_cast<std::size_t>(at) * sizeof(T), sizeof(T));
-      if (!visit(i, static_cast<double>(number(value)))) return;
+      if (!visit(i, static_cast<double>(number(value)), number(value))) return;
     }
   }
 }
@@ -55,25 +56,21 @@ void visit_labels(const TensorView& column, const RowIndex& rows, Visit visit) {
   }
 }
 
-bool is_whole(DType dtype) { return dtype == DType::kU8 || dtype == DType::kI32 || dtype == DType::kI64; }
-
 }  // namespace
 
 Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& rows, IgnoredLabel ignored) {
   double highest = 0;
   Status status;
-  visit_labels(column, rows, [&](std::int64_t i, double label) {
+  visit_labels(column, rows, [&](std::int64_t i, double label, auto value) {
     if (ignored && label == static_cast<double>(*ignored)) return true;
     if (label >= 0 && label < kMostClasses && label == std::floor(label)) {
       highest = std::max(highest, label);
       return true;
     }
-    std::string shown = std::to_string(label);
-    if (is_whole(column.dtype())) shown.resize(shown.find('.'));
-    status = Error{Errc::kInvalidArgument, quoted(printable(column.name()), "targets") +
-                                               ": the label at index " + std::to_string(i) + " is " + shown +
-                                               "; a class index is a whole number from 0" +
-                                               (label < 0 ? ", or what ignore_index says" : "")};
+    status = Error{Errc::kInvalidArgument,
+                   quoted(printable(column.name()), "targets") + ": the label at index " + std::to_string(i) +
+                       " is " + std::to_string(value) + "; a class index is a whole number from 0" +
+                       (label < 0 ? ", or what ignore_index says" : "")};
     return false;
   });
   if (!status) return status.error();
@@ -83,7 +80,7 @@ Expected<std::int64_t> highest_label(const TensorView& column, const RowIndex& r
 Error label_beyond(const TensorView& column, const RowIndex& rows, std::int64_t classes, IgnoredLabel ignored,
                    std::string_view source) {
   Error error;
-  visit_labels(column, rows, [&](std::int64_t i, double label) {
+  visit_labels(column, rows, [&](std::int64_t i, double label, auto /*value*/) {
     if (label < static_cast<double>(classes) || (ignored && label == static_cast<double>(*ignored)))
       return true;
     error = {Errc::kInvalidArgument, "the label at index " + std::to_string(i) + " is " +

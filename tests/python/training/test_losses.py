@@ -207,6 +207,7 @@ def test_accuracy_is_of_the_positions_that_count() -> None:
         ({"label_smoothing": 1.5}, "label_smoothing is 1.5"),
         ({"ignore_index": 0.5}, "ignore_index"),
         ({"parameter_groups": {"head.*": {}}}, "no trained parameter matches 'head"),
+        ({"parameter_groups": {"*": {}, "*bias": {}}}, r"only parameters of earlier groups match '\*bias'"),
         ({"parameter_groups": {"*": {"rate": 1}}}, "unknown key 'rate'"),
         ({"parameter_groups": {"*": {"weight_decay": -1}}}, "weight_decay of the parameters"),
         ({"learning_rate": 0, "parameter_groups": {"*": {"learning_rate": 1}}}, "learning_rate is 0"),
@@ -266,6 +267,32 @@ def test_a_label_that_does_not_count_is_named_where_a_class_is_negative() -> Non
         wasmgrad.InvalidArgument, match="-1; a class index is a whole number from 0, or what ignore_index"
     ):
         Trainer(Flat(), threads=1).step(x, y)
+
+
+def test_a_label_is_named_as_it_is() -> None:
+    x, y = np.zeros((BATCH, 6), np.float32), np.full(BATCH, 2**63 - 1)
+    with pytest.raises(wasmgrad.InvalidArgument, match="is 9223372036854775807; a class index"):
+        Trainer(Flat(), threads=1).step(x, y)
+
+
+def test_one_hot_rows_of_whole_numbers_are_told_what_to_be() -> None:
+    x, y = np.zeros((BATCH, 6), np.float32), np.eye(4, dtype=np.int64)[np.arange(BATCH) % 4]
+    with pytest.raises(wasmgrad.InvalidArgument, match="also of one-hot ones, are floating point"):
+        Trainer(Flat(), threads=1).step(x, y)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy_probabilities", "nll"])
+def test_a_batch_of_classes_without_weight_changes_nothing(loss: Any) -> None:
+    x, y = np.ones((BATCH, 6), np.float32), np.zeros(BATCH, np.int64)
+    trainer = Trainer(Flat(), loss=loss, class_weights=[0, 1, 1, 1], optimizer="sgd", threads=1)
+    before = trainer.get_parameters()
+    assert trainer.step(x, y).loss == 0
+    np.testing.assert_array_equal(trainer.get_parameters(), before)
+
+
+def test_a_setting_beyond_numbers_is_refused() -> None:
+    with pytest.raises(wasmgrad.InvalidArgument, match="beyond those of 64 bits"):
+        Trainer(Flat(), threads=1).set("learning_rate", 10**400)
 
 
 def test_scalars_of_other_libraries_are_numbers() -> None:

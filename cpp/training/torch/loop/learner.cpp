@@ -90,7 +90,26 @@ Expected<double> judge(const DataBinding& binding, const Batch& batch,
   return total;
 }
 
-/// Those that the options ask for.
+/// Whether each group has a parameter, which belongs to the first that matches.
+Status check_groups(const std::vector<ParameterGroup>& groups, const std::vector<NamedTensor>& trained) {
+  std::vector<const ParameterGroup*> taken;
+  for (const NamedTensor& entry : trained) {
+    const auto first = std::ranges::find_if(
+        groups, [&](const ParameterGroup& group) { return glob_matches(group.parameters, entry.name); });
+    if (first != groups.end()) taken.push_back(&*first);
+  }
+  for (const ParameterGroup& group : groups) {
+    if (std::ranges::find(taken, &group) != taken.end()) continue;
+    const bool shadowed = std::ranges::any_of(
+        trained, [&](const NamedTensor& entry) { return glob_matches(group.parameters, entry.name); });
+    return invalid(
+        (shadowed ? "only parameters of earlier groups match '" : "no trained parameter matches '") +
+        group.parameters + "', the pattern of a group");
+  }
+  return {};
+}
+
+/// The branches that the options ask for.
 Status give_branches(TorchModel::Storage& storage, const TrainerOptions& options) {
   std::vector<LowRank> wanted;
   for (const std::string& text : options.lora) {
@@ -139,12 +158,8 @@ Expected<Learner> Learner::create_over(TorchModel model, const TrainerOptions& o
     if (!entry.tensor.is_contiguous()) entry.tensor.set_data(entry.tensor.detach().contiguous());
     entry.tensor.mutable_grad().reset();
   }
-  for (const ParameterGroup& group : options.optimizer.groups) {
-    const auto matches = [&](const NamedTensor& entry) { return glob_matches(group.parameters, entry.name); };
-    if (std::ranges::none_of(split->trained, matches))
-      return invalid(who + ": no trained parameter matches '" + group.parameters +
-                     "', the pattern of a group");
-  }
+  if (const Status each = check_groups(options.optimizer.groups, split->trained); !each)
+    return each.error().within(who);
   Learner learner(std::move(model), options, std::move(split->trained), std::move(split->frozen));
   learner.arguments_ = std::move(arguments);
   learner.held_ = std::move(split->held);

@@ -157,7 +157,14 @@ at::Tensor Loss::target_form(const at::Tensor& output, const at::Tensor& targets
 
 Status Loss::check(const at::Tensor& output, const at::Tensor& targets) const {
   if (targets.scalar_type() == at::kLong) {
-    if (!fits_labels(output, targets)) return misfit(kind_, output, targets, shape_for(targets));
+    if (!fits_labels(output, targets)) {
+      const bool one_hot = kind_ == LossKind::kCrossEntropyLogits && targets.sizes() == output.sizes();
+      return misfit(
+          kind_, output, targets,
+          shape_for(targets) + (one_hot ? " for class indices; rows of probabilities, also of one-hot "
+                                          "ones, are floating point"
+                                        : ""));
+    }
   } else if (output.sizes() != targets.sizes()) {
     return misfit(kind_, output, targets, "the targets' shape");
   } else if (kind_ == LossKind::kCosine && output.dim() != 2) {
