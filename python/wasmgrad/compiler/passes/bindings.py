@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
 
-__all__ = ["Bindings", "constant", "is_float32", "shape", "with_bindings"]
+__all__ = ["Bindings", "constant", "is_float32", "shape", "typed", "with_bindings"]
 
 
 def shape(expression: Any) -> tuple[int, ...]:
@@ -30,6 +30,11 @@ def constant(expression: Any) -> NDArray[Any] | None:
     """The array of a constant tensor; None for anything else."""
     value: Any = getattr(expression, "value", None)
     return np.asarray(value.numpy()) if hasattr(value, "numpy") else None
+
+
+def typed(call: Any) -> Any:
+    """With its type, which only a builder infers."""
+    return relax.BlockBuilder().normalize(call)
 
 
 class Bindings:

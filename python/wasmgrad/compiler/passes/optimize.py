@@ -20,6 +20,7 @@ from .flatten import flatten_as_stored
 from .kernels import Kernel
 from .legalize import LEGALIZATIONS
 from .offload import offload
+from .one_row import one_axis_as_pictures
 from .simplify import (
     full_rank_constants,
     nothing_as_constants,
@@ -47,6 +48,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
             module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
         module = special_scalars_in_memory(module)
         if level >= 3:
+            module = one_axis_as_pictures(module)
             module = full_rank_constants(whole_gelu(pad_inside(without_clip(module))))
             module = _run(
                 module,

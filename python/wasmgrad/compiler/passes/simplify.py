@@ -10,7 +10,7 @@ import numpy as np
 from tvm import relax
 
 from .._relax import literal
-from .bindings import Bindings, constant, shape, with_bindings
+from .bindings import Bindings, constant, shape, typed, with_bindings
 
 __all__ = [
     "full_rank_constants",
@@ -49,10 +49,10 @@ def special_scalars_in_memory(module: Any) -> Any:
         arguments = [_vector(argument) for argument in binding.value.args]
         if not shape(binding.var):
             one = relax.DataflowVar(binding.var.name, relax.TensorType((1,), binding.var.ty.dtype))
-            rewritten.append(relax.VarBinding(one, _typed(make(*arguments))))
-            binding = relax.VarBinding(binding.var, _typed(relax.op.reshape(one, ())))  # noqa: PLW2901
+            rewritten.append(relax.VarBinding(one, typed(make(*arguments))))
+            binding = relax.VarBinding(binding.var, typed(relax.op.reshape(one, ())))  # noqa: PLW2901
         else:
-            binding = relax.VarBinding(binding.var, _typed(make(*arguments)))  # noqa: PLW2901
+            binding = relax.VarBinding(binding.var, typed(make(*arguments)))  # noqa: PLW2901
         rewritten.append(binding)
     return with_bindings(module, rewritten)
 
@@ -81,9 +81,9 @@ def without_clip(module: Any) -> Any:
         x, low, high = binding.value.args
         dtype = str(x.ty.dtype)
         bounded = relax.DataflowVar(binding.var.name, x.ty)
-        rewritten.append(relax.VarBinding(bounded, _typed(relax.op.maximum(x, _scalar(low, dtype)))))
+        rewritten.append(relax.VarBinding(bounded, typed(relax.op.maximum(x, _scalar(low, dtype)))))
         rewritten.append(
-            relax.VarBinding(binding.var, _typed(relax.op.minimum(bounded, _scalar(high, dtype))))
+            relax.VarBinding(binding.var, typed(relax.op.minimum(bounded, _scalar(high, dtype))))
         )
     return with_bindings(module, rewritten)
 
@@ -104,7 +104,7 @@ def full_rank_constants(module: Any) -> Any:
         make = _BROADCASTING.get(bindings.operator(position) or "")
         if make is not None and len(shape(binding.var)) == 4:
             arguments = [_full_rank(argument) for argument in binding.value.args]
-            binding = relax.VarBinding(binding.var, _typed(make(*arguments)))  # noqa: PLW2901
+            binding = relax.VarBinding(binding.var, typed(make(*arguments)))  # noqa: PLW2901
         rewritten.append(binding)
     return with_bindings(module, rewritten)
 
@@ -162,12 +162,7 @@ def _with_padding(bindings: Bindings, binding: Any) -> Any:
         kernel_layout=attributes.kernel_layout,
         out_dtype=attributes.out_dtype,
     )
-    return relax.VarBinding(binding.var, _typed(convolution))
-
-
-def _typed(call: Any) -> Any:
-    """With its type, which only a builder infers."""
-    return relax.BlockBuilder().normalize(call)
+    return relax.VarBinding(binding.var, typed(convolution))
 
 
 def whole_gelu(module: Any) -> Any:
@@ -184,7 +179,7 @@ def whole_gelu(module: Any) -> Any:
         for product in bindings.users(plus_one):
             last = _gelu_product(bindings, product, plus_one, x)
             if last is not None:
-                rewritten[last] = relax.VarBinding(bindings.variable(last), _typed(relax.op.nn.gelu(x)))
+                rewritten[last] = relax.VarBinding(bindings.variable(last), typed(relax.op.nn.gelu(x)))
     return relax.transform.DeadCodeElimination(["main"])(with_bindings(module, rewritten))
 
 
