@@ -12,7 +12,7 @@ import wasmgrad
 from onnx import TensorProto, helper, numpy_helper
 from wasmgrad.compiler import CompileOptions, compile_model
 
-from tests.python import sweep
+from ... import sweep
 
 Array = np.ndarray[Any, Any]
 

@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import ir, relax, te, tirx
 
-from ._nn import NARROW_FLOATS, Window, all_of, cast, per_axis, sliding_window, wide
+from ._nn import Window, all_of, cast, per_axis, sliding_window, wide, widened
 from ._registry import Node, converter, literal
+from ._subpixel import as_convolutions
 
 _CONVOLUTIONS = {1: relax.op.nn.conv1d, 2: relax.op.nn.conv2d, 3: relax.op.nn.conv3d}
 
 
-def convolve(
-    node: Node, data: Any, weight: Any, window: Window, groups: int, out_dtype: str | None = None
-) -> Any:
+def convolve(node: Node, data: Any, weight: Any, window: Window, groups: int) -> Any:
     """A convolution without bias of data [n, c, *spatial] and weight [m, c / groups, *kernel]."""
     build = _CONVOLUTIONS.get(len(window.kernel))
     if build is None:
@@ -32,7 +31,6 @@ def convolve(
         padding=window.padding,
         dilation=list(window.dilations),
         groups=groups,
-        out_dtype=out_dtype,
     )
 
 
@@ -106,8 +104,7 @@ def conv(node: Node) -> Any:
     """A convolution of any group count over one to three spatial axes."""
     dtype = node.dtype(0)
     window = weight_window(node, 0, 1)
-    out_dtype = "float32" if dtype in NARROW_FLOATS else None
-    result = convolve(node, node.input(0), node.input(1), window, int(node.attribute("group", 1)), out_dtype)
+    result = convolve(node, widened(node, 0), widened(node, 1), window, int(node.attribute("group", 1)))
     return cast(_with_bias(node, result, 2, wide(dtype)), wide(dtype), dtype)
 
 
@@ -153,7 +150,27 @@ def conv_transpose(node: Node) -> Any:
     if min(output) < 1:
         node.refuse(f"its output would have the sizes {tuple(output)}")
     dtype = node.dtype(0)
-    work = wide(dtype)
+    weights = node.constant(1)
+    if wide(dtype) == "float32" and weights is not None and set(dilations) == {1}:
+        as_floats = weights.astype(np.float32)
+        result = as_convolutions(node, widened(node, 0), as_floats, groups, strides, cut, output)
+        if result is not None:
+            return cast(_with_bias(node, result, 2, "float32"), "float32", dtype)
+    result = _by_definition(node, groups, strides, dilations, cut, output)
+    return cast(_with_bias(node, result, 2, wide(dtype)), wide(dtype), dtype)
+
+
+def _by_definition(
+    node: Node,
+    groups: int,
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    cut: Sequence[int],
+    output: Sequence[int],
+) -> Any:
+    """A transposed convolution without bias, as one kernel of its own."""
+    shape, kernel = node.shape(0), node.shape(1)
+    work = wide(node.dtype(0))
     channels_in, channels_out = shape[1] // groups, kernel[1]
 
     def compute(data: Any, weight: Any) -> Any:
@@ -174,8 +191,7 @@ def conv_transpose(node: Node) -> Any:
 
         return te.compute((shape[0], channels_out * groups, *output), element, name="conv_transpose")
 
-    result = node.emit_te(compute, node.input(0), node.input(1))
-    return cast(_with_bias(node, result, 2, work), work, dtype)
+    return node.emit_te(compute, node.input(0), node.input(1))
 
 
 @converter("CausalConvWithState", since=1)
