@@ -162,6 +162,7 @@ class Builder {
           R"({"loss": "mse", "batch_size": 4, "optimizer": "rmsprop"})",
           R"({"accumulate": 2, "clip_norm": 1, "freeze": ["0.b*"], "batch_size": 1, "schedule": "cosine"})",
           R"({"inputs": {"0": {"scale": 0.1, "offset": 1}}, "early_stopping": {"patience": 1}, "top_k": 2})",
+          R"({"lora": ["*:1:2"], "batch_size": 2, "optimizer": "sgd", "loss": "mse"})",
           R"({"loss": "model"})", R"({"loss": {"0": "cross_entropy", "1": {"name": "mse", "weight": 0.5}}})",
           R"({"nonsense": 1})"}) {
       image_.add(Role::kOptions, options);

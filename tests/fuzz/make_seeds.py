@@ -58,6 +58,7 @@ OPTIONS = (
         "schedule": {"name": "step", "step_epochs": 2, "gamma": 0.1},
     },
     {"optimizer": {"name": "rmsprop", "alpha": 0.9}, "loss": "model", "schedule": "constant"},
+    {"lora": ["*.attn.*:8:16", "fc.weight:2"], "freeze": []},
 )
 
 

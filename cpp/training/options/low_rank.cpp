@@ -4,6 +4,8 @@
 #include <cmath>
 #include <optional>
 
+#include "wasmgrad/base/utf8.hpp"
+
 namespace wasmgrad::training {
 
 namespace {
@@ -28,7 +30,7 @@ Expected<LowRank> parse_low_rank(std::string_view text) {
   std::optional<double> alpha = rank;
   if (second != std::string_view::npos) alpha = number_in<double>(rest.substr(second + 1));
   if (first == 0 || !rank || *rank < 1 || *rank > kMaxRank || !alpha || !std::isfinite(*alpha)) {
-    return invalid("lora is '" + std::string(text) +
+    return invalid("lora is '" + printable(std::string(text)) +
                    "'; expected PATTERN:RANK or PATTERN:RANK:ALPHA, such as '*.attn.*:8', "
                    "with a rank of 1 to " +
                    std::to_string(kMaxRank));

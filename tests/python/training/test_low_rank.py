@@ -287,6 +287,23 @@ def test_a_branch_that_cannot_be_is_refused(lora: Any, message: str) -> None:
         Trainer(scripted(seeded(Layers)), lora=lora, **OPTIONS)
 
 
+class Taken(nn.Module):
+    """Has a tensor called as a branch would be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 3)
+        self.first.register_module("lora_A", nn.Linear(1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) * self.first.lora_A.bias
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    with pytest.raises(wasmgrad.InvalidArgument, match=r"has a tensor 'first\.lora_A\.weight' already"):
+        Trainer(Taken(), lora="first.weight:2", **OPTIONS)
+
+
 def test_without_branches_there_are_no_adapters(tmp_path: Path) -> None:
     trainer = Trainer(scripted(seeded(Layers)), **OPTIONS)
     with pytest.raises(wasmgrad.InvalidArgument, match="no low-rank branches; the option lora adds them"):

@@ -139,7 +139,7 @@ Expected<Learner> Learner::create(TorchModel model, const TrainerOptions& option
   const bool had_branches = !storage.adapters.empty();
   WASMGRAD_CHECK(give_branches(storage, options));
   auto made = create_over(std::move(model), options);
-  if (!made && !had_branches) storage.adapters.clear();
+  if (!made && !had_branches) remove_adapters(storage);
   return made;
 }
 

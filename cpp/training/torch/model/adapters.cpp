@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/data/philox.hpp"
 #include "wasmgrad/training/loop/glob.hpp"
 #include "wasmgrad/training/torch/lowering/low_rank.hpp"
@@ -68,9 +69,9 @@ class Builder {
     const std::int64_t in = weight.tensor.size(transposed ? 0 : 1);
     const std::int64_t out = weight.tensor.size(transposed ? 1 : 0);
     if (wanted.rank > std::min(in, out)) {
-      return invalid("lora: the rank " + std::to_string(wanted.rank) + " is more than '" + weight.name +
-                     "' has, which is [" + std::to_string(weight.tensor.size(0)) + ", " +
-                     std::to_string(weight.tensor.size(1)) + "]");
+      return invalid("lora: the rank " + std::to_string(wanted.rank) + " is more than '" +
+                     printable(weight.name) + "' has, which is [" + std::to_string(weight.tensor.size(0)) +
+                     ", " + std::to_string(weight.tensor.size(1)) + "]");
     }
     adapters_.push_back({branch_name(module, attention), weight.tensor,
                          drawn(wanted.rank, in, seed_, adapters_.size()).set_requires_grad(true),
@@ -115,24 +116,39 @@ Status add_adapters(TorchModel::Storage& model, const std::vector<LowRank>& want
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (taken[i] == 0) {
       return invalid(
-          "lora: '" + wanted[i].weights +
+          "lora: '" + printable(wanted[i].weights) +
           "' matches no weight [out, in] that only linear layers or attention use; the pattern is for names "
           "of weights, such as '*.attn.*'");
     }
   }
+  std::set<std::string> names;
+  for (const NamedTensor& entry : model.tensors()) names.insert(entry.name);
   model.adapters = builder.take();
   model.low_rank = wanted;
+  for (const NamedTensor& entry : model.branches()) {
+    if (names.insert(entry.name).second) continue;
+    remove_adapters(model);
+    return invalid("lora: the model has a tensor '" + printable(entry.name) +
+                   "' already, as the new branch would be called");
+  }
   return {};
+}
+
+void remove_adapters(TorchModel::Storage& model) {
+  model.adapters.clear();
+  model.low_rank.clear();
 }
 
 MergedWeights::MergedWeights(const TorchModel::Storage& model) : adapters_(model.adapters) {
   const c10::NoGradGuard no_grad;
+  std::vector<at::Tensor> merged;  // all of them, before the first is put in: memory may run out
   for (const Adapter& adapter : adapters_) {
     before_.push_back(adapter.weight.detach());
     at::Tensor change = at::matmul(adapter.b, adapter.a);
     if (adapter.transposed) change = change.t();
-    adapter.weight.set_data(before_.back() + change * adapter.scale);
+    merged.push_back(before_.back() + change * adapter.scale);
   }
+  for (std::size_t i = 0; i < merged.size(); ++i) adapters_[i].weight.set_data(merged[i]);
 }
 
 MergedWeights::~MergedWeights() {

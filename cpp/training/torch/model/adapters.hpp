@@ -18,8 +18,12 @@ namespace wasmgrad::training {
 /// linear layers or the attention of torch.nn use; biases, embeddings and others that match are passed over.
 /// A starts as torch.nn.Linear does, drawn from the seed, and B with zeros, so that the model computes what
 /// it did. A model that has those branches keeps them. Errors: kInvalidArgument when a pattern gives no
-/// weight a branch, a rank is more than a weight has, or the model has other branches.
+/// weight a branch, a rank is more than a weight has, or the model has other branches, or tensors of their
+/// names.
 Status add_adapters(TorchModel::Storage& model, const std::vector<LowRank>& wanted, std::uint64_t seed);
+
+/// The model is what it was without them.
+void remove_adapters(TorchModel::Storage& model);
 
 /// The weights hold what they and their branches are together while this lives.
 class MergedWeights {
