@@ -19,10 +19,11 @@ from tvm import relax
 
 from ._nn import Window
 from ._registry import Node, literal
+from ._volume import by_pictures
 
 __all__ = ["as_convolutions"]
 
-_CONVOLUTIONS = {1: relax.op.nn.conv1d, 2: relax.op.nn.conv2d, 3: relax.op.nn.conv3d}
+_CONVOLUTIONS = {1: relax.op.nn.conv1d, 2: relax.op.nn.conv2d}
 _MOST_PHASES = 16  # with more, convolutions of few taps each cost more than they save
 
 Phase = tuple[int, ...]
@@ -39,7 +40,7 @@ def as_convolutions(
     spatial = len(strides)
     kernel = weights.shape[2:]
     phases = list(itertools.product(*map(range, strides)))
-    if spatial not in _CONVOLUTIONS or len(phases) > _MOST_PHASES:
+    if spatial > 3 or len(phases) > _MOST_PHASES:
         return None
     if any(size < stride for size, stride in zip(kernel, strides, strict=True)):
         return None  # some phase sees no tap: its outputs are zeros
@@ -87,7 +88,10 @@ def _convolution(
     window = Window(
         taps, (1,) * len(taps), (1,) * len(taps), tuple(before), tuple(after), tuple(after), tuple(rows)
     )
-    result = _CONVOLUTIONS[len(taps)](data, literal(weights), padding=window.padding, groups=groups)
+    if len(taps) == 3:
+        result = by_pictures(node, data, weights, window, groups)
+    else:
+        result = _CONVOLUTIONS[len(taps)](data, literal(weights), padding=window.padding, groups=groups)
     reached = [size + last for size, last in zip(sizes, after, strict=True)]
     if reached != list(rows):
         axes = list(range(2, 2 + len(taps)))

@@ -15,6 +15,7 @@ from tvm import ir, relax, te, tirx
 from ._nn import Window, all_of, cast, per_axis, sliding_window, wide, widened
 from ._registry import Node, converter, literal
 from ._subpixel import as_convolutions
+from ._volume import by_pictures
 
 _CONVOLUTIONS = {1: relax.op.nn.conv1d, 2: relax.op.nn.conv2d, 3: relax.op.nn.conv3d}
 
@@ -103,8 +104,11 @@ def weight_window(node: Node, data: int, weight: int) -> Window:
 def conv(node: Node) -> Any:
     """A convolution of any group count over one to three spatial axes."""
     dtype = node.dtype(0)
-    window = weight_window(node, 0, 1)
-    result = convolve(node, widened(node, 0), widened(node, 1), window, int(node.attribute("group", 1)))
+    window, groups, weights = weight_window(node, 0, 1), int(node.attribute("group", 1)), node.constant(1)
+    if len(window.kernel) == 3 and wide(dtype) == "float32" and weights is not None:
+        result = by_pictures(node, widened(node, 0), weights.astype(np.float32), window, groups)
+    else:
+        result = convolve(node, widened(node, 0), widened(node, 1), window, groups)
     return cast(_with_bias(node, result, 2, wide(dtype)), wide(dtype), dtype)
 
 
