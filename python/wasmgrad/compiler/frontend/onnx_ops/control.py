@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from ._registry import Node, TensorList, Value, converter, literal
+from ._registry import Node, Stored, TensorList, Value, converter, literal, only_stored
 from .shape import joined, part
 
 _MAX_ITERATIONS = 4096  # a body is imported once for every iteration
@@ -82,6 +82,8 @@ def stacked(node: Node, values: Sequence[Value], axis: int) -> Value:
         return np.stack(values, axis)
     if any(isinstance(value, TensorList) for value in values):
         node.refuse("sequences cannot be collected to a tensor")
+    if any(isinstance(value, Stored) for value in values):
+        node.refuse(f"{only_stored(values[0].dtype)}; Cast them in the body")
     expressions = [literal(value) if isinstance(value, np.ndarray) else value for value in values]
     return joined(node, [node.emit(relax.op.expand_dims(value, axis)) for value in expressions], axis)
 
