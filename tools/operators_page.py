@@ -5,6 +5,7 @@ It knows nothing of how tests are run.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,13 +34,18 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def page(results: Sequence[Result]) -> str:
-    """The page: one row for each operator, how many of its tests had which outcome."""
+    """The page: what is left, by kind; and one row for each operator, how many of its tests had which outcome."""
+    parts = [_INTRODUCTION, summary(results), "", *_operators(results), "", _LEFT, *_left(results), ""]
+    return "\n".join(parts)
+
+
+def _operators(results: Sequence[Result]) -> list[str]:
     rows: dict[str, Counter[str]] = defaultdict(Counter)
     for result in results:
         for operator in result.operators:
             rows[operator][result.outcome] += 1
     shown = [outcome for outcome in _OUTCOMES if any(row[outcome] for row in rows.values())]
-    lines = [
+    return [
         "| operator | " + " | ".join(shown) + " |",
         "|---|" + "---:|" * len(shown),
         *(
@@ -47,7 +53,34 @@ def page(results: Sequence[Result]) -> str:
             for operator, row in sorted(rows.items())
         ),
     ]
-    return "\n".join([_INTRODUCTION, summary(results), "", *lines, ""])
+
+
+# Where a sentence says what is refused: of a node, of an operator set, or of an input or output, which is kept.
+_PLACE = re.compile(r"^(?:node '[^']*' \([^)]*\): |((?:in|out)put) '[^']*':? )")
+
+
+def _kind(result: Result) -> str:
+    """What a sentence refuses, without where in the model, and without what to do."""
+    found = _PLACE.match(result.detail)
+    what = result.detail[found.end() :] if found else result.detail
+    what = what.split(";")[0].split(", which")[0]
+    return f"{found[1]}s: {what}" if found and found[1] else what
+
+
+def _left(results: Sequence[Result]) -> list[str]:
+    """A row for each kind of what does not compile: the sentence, the operators, the number of tests."""
+    kinds: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        if not result.outcome.startswith("pass"):
+            kinds[_kind(result)].append(result)
+    return [
+        "| what is not compiled | in tests of | tests |",
+        "|---|---|---:|",
+        *(
+            f"| {kind} | {', '.join(sorted({name for each in those for name in each.operators}))} | {len(those)} |"
+            for kind, those in sorted(kinds.items())
+        ),
+    ]
 
 
 _INTRODUCTION = """\
@@ -58,8 +91,8 @@ page; no result is wrong, or the program fails. What is not supported is refused
 and node:
 
 - *pass (constant inputs)*: an input that exporters emit as a constant (axes, shapes, scales ...) has to be one;
-- *refused*: mostly inputs and outputs of types that a graph module does not have (strings, floats of 8 bits, integers of
-  4), random numbers, sequences as inputs or outputs;
+- *refused*: mostly inputs and outputs of types that a graph module does not have (strings, floats of 8 bits, integers
+  of 4), random numbers, sequences as inputs or outputs;
 - *not static*: the shape of the result depends on data.
 
 ## NaN, infinities, signed zeros
@@ -80,17 +113,28 @@ They are what NumPy and PyTorch give, the same on every engine, at every level, 
 
 ## Types to store weights in
 
-`int4`, `uint4`, `int2`, `uint2`, `float8e4m3fn`, `float8e4m3fnuz`, `float8e5m2` and `float8e5m2fnuz` are types in which
-values are stored, not computed with. Weights of these types compile where they go through `DequantizeLinear` (one scale,
-one for each index of an axis, or blocks) or `Cast`; so do `QuantizeLinear` and `Cast` to them where `DequantizeLinear` or
+In `int4`, `uint4`, `int2`, `uint2`, `float8e4m3fn`, `float8e4m3fnuz`, `float8e5m2` and `float8e5m2fnuz` values are
+stored, not computed with. Weights of these types compile where they go through `DequantizeLinear` (one scale, one for
+each index of an axis, or blocks) or `Cast`; so do `QuantizeLinear` and `Cast` to them where `DequantizeLinear` or
 `Cast` follows. Between the two, elements may be moved: `Concat`, `Expand`, `Flatten`, `Gather`, `Identity`, `Pad`,
-`Reshape`, `Slice`, `Split`, `Squeeze`, `Transpose`, `Unsqueeze`. In a module such weights take the bytes of float32, or of
-8 bits where their scale is not a constant. Inputs and outputs of these types, and arithmetic in them, are refused.
+`Reshape`, `Slice`, `Split`, `Squeeze`, `Transpose`, `Unsqueeze`. In a module such weights take the bytes of float32,
+or those of 8-bit integers where their scale is not a constant. Inputs and outputs of these types, and arithmetic in
+them, are refused.
 
-Rounding and saturation are the standard's, and onnxruntime's where the standard leaves them open: `Cast` to integers of
-less than 8 bits rounds halves away from zero; floats beyond become the nearest number, integers lose their upper bits.
-onnxruntime differs in three places: with `saturate` 0, numbers between the largest one and the next power of two become
-infinity in `float8e5m2` and NaN in `float8e4m3fn`; -0 is false as a `bool`; a zero point of floats other than 0 is refused.
+Rounding and saturation are the standard's, and onnxruntime's where the standard leaves them open: `Cast` to integers
+of less than 8 bits rounds halves away from zero; floats beyond become the nearest number, integers lose their upper
+bits. onnxruntime differs in three places: with `saturate` 0, numbers between the largest one and the next power of
+two become infinity in `float8e5m2` and NaN in `float8e4m3fn`; -0 is false as a `bool`; a zero point of floats other
+than 0 is refused.
+
+## Branches
+
+Of `If` with a condition that is known while compiling, one branch is compiled. Of one that is known at run time
+only, both are computed, and the condition selects among their results, which must be of the same types and shapes.
+Where they are not, or a branch cannot be compiled, a value for the input that the condition depends on helps, as in
+`--constant sr=16000`. Whatever the branch not taken is given, it does no harm: an index outside of a tensor is held
+inside it or writes nothing, and an integer divided by 0 is 0, as in NumPy; the lowest integer divided by -1 is
+itself. This holds outside of branches, too.
 
 ## Resize
 
@@ -99,7 +143,8 @@ Where onnxruntime and torch agree and ONNX's reference implementation does not, 
 would give a fraction of an element; sizes from scales are products in float32, rounded down (0.7 of 10 is 7).
 As in onnxruntime, an axis of scale 1 stays as it is, so do all axes when no size changes, and `nearest` before
 operator set 11 rounds up where an axis shrinks and down elsewhere. Bytes are interpolated linearly and rounded toward
-zero as there; their cubic and antialiased forms are refused.
+zero as there; their cubic and antialiased forms are refused. Of the tests below, two (`scales` and `align_corners` where
+an axis shrinks) are therefore held against onnxruntime.
 
 ## Operators of onnxruntime's own
 
@@ -123,4 +168,10 @@ deviations as outputs of `SkipLayerNormalization`; layouts for one processor (`c
 `ORT_ENABLE_ALL` writes; and all operators of the domain that are not in this list.
 
 ## Tests
+"""
+
+_LEFT = """\
+## What is left
+
+Each kind of test that does not pass, with the beginning of the sentence that refuses it:
 """

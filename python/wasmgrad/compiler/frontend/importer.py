@@ -337,10 +337,9 @@ def _type_proto(node: Node, i: int) -> onnx.TypeProto:
 
 def _input_tensor(info: onnx.ValueInfoProto, shapes: Mapping[str, Sequence[int]]) -> Tensor:
     if not info.type.HasField("tensor_type"):
-        kind = info.type.WhichOneof("value") or "untyped value"
-        raise Unsupported(
-            f"input {info.name!r} is a {kind.removesuffix('_type')}; only dense tensors are supported"
-        )
+        kind = (info.type.WhichOneof("value") or "untyped value").removesuffix("_type")
+        article = "an" if kind[0] in "ou" else "a"
+        raise Unsupported(f"input {info.name!r} is {article} {kind}; only dense tensors are supported")
     dtype = dtype_name(info.type.tensor_type.elem_type)
     if dtype in CARRIERS:
         raise Unsupported(
