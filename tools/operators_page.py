@@ -143,8 +143,8 @@ Where onnxruntime and torch agree and ONNX's reference implementation does not, 
 would give a fraction of an element; sizes from scales are products in float32, rounded down (0.7 of 10 is 7).
 As in onnxruntime, an axis of scale 1 stays as it is, so do all axes when no size changes, and `nearest` before
 operator set 11 rounds up where an axis shrinks and down elsewhere. Bytes are interpolated linearly and rounded toward
-zero as there; their cubic and antialiased forms are refused. Of the tests below, two (`scales` and `align_corners` where
-an axis shrinks) are therefore held against onnxruntime.
+zero as there; their cubic and antialiased forms are refused. Two of the tests below (`scales` and `align_corners`,
+where an axis shrinks) are held against onnxruntime for this.
 
 ## Operators of onnxruntime's own
 

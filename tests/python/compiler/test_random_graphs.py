@@ -21,7 +21,7 @@ from onnx.reference import ReferenceEvaluator
 from wasmgrad.compiler import CompileOptions, compile_model
 
 from .. import sweep
-from .random_graphs import BF16, Value
+from .random_graphs import BF16, DTYPES, Value, reads
 from .random_nodes import drawn
 
 Array = NDArray[Any]
@@ -49,7 +49,7 @@ def expected(model: onnx.ModelProto, feeds: dict[str, Array]) -> list[Array]:
     """What onnxruntime gives, node by node: between two nodes of float16 it would keep float32."""
     known = {**feeds, **{tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}}
     for node in model.graph.node:
-        given = {name: known[name] for name in node.input if name}
+        given = {name: known[name] for name in reads(node)}
         inputs = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             for name, array in given.items()
@@ -68,8 +68,8 @@ def _results(model: onnx.ModelProto, feeds: dict[str, Array]) -> list[Array]:
     """Onnxruntime's results of a node; those of ONNX's own reference where onnxruntime lacks the type."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    types = (*(array.dtype for array in feeds.values()), *(_cast_to(node) for node in model.graph.node))
-    if BF16 not in types:
+    types = {array.dtype for array in feeds.values()} | set(map(_target, model.graph.node)) - {None}
+    if types <= set(DTYPES.values()) - {BF16}:
         try:
             session = onnxruntime.InferenceSession(model.SerializeToString(), options)
             return [np.asarray(result) for result in session.run(None, feeds)]
@@ -80,9 +80,10 @@ def _results(model: onnx.ModelProto, feeds: dict[str, Array]) -> list[Array]:
         return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, feeds)]
 
 
-def _cast_to(node: onnx.NodeProto) -> np.dtype[Any] | None:
+def _target(node: onnx.NodeProto) -> np.dtype[Any] | None:
+    """The type that a node names for its result."""
     for attribute in node.attribute:
-        if node.op_type == "Cast" and attribute.name == "to":
+        if (node.op_type, attribute.name) in {("Cast", "to"), ("QuantizeLinear", "output_dtype")}:
             return helper.tensor_dtype_to_np_dtype(attribute.i)
     return None
 

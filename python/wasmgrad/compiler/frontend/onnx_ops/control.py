@@ -66,15 +66,10 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _type_of(value: Value) -> str:
-    if isinstance(value, Stored):
-        return (
-            described(value.dtype, value.carrier.shape)
-            if isinstance(value.carrier, np.ndarray)
-            else value.dtype
-        )
-    if isinstance(value, np.ndarray):
-        return described(str(value.dtype), value.shape)
-    return described(str(value.ty.dtype), shape_of(value))
+    dtype, held = (value.dtype, value.carrier) if isinstance(value, Stored) else ("", value)
+    if isinstance(held, np.ndarray):
+        return described(dtype or str(held.dtype), held.shape)
+    return described(dtype or str(held.ty.dtype), shape_of(held))
 
 
 def _advice(node: Node) -> str:
