@@ -157,7 +157,8 @@ Models that onnxruntime's optimizer (up to `ORT_ENABLE_EXTENDED`) or quantizer w
 - `Attention`, `MultiHeadAttention`, `GroupQueryAttention`, `QAttention`, `RotaryEmbedding`;
 - `QuantizeLinear`, `DequantizeLinear`, `QLinearConv`, `QLinearAdd`, `QLinearMul`, `QLinearWhere`, `QLinearConcat`,
   `QLinearSigmoid`, `QLinearLeakyRelu`, `QLinearSoftmax`, `QLinearAveragePool`, `QLinearGlobalAveragePool`,
-  `NhwcMaxPool`, `QGemm`, `MatMulIntegerToFloat`, `DynamicQuantizeMatMul`, `DynamicQuantizeLSTM`, `MatMulNBits`.
+  `NhwcMaxPool`, `QGemm`, `MatMulIntegerToFloat`, `DynamicQuantizeMatMul`, `DynamicQuantizeLSTM`, `MatMulNBits`,
+  `GatherBlockQuantized`.
 
 Their results are onnxruntime's, those of 8 bits to one step. Sums of products are exact; onnxruntime's overflow on
 processors without VNNI when it multiplies uint8 with int8, unless `session.x64quantprecision` is set. `MatMulNBits`
