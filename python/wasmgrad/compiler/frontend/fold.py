@@ -62,8 +62,8 @@ def fold(node: Node) -> Constants | None:
         return None
     if node.domain == "" and node.op in ("Cast", "CastLike") and (cast := _cast(node)) is not None:
         return [cast]
-    if _makes_stored(node):
-        return None
+    if node.domain == "" and node.op == "Cast" and dtype_name(node.attribute("to")) in CARRIERS:
+        return None  # only the converter rounds to these as it should
     return None if _grows(node) or _is_left_to_kernels(node) else _evaluate(node)
 
 
@@ -73,13 +73,6 @@ def _cast(node: Node) -> NDArray[Any] | None:
     if node.dtype(0) not in DTYPES or target not in DTYPES:
         return None
     return converted(node.value(0), numpy_dtype(target))
-
-
-def _makes_stored(node: Node) -> bool:
-    """Whether a conversion's result is of a type that only its converter knows how to round to."""
-    attribute = {"Cast": "to", "QuantizeLinear": "output_dtype"}.get(node.op)
-    target = int(node.attribute(attribute, 0) or 0) if attribute else 0
-    return bool(target) and dtype_name(target) in CARRIERS
 
 
 def _is_left_to_kernels(node: Node) -> bool:

@@ -195,3 +195,9 @@ def test_regions_of_interest_are_sampled(mode: str, aligned: str) -> None:
         sampling_ratio=2, spatial_scale=0.7, coordinate_transformation_mode=aligned,
     )  # fmt: skip
     _kernels([node], feeds)
+
+
+@pytest.mark.parametrize("x", [np.zeros(5), np.array([-0.0, 0]), np.array([0, 3.0]), np.array([-3.0, -1])])
+def test_a_range_without_extent_has_the_scale_one(x: NDArray[Any]) -> None:
+    node = helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"])
+    _kernels([node], {"x": x.astype(np.float32)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -257,6 +258,33 @@ def test_a_float_beyond_few_bits_becomes_the_nearest_number(form: str) -> None:
         low, high = INTEGERS[info.name.split("_")[-1]]
         # High and a half becomes the even one of two neighbours, of which only the lower is there: the same number.
         np.testing.assert_array_equal(result, [high] * 5 + [low] * 5 + [0], err_msg=info.name)
+
+
+# -- quantization of narrow floats ------------------------------------------------------------------------------------
+
+
+@forms
+def test_the_division_by_a_scale_is_of_its_type_or_of_the_one_that_is_named(form: str) -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    feeds = {"x16": halves, "x32": halves.astype(np.float32)}
+    parts: dict[str, Part] = {}
+    for kind in ("INT8", "UINT16", "INT4", "FLOAT8E4M3FN", "FLOAT8E5M2FNUZ"):
+        nodes, constants = (
+            [],
+            {"s16": np.float16(0.37), "s32": np.float32(0.37), "c16": halves, "c32": feeds["x32"]},
+        )
+        for x, s, precision in product(
+            ("x16", "x32", "c16", "c32"), ("s16", "s32"), ("", "FLOAT", "FLOAT16")
+        ):
+            options = {"precision": elem_type(precision)} if precision else {}
+            name = f"{x}{s}{precision}"
+            nodes.append(
+                node("QuantizeLinear", f"{x} {s}", f"q_{name}", output_dtype=elem_type(kind), **options)
+            )
+            nodes.append(node("DequantizeLinear", f"q_{name} s32", f"y_{name}"))
+        parts[kind] = nodes, constants
+    compare(*side_by_side(parts, feeds), form)
 
 
 # -- from one to another ----------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def test_a_zero_point_of_floats_must_be_zero() -> None:
 
 
 def test_a_division_in_another_precision_is_refused() -> None:
-    few = node("QuantizeLinear", "x s", "a", output_dtype=TensorProto.INT4, precision=TensorProto.FLOAT16)
+    few = node("QuantizeLinear", "x s", "a", output_dtype=TensorProto.INT4, precision=TensorProto.DOUBLE)
     nodes = [few, node("Cast", "a", "y", to="FLOAT")]
     model = model_of(nodes, {"x": np.zeros(3, np.float32)}, {"s": np.float32(1)})
-    assert "(QuantizeLinear, opset 25): a division in float16 is not supported" in _refusal(model)
+    assert "(QuantizeLinear, opset 25): a division in float64 is not supported" in _refusal(model)
