@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,7 @@ ShapeOption = Annotated[
 ConstantOption = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="NAME=FILE.npy",
+        metavar="NAME=NUMBER|FILE.npy",
         help="Value of an input that becomes part of the model. May be repeated.",
         rich_help_panel=_MODEL,
     ),
@@ -238,7 +239,7 @@ def _verify(options: CompileOptions, compiled: Compiled, inputs: Path | None, *,
     engine = "native" if options.target == "native" else "wasmtime"
     module = load(compiled.module, engine, weights=compiled.weights)
     try:
-        found = verify(compiled, module, options.constants, feeds)
+        found = verify(compiled, module, compiled.source.constants, feeds)
     except RuntimeFailure as error:
         raise RuntimeFailure(
             f"{error.message}; nothing was written (--no-verify writes it all the same)"
@@ -294,12 +295,15 @@ def _sizes(text: str, option: str, smallest: int = 1) -> list[int]:
 def _constant(text: str) -> tuple[str, Any]:
     import numpy as np
 
-    name, equals, file = text.partition("=")
+    name, equals, value = text.partition("=")
     if not name or not equals:
-        raise InvalidArgument(f"--constant {text}: expected NAME=FILE.npy")
+        raise InvalidArgument(f"--constant {text}: expected NAME=NUMBER or NAME=FILE.npy")
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return name, number(value)
     try:
-        return name, np.load(file, allow_pickle=False)
+        return name, np.load(value, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InvalidArgument(
-            f"--constant {name}: {file} is not an .npy array that can be read: {error}"
+            f"--constant {name}: {value} is neither a number nor an .npy array that can be read: {error}"
         ) from error

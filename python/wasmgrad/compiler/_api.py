@@ -38,7 +38,7 @@ def compile(  # noqa: A001  (as torch.compile)
     Args:
         model: a path (.onnx, .pt, .pt2), an `onnx.ModelProto`, a torch module or an exported program.
         shapes: static shapes of inputs whose own are symbolic or, for torch modules, unknown.
-        constants: arrays for inputs that are to become part of the model.
+        constants: arrays, or numbers, for inputs that are to become part of the model.
         simd: "128", "relaxed" (faster where the engine has relaxed SIMD) or "off".
         opt_level: 0 to 3.
         tune: how many random schedules are measured for each generated kernel; the fastest is kept for later, too.
@@ -69,7 +69,7 @@ def compile(  # noqa: A001  (as torch.compile)
     compiled = compile_model(model, options)
     module = load(compiled.module, engine=engine)
     if verify is not False:
-        found = verify_compiled(compiled, module, options.constants)
+        found = verify_compiled(compiled, module, compiled.source.constants)
         if isinstance(found, Unverified):
             if verify:
                 raise RuntimeFailure(f"the model cannot be verified: {found.reason}")

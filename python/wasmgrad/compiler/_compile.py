@@ -126,7 +126,7 @@ def compile_model(
         reach("read")
         source = open_source(model, options.shapes, options.constants)
         reach("import")
-        imported = from_onnx(source.model, source.shapes, options.constants)
+        imported = from_onnx(source.model, source.shapes, source.constants)
         return compile_imported(source, imported, options, reach, on_kernel)
     except (Error, OSError):
         raise

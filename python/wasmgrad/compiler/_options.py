@@ -21,7 +21,7 @@ class CompileOptions:
 
     Attributes:
         shapes: static shapes of inputs whose own are symbolic, by input name.
-        constants: NumPy arrays by input name, for inputs that are to become part of the model.
+        constants: NumPy arrays by input name, or numbers, for inputs that are to become part of the model.
         target: "wasm32", or "native" for a shared library that runs on this kind of computer, without a sandbox.
         simd: of WebAssembly. "128" runs wherever WebAssembly 2.0 does; "relaxed" is faster on engines with relaxed SIMD
             and may round otherwise on other CPUs; "off" is for engines without SIMD.

@@ -26,6 +26,10 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+# Types of less than 16 bits that NumPy lacks: constants may be stored in them, nothing computes with them.
+_STORED_ONLY = ("float8_", "float6_", "float4_", "int4", "uint4", "int2", "uint2")
+
+
 def neutral(kind: str, dtype: str) -> Any:
     """What every other value of the type wins against."""
     if "float" in dtype:
@@ -43,12 +47,14 @@ def literal(value: Any, dtype: str | None = None) -> Any:
     array = np.asarray(value) if dtype is None else np.asarray(value).astype(numpy_dtype(dtype))
     if array.dtype.kind in "OSU":
         raise Unsupported("tensors of strings are not supported")
+    if str(array.dtype).startswith(_STORED_ONLY):
+        raise Unsupported(f"tensors of {array.dtype} are not supported")
     return relax.const(tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape)))
 
 
 def numpy_dtype(dtype: str) -> np.dtype[Any]:
     """The dtype of a name, also of the kinds that NumPy lacks."""
-    if dtype == "bfloat16" or dtype.startswith(("float8", "float4", "int4", "uint4", "int2", "uint2")):
+    if dtype == "bfloat16" or dtype.startswith(_STORED_ONLY):
         import ml_dtypes
 
         extension: np.dtype[Any] = np.dtype(getattr(ml_dtypes, dtype))

@@ -62,6 +62,31 @@ def test_a_model_is_compiled_verified_and_reported(command: Command, model: Path
     assert module.inputs[0].shape == (2, 5)
 
 
+@pytest.mark.parametrize(
+    ("given", "factor"), [("factor=2", 2.0), ("factor=-0.5", -0.5), ("factor=f.npy", 3.0)]
+)
+def test_an_input_becomes_part_of_the_model(
+    command: Command, tmp_path: Path, given: str, factor: float
+) -> None:
+    np.save(tmp_path / "f.npy", np.array([3], np.float32))
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "factor"], ["y"])],
+        "scaled",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [4]),
+            helper.make_tensor_value_info("factor", TensorProto.FLOAT, [1]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])],
+    )
+    path = tmp_path / "scaled.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    done = command("compile", str(path), "--constant", given, "--verify")
+    assert done.returncode == 0, done.stderr
+    module = wasmgrad.load(path.with_suffix(".wasm"))
+    assert [tensor.name for tensor in module.inputs] == ["x"]
+    np.testing.assert_array_equal(module(np.ones(4, np.float32)), np.full(4, factor, np.float32))
+
+
 def _spoil(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes onnxruntime one part in a hundred wrong."""
     true_run = onnxruntime.InferenceSession.run
@@ -112,6 +137,9 @@ def test_what_onnxruntime_cannot_run_is_written_with_a_note(
         (("--input", "x=2xa"), "expected sizes such as 1x3x224x224"),
         (("--input", "x=-1x5"), "sizes are at least 0"),
         (("--input", "z=2x5"), "z"),
+        (("--constant", "x"), "--constant x: expected NAME=NUMBER or NAME=FILE.npy"),
+        (("--constant", "x=absent.npy"), "absent.npy is neither a number nor an .npy array that can be read"),
+        (("--constant", "x=1"), "input 'x': one number does not fit its shape batchx5"),
         (("--input", "x=2x5", "--simd", "512"), "simd: expected one of"),
         (("--input", "x=2x5", "--weights", "net"), "weights: expected one of"),
         (("--input", "x=2x5", "--preprocess", "imagenet"), "x"),

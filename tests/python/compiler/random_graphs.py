@@ -150,7 +150,7 @@ class Graph:
 
     def model(self) -> tuple[onnx.ModelProto, dict[str, Array], list[Value]]:
         """The model, its inputs, and its outputs: all values that no node reads, and some that one does."""
-        read = {name for node in self.nodes for name in node.input}
+        read = {name for node in self.nodes for name in reads(node)}
         made = [value for value in self.values if not value.fresh]
         outputs = [value for value in made if value.name not in read or self.chance(0.2)]
         feeds = {name: array for name, array in self.feeds.items() if name in read}
@@ -163,6 +163,13 @@ class Graph:
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
         return model, feeds, outputs
+
+
+def reads(node: onnx.NodeProto) -> list[str]:
+    """The values that a node needs, those that its branches take from around them among them."""
+    inner = [each for attribute in node.attribute for each in attribute.g.node]
+    made = {name for each in inner for name in each.output}
+    return [name for each in (node, *inner) for name in each.input if name and name not in made]
 
 
 def _info(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> onnx.ValueInfoProto:

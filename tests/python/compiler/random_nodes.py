@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from .random_choices import branch, stored
 from .random_graphs import DTYPES, ELEMENTS, LARGEST, ORDINARY, Graph, Value, broadcast
 
 EXACT = ["Neg", "Abs", "Relu", "Floor", "Ceil", "Round", "Sign", "Sqrt", "Identity"]
@@ -358,6 +359,7 @@ MAKERS: list[Callable[[Graph, Value], None]] = [
     unary, unary, transcendental, transcendental, arithmetic, arithmetic, arithmetic, division, extremum, clip,
     comparison, bits, where, cast, cast, transpose, transpose, reshape, reshape, slices, slices, expand, squeeze,
     concat, pad, gather, reduction, reduction, extreme_index, softmax, cumulation, product, window, window,
+    branch, branch, stored, stored,
 ]  # fmt: skip
 KINDS = ["float32"] * 5 + ["float16", "float16", "bfloat16", "int8", "uint8", "int32", "int64", "bool"]
 

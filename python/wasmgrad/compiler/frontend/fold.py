@@ -12,7 +12,8 @@ from onnx import defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from .._casts import converted, is_special
-from .onnx_ops._registry import DTYPES, Node, dtype_name, find_converter, numpy_dtype
+from .onnx_ops._registry import CARRIERS, DTYPES, Node, Stored, dtype_name, find_converter, numpy_dtype
+from .onnx_ops._stored import stored
 
 __all__ = ["fold"]
 
@@ -39,7 +40,11 @@ _MOVES = frozenset(
 )
 
 
-def fold(node: Node) -> list[NDArray[Any] | None] | None:
+# What the outputs of a node are: constants, also in carriers of their types.
+Constants = list[NDArray[Any] | Stored | None]
+
+
+def fold(node: Node) -> Constants | None:
     """The node's outputs, `None` when it is not a matter of constants or ONNX cannot evaluate it.
 
     Shapes are static, so `Shape` and `Size` are always a matter of constants.
@@ -57,6 +62,8 @@ def fold(node: Node) -> list[NDArray[Any] | None] | None:
         return None
     if node.domain == "" and node.op in ("Cast", "CastLike") and (cast := _cast(node)) is not None:
         return [cast]
+    if node.domain == "" and node.op == "Cast" and dtype_name(node.attribute("to")) in CARRIERS:
+        return None  # only the converter rounds to these as it should
     return None if _grows(node) or _is_left_to_kernels(node) else _evaluate(node)
 
 
@@ -76,12 +83,12 @@ def _is_left_to_kernels(node: Node) -> bool:
     return special and find_converter(node.domain, node.op, node.opset) is not None
 
 
-def _constant(node: Node) -> list[NDArray[Any] | None]:
+def _constant(node: Node) -> Constants:
     for attribute in node.proto.attribute:
         value = helper.get_attribute_value(attribute)
         match attribute.name:
             case "value":
-                return [numpy_helper.to_array(value)]
+                return [stored(numpy_helper.to_array(value))]
             case "value_float" | "value_floats":
                 return [np.array(value, np.float32)]
             case "value_int" | "value_ints":
@@ -130,7 +137,7 @@ def _grows(node: Node) -> bool:
     return bool(largest > max(_SMALL_ELEMENTS, _GROWTH * read))
 
 
-def _evaluate(node: Node) -> list[NDArray[Any] | None] | None:
+def _evaluate(node: Node) -> Constants | None:
     types = _types(node)
     inputs = [helper.make_value_info(name, type_proto) for name, type_proto in types.items()]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.proto.output if name]
@@ -147,4 +154,4 @@ def _evaluate(node: Node) -> list[NDArray[Any] | None] | None:
     if not all(isinstance(result, (np.ndarray, np.generic)) for result in results):
         return None  # a sequence
     by_name = dict(zip((name for name in node.proto.output if name), results, strict=True))
-    return [np.asarray(by_name[name]) if name else None for name in node.proto.output]
+    return [stored(np.asarray(by_name[name])) if name else None for name in node.proto.output]

@@ -20,13 +20,16 @@ from onnx import defs, helper, numpy_helper
 from tvm import relax
 
 from ..._errors import Error, InvalidArgument, Unsupported
+from .._casts import is_float
 from .._foreign import described, unsupported
 from . import onnx_ops as _register_converters  # noqa: F401
 from .fold import fold
 from .onnx_ops._registry import (
+    CARRIERS,
     DTYPES,
     Node,
     Nothing,
+    Stored,
     TensorList,
     Value,
     dtype_name,
@@ -34,8 +37,10 @@ from .onnx_ops._registry import (
     literal,
     may_fold,
     numpy_dtype,
+    only_stored,
     shape_of,
 )
+from .onnx_ops._stored import MOVES, common_type, stored
 
 __all__ = ["Imported", "Tensor", "from_onnx"]
 
@@ -99,7 +104,7 @@ def from_onnx(
     parameters, inputs = [], []
     for info in graph.input:
         if info.name in constants:
-            scope.values[info.name] = np.asarray(constants[info.name])
+            scope.values[info.name] = stored(np.asarray(constants[info.name]))
             continue
         tensor = _input_tensor(info, shapes)
         variable = relax.Var(info.name, relax.TensorType(tensor.shape, tensor.dtype))
@@ -109,11 +114,8 @@ def from_onnx(
     with _main(builder, parameters):
         with builder.dataflow():
             importer.initializers(graph, scope)
-            weights = sum(
-                value.size
-                for value in scope.values.values()
-                if isinstance(value, np.ndarray) and _is_float(value)
-            )
+            carriers = [each.carrier if isinstance(each, Stored) else each for each in scope.values.values()]
+            weights = sum(each.size for each in carriers if isinstance(each, np.ndarray) and is_float(each))
             importer.nodes(graph.node, scope)
             results = [_output_tensor(scope.find(info.name), info.name) for info in graph.output]
             expressions = [_expression(scope.find(info.name)) for info in graph.output]
@@ -164,7 +166,7 @@ class _Importer:
 
     def initializers(self, graph: onnx.GraphProto, scope: _Scope) -> None:
         for tensor in graph.initializer:
-            scope.values[tensor.name] = numpy_helper.to_array(tensor)
+            scope.values[tensor.name] = stored(numpy_helper.to_array(tensor))
         for sparse in graph.sparse_initializer:
             raise Unsupported(f"initializer {sparse.values.name!r}: sparse tensors are not supported")
 
@@ -201,6 +203,9 @@ class _Importer:
     def convert(self, node: Node) -> list[Value]:
         """A node's outputs: evaluated, converted, or by the standard's definition."""
         try:
+            carried = common_type(node.values)
+            if carried is not None and not node.domain and node.op in MOVES:
+                return [Stored(carried, value) for value in self.convert(node.carried())]
             if may_fold(node.domain, node.op) and (folded := fold(node)) is not None:
                 return folded
             convert = find_converter(node.domain, node.op, node.opset)
@@ -225,7 +230,7 @@ class _Importer:
         return [self._bound(node, result) for result in (results if several else [results])]
 
     def _bound(self, node: Node, value: Any) -> Value:
-        if value is None or isinstance(value, (np.ndarray, TensorList, Nothing, relax.Var)):
+        if value is None or isinstance(value, (np.ndarray, Stored, TensorList, Nothing, relax.Var)):
             return value
         if hasattr(value, "value") and hasattr(value.value, "numpy"):
             return value.value.numpy()
@@ -315,7 +320,7 @@ def _with_attributes(proto: onnx.NodeProto, attributes: Mapping[str, onnx.Attrib
 
 def _operands(node: Node) -> str:
     """The types of a node's inputs, for people."""
-    given = [i for i in range(len(node.values)) if isinstance(node.value(i), (np.ndarray, relax.Var))]
+    given = [i for i in range(len(node.values)) if isinstance(node.value(i), (np.ndarray, Stored, relax.Var))]
     return ", ".join(described(node.dtype(i), node.shape(i)) for i in given) or "no tensors"
 
 
@@ -330,23 +335,26 @@ def _type_proto(node: Node, i: int) -> onnx.TypeProto:
     return helper.make_tensor_type_proto(elem_type, node.shape(i))
 
 
-def _is_float(array: NDArray[Any]) -> bool:
-    return array.dtype.kind == "f" or "float" in str(array.dtype)
-
-
 def _input_tensor(info: onnx.ValueInfoProto, shapes: Mapping[str, Sequence[int]]) -> Tensor:
     if not info.type.HasField("tensor_type"):
-        kind = info.type.WhichOneof("value") or "untyped value"
-        raise Unsupported(
-            f"input {info.name!r} is a {kind.removesuffix('_type')}; only dense tensors are supported"
-        )
+        kind = (info.type.WhichOneof("value") or "untyped value").removesuffix("_type")
+        article = "an" if kind[0] in "ou" else "a"
+        raise Unsupported(f"input {info.name!r} is {article} {kind}; only dense tensors are supported")
     dtype = dtype_name(info.type.tensor_type.elem_type)
+    if dtype in CARRIERS:
+        raise Unsupported(
+            f"input {info.name!r}: {only_stored(dtype)}; let it be of {CARRIERS[dtype]} and Cast it inside of the model"
+        )
     if dtype not in DTYPES:
         raise Unsupported(f"input {info.name!r}: tensors of {dtype} are not supported")
     return Tensor(info.name, dtype, tuple(int(extent) for extent in shapes[info.name]))
 
 
 def _output_tensor(value: Value, name: str) -> Tensor:
+    if isinstance(value, Stored):
+        raise Unsupported(
+            f"output {name!r}: {only_stored(value.dtype)}; Cast it to {CARRIERS[value.dtype]} inside of the model"
+        )
     if isinstance(value, np.ndarray):
         if str(value.dtype) not in DTYPES:
             dtype = "string" if value.dtype.kind in "OSU" else value.dtype

@@ -20,7 +20,7 @@ from onnx import external_data_helper, helper
 
 from ..._errors import InvalidArgument, InvalidEncoding, NotFound, SecurityError, TooLarge, Unsupported
 
-__all__ = ["check", "read", "static_shape"]
+__all__ = ["check", "constant_arrays", "read", "static_shape"]
 
 _MIN_OPSET = 7
 _MAX_BYTES = 1 << 31  # of one tensor: a module has 32-bit addresses; of a file: what protobuf can hold
@@ -157,6 +157,35 @@ def check(
     _sort(checked.graph)
     _check_structure(checked)
     return checked, static
+
+
+def constant_arrays(model: onnx.ModelProto, constants: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The values of inputs as arrays: a number of Python's takes the type of its input, and its shape of one element.
+
+    Errors: `InvalidArgument` when the type has no such number, or the input has more elements.
+    """
+    infos = {info.name: info for info in model.graph.input}
+    return {
+        name: _number(infos[name], value)
+        if name in infos and isinstance(value, bool | int | float)
+        else np.asarray(value)
+        for name, value in constants.items()
+    }
+
+
+def _number(info: onnx.ValueInfoProto, value: float) -> np.ndarray[Any, Any]:
+    dtype = helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type)
+    shape = _declared(info) or []
+    if any(extent != 1 for extent in shape if isinstance(extent, int)):
+        raise InvalidArgument(f"input {info.name!r}: one number does not fit its shape {_text(shape)}")
+    try:
+        with np.errstate(all="ignore"):
+            array = np.full([1] * len(shape), value).astype(dtype)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise InvalidArgument(f"input {info.name!r}: {value} is no number of {dtype}") from error
+    if dtype.kind in "biu" and array.item() != value:
+        raise InvalidArgument(f"input {info.name!r}: {value} is no number of {dtype}")
+    return array
 
 
 def _sort(graph: onnx.GraphProto) -> set[str]:

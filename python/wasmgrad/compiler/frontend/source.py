@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
+from numpy.typing import NDArray
 
 from ..._errors import NotFound, RuntimeFailure
 from . import normalize
@@ -23,13 +24,14 @@ __all__ = ["Source", "open_source"]
 
 @dataclass(frozen=True)
 class Source:
-    """A model ready for import. `shapes` has the static shape of every input.
+    """A model ready for import. `shapes` has the static shape of every input that `constants` has no value of.
 
     `reference` computes what the compiled model should.
     """
 
     model: onnx.ModelProto
     shapes: dict[str, tuple[int, ...]]
+    constants: dict[str, NDArray[Any]]
     name: str
     format: str
     sha256: str
@@ -41,7 +43,7 @@ def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapp
 
     model: a path, an `onnx.ModelProto`, a torch module, TorchScript, or a `torch.export` program. shapes: of inputs
     whose own are symbolic or, for torch modules, unknown; by name. constants: values of inputs that are to become
-    part of the model.
+    part of the model, arrays or numbers.
 
     Errors: `NotFound`, `InvalidEncoding`, `Unsupported`, `InvalidArgument`, each with what to do.
     """
@@ -70,8 +72,10 @@ def _of_onnx(
     name: str,
     digest: str | None,
 ) -> Source:
-    checked, static = normalize.check(proto, shapes, constants)
-    return Source(checked, static, name, "onnx", digest or _digest_of(proto), onnxruntime_reference(checked))
+    arrays = normalize.constant_arrays(proto, constants)
+    checked, static = normalize.check(proto, shapes, arrays)
+    reference = onnxruntime_reference(checked)
+    return Source(checked, static, arrays, name, "onnx", digest or _digest_of(proto), reference)
 
 
 def _of_torch(
@@ -85,8 +89,9 @@ def _of_torch(
     from .torch import from_torch
 
     proto, reference = from_torch(program, shapes, constants, where)
-    checked, static = normalize.check(proto, {}, constants)
-    return Source(checked, static, name, program.format, digest or _digest_of(proto), reference)
+    arrays = normalize.constant_arrays(proto, constants)
+    checked, static = normalize.check(proto, {}, arrays)
+    return Source(checked, static, arrays, name, program.format, digest or _digest_of(proto), reference)
 
 
 def _digest_of(proto: onnx.ModelProto) -> str:

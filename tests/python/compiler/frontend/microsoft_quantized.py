@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 
+import ml_dtypes
 import numpy as np
 
 from .microsoft_operators import BATCH, HEADS, LENGTH, WIDTH, Array, Case, floats, masks, random
@@ -134,6 +135,25 @@ def _few_bits() -> Iterator[Case]:
         yield Case("MatMulNBits", operands, attributes, (1, 2, 3), tolerance=1e-4)
 
 
+def _gathered_blocks() -> Iterator[Case]:
+    indices = np.array([[0, 3], [2, -1]])
+    for kind, zeros, (chosen, blocked) in product(
+        (ml_dtypes.int4, ml_dtypes.uint4), (True, False), ((0, 1), (1, 0), (0, -1))
+    ):
+        numbers = integers("int8", 5, 40) % 16 - (8 if kind is ml_dtypes.int4 else 0)
+        scales, zero = np.abs(floats(5, 3)), numbers[:, :3]
+        parts = [numbers.astype(kind), scales, zero.astype(kind)]
+        if blocked == 0:
+            parts = [np.ascontiguousarray(part.T) for part in parts]
+        operands = (parts[0], indices, parts[1], parts[2] if zeros else None)
+        attributes = {"block_size": 16, "gather_axis": chosen, "quantize_axis": blocked}
+        yield Case("GatherBlockQuantized", operands, attributes, (0, 2, 3))
+    for bits, zeros in product((4, 8), (True, False)):
+        packed, zero = integers("uint8", 5, 40 * bits // 8), integers("uint8", 5, -(-3 * bits // 8))
+        operands = (packed, indices, np.abs(floats(5, 3)), zero if zeros else None)
+        yield Case("GatherBlockQuantized", operands, {"block_size": 16, "bits": bits}, (0, 2, 3))
+
+
 def _attention_quantized() -> Iterator[Case]:
     x, matrix = integers("uint8", BATCH, LENGTH, 6), weights("int8", 6, 3 * WIDTH)
     for mask, causal, per in product((0, 1, 2), (0, 1), (False, True)):
@@ -179,6 +199,7 @@ QUANTIZED: dict[str, Callable[[], Iterator[Case]]] = {
     "quantization": _linear_quantized,
     "quantized products": _products_quantized,
     "few bits": _few_bits,
+    "gathered blocks": _gathered_blocks,
     "quantized attention": _attention_quantized,
     "quantized recurrent": _recurrent_quantized,
 }

@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import wasmgrad
 from numpy.typing import NDArray
@@ -103,3 +104,45 @@ def test_special_values_are_folded_as_they_are_computed(level: int) -> None:
         if not (_same(a, b) or np.allclose(a, b, rtol=1e-6, atol=1e-6, equal_nan=True))
     ]
     assert differing == []
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_quantized_constants_are_what_onnxruntime_makes_of_them(level: int) -> None:
+    generator = np.random.default_rng(2)
+    values: dict[str, Array] = {
+        "a": generator.integers(0, 9, (4, 6)).astype(np.uint8),
+        "b": generator.integers(-9, 9, (6, 5)).astype(np.int8),
+        "w": generator.integers(-9, 9, (3, 2, 1, 1)).astype(np.int8),
+        "image": generator.integers(0, 9, (1, 2, 3, 3)).astype(np.uint8),
+        **{name: np.array(value, np.float32) for name, value in (("half", 0.5), ("one", 1), ("two", 2))},
+        "za": np.array(3, np.uint8),
+        "zb": np.array(1, np.int8),
+        "zy": np.array(101, np.uint8),
+        "large": np.array([1e12, -1e12, 3e9, -3e9, 70000, -70000, 0.5, 1.5], np.float32),
+        "flat": np.zeros(3, np.float32),
+    }
+    nodes = [
+        helper.make_node("QLinearMatMul", ["a", "half", "za", "b", "one", "zb", "one", "zy"], ["product"]),
+        helper.make_node("QLinearConv", ["image", "half", "za", "w", "one", "zb", "one", "zy"], ["filtered"]),
+        *(
+            helper.make_node("QuantizeLinear", ["large", "two"], [f"q{to}"], output_dtype=to)
+            for to in (2, 3, 4, 5)
+        ),
+        helper.make_node("DynamicQuantizeLinear", ["large"], ["dynamic", "scale", "zero"]),
+        helper.make_node("DynamicQuantizeLinear", ["flat"], ["still", "still_scale", "still_zero"]),
+    ]
+    names = [name for node in nodes for name in node.output]
+    graph = helper.make_graph(
+        nodes, "constants", [helper.make_tensor_value_info("unused", onnx.TensorProto.FLOAT, [1])],
+        [helper.make_empty_tensor_value_info(name) for name in names],
+        [numpy_helper.from_array(array, name) for name, array in values.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    model = onnx.shape_inference.infer_shapes(model)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    feeds = {"unused": np.zeros(1, np.float32)}
+    wanted = onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, feeds)
+    for name, result, right in zip(names, _run(model, level, **feeds), wanted, strict=True):
+        assert result.dtype == right.dtype, name
+        np.testing.assert_array_equal(result, right, err_msg=name)

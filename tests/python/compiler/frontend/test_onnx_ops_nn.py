@@ -178,3 +178,26 @@ def test_what_cannot_be_right_is_refused(node: onnx.NodeProto, shapes: Any, reas
     if node.op_type == "RoiAlign":
         feeds["i"] = np.zeros(3, np.int64)
     assert reason in _refusal(node, feeds)
+
+
+@pytest.mark.timeout(60)  # a maximum of maxima once took minutes to compile
+@pytest.mark.parametrize("aligned", ["half_pixel", "output_half_pixel"])
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_regions_of_interest_are_sampled(mode: str, aligned: str) -> None:
+    corners = np.abs(_random(4, 2)) * 9
+    feeds = {
+        "x": _random(2, 3, 10, 12),
+        "rois": np.concatenate([corners, corners + np.abs(_random(4, 2)) * 12], 1),
+        "batches": np.array([0, 1, 1, 0]),
+    }
+    node = helper.make_node(
+        "RoiAlign", ["x", "rois", "batches"], ["y"], mode=mode, output_height=3, output_width=4,
+        sampling_ratio=2, spatial_scale=0.7, coordinate_transformation_mode=aligned,
+    )  # fmt: skip
+    _kernels([node], feeds)
+
+
+@pytest.mark.parametrize("x", [np.zeros(5), np.array([-0.0, 0]), np.array([0, 3.0]), np.array([-3.0, -1])])
+def test_a_range_without_extent_has_the_scale_one(x: NDArray[Any]) -> None:
+    node = helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"])
+    _kernels([node], {"x": x.astype(np.float32)})

@@ -17,12 +17,15 @@ from tvm import relax
 
 from ...._errors import Unsupported
 from ..._relax import literal, numpy_dtype
+from ._stored import CARRIERS, Stored
 
 __all__ = [
+    "CARRIERS",
     "DTYPES",
     "Converter",
     "Node",
     "Nothing",
+    "Stored",
     "TensorList",
     "Value",
     "converter",
@@ -31,6 +34,7 @@ __all__ = [
     "literal",
     "may_fold",
     "numpy_dtype",
+    "only_stored",
     "shape_of",
 ]
 
@@ -56,7 +60,8 @@ class Nothing:
     """An ONNX optional that holds no value."""
 
 
-# What a name in a graph stands for: a constant, a Relax variable, a sequence or an empty optional.
+# What a name in a graph stands for: a constant, a Relax variable, one of these in the carrier of a type that values are
+# only stored in, a sequence or an empty optional.
 Value = Any
 Converter = Callable[["Node"], Any]
 
@@ -166,7 +171,7 @@ class Node:
         return i < len(self.proto.output) and bool(self.proto.output[i])
 
     def value(self, i: int) -> Value:
-        """Input `i` as it stands: array, Relax variable, `TensorList` or `Nothing`; `None` when left out."""
+        """Input `i` as it stands: array, Relax variable, `Stored`, `TensorList` or `Nothing`; `None` when left out."""
         return self.values[i] if i < len(self.values) else None
 
     def input(self, i: int) -> Any:
@@ -180,9 +185,16 @@ class Node:
             if i not in self._expressions:
                 self._expressions[i] = literal(value)
             return self._expressions[i]
+        if isinstance(value, Stored):
+            self.refuse(f"{only_stored(value.dtype)}; put a Cast or a DequantizeLinear in front of this node")
         if isinstance(value, (TensorList, Nothing)):
             self.refuse(f"input {i} is a sequence or an empty optional where a tensor is needed")
         return value
+
+    def carried(self) -> Node:
+        """The same node on the carriers of its inputs."""
+        values = [value.carrier if isinstance(value, Stored) else value for value in self.values]
+        return Node(self.proto, self.opset, values, self.graphs, self.within)
 
     def constant(self, i: int) -> NDArray[Any] | None:
         """Input `i` when it is a constant, else `None`."""
@@ -199,9 +211,11 @@ class Node:
     def shape(self, i: int) -> tuple[int, ...]:
         """Extents of input `i`."""
         value = self.value(i)
+        if isinstance(value, Stored):
+            value = value.carrier
         if isinstance(value, np.ndarray):
             return tuple(value.shape)
-        return shape_of(self.input(i))
+        return shape_of(value if isinstance(value, relax.Var) else self.input(i))
 
     def rank(self, i: int) -> int:
         """Number of dimensions of input `i`."""
@@ -210,6 +224,8 @@ class Node:
     def dtype(self, i: int) -> str:
         """Element type of input `i`, by NumPy's name."""
         value = self.value(i)
+        if isinstance(value, Stored):
+            return value.dtype
         if isinstance(value, np.ndarray):
             return "string" if value.dtype.kind in "OSU" else str(value.dtype)
         return str(self.input(i).ty.dtype)
@@ -270,6 +286,11 @@ class Node:
             return self.within.told(f"its part {self.op}: {why}")
         domain = f"{self.domain}." if self.domain else ""
         return f"node {self.name!r} ({domain}{self.op}, opset {self.opset}): {why}"
+
+
+def only_stored(dtype: str) -> str:
+    """The beginning of the sentence that refuses to compute with a type."""
+    return f"tensors of {dtype} are only stored, not computed with"
 
 
 def shape_or_none(ty: Any) -> tuple[int, ...] | None:

@@ -1,14 +1,20 @@
-"""Branches and loops, resolved while importing: conditions and trip counts must be known, bodies are unrolled."""
+"""Branches and loops, resolved while importing: trip counts must be known, bodies are unrolled.
+
+Of a condition that is known at run time only, both branches are computed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from tvm import relax
 
-from ._registry import Node, TensorList, Value, converter, literal
+from ...._errors import Unsupported
+from ..._foreign import described
+from ._registry import Node, Stored, TensorList, Value, converter, literal, only_stored, shape_of
 from .shape import joined, part
 
 _MAX_ITERATIONS = 4096  # a body is imported once for every iteration
@@ -16,34 +22,73 @@ _MAX_ITERATIONS = 4096  # a body is imported once for every iteration
 
 @converter("If", fold=False)
 def choose(node: Node) -> Any:
-    """The branch that a constant condition picks; of two branches of the same types, a selection at run time."""
+    """The branch that a constant condition picks; else both, and what the condition selects of their results.
+
+    Operators have no side effects, and kernels are defined for every operand (an index outside is held inside, an
+    integer divided by 0 is 0), so that the branch not taken may compute with whatever it is given.
+    """
     condition = node.constant(0)
     if condition is not None:
         branch = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
         return node.graphs.import_subgraph(node.attribute(branch), [])
-    taken = node.graphs.import_subgraph(node.attribute("then_branch"), [])
-    other = node.graphs.import_subgraph(node.attribute("else_branch"), [])
+    taken, other = (_branch(node, name) for name in ("then_branch", "else_branch"))
     flag = node.emit(relax.op.reshape(node.input(0), []))
     return [_selected(node, flag, *pair) for pair in zip(taken, other, strict=True)]
 
 
+def _branch(node: Node, name: str) -> list[Value]:
+    try:
+        return node.graphs.import_subgraph(node.attribute(name), [])
+    except Unsupported as error:
+        raise Unsupported(
+            f"{error.message} (in the {name} of node {node.name!r}, which may be taken; {_advice(node)})"
+        ) from error
+
+
 def _selected(node: Node, flag: Any, yes: Value, no: Value) -> Any:
-    yes, no = (_expression(node, value) for value in (yes, no))
-    if not _same_type(yes, no):
-        node.refuse("its branches differ in type or shape, so the condition must be a constant of the model")
+    if isinstance(yes, Stored) and isinstance(no, Stored) and yes.dtype == no.dtype:
+        return Stored(yes.dtype, _selected(node, flag, yes.carrier, no.carrier))
+    if isinstance(yes, np.ndarray) and isinstance(no, np.ndarray) and _same(yes, no):
+        return yes
+    types = []
+    for value in (yes, no):
+        if not isinstance(value, (np.ndarray, relax.Var, Stored)):
+            node.refuse(f"its branches make sequences or optionals; {_advice(node)}")
+        types.append(_type_of(value))
+    if types[0] != types[1]:
+        node.refuse(f"its branches give {types[0]} and {types[1]}; {_advice(node)}")
+    yes, no = (node.emit(literal(value)) if isinstance(value, np.ndarray) else value for value in (yes, no))
     return node.emit(relax.op.where(flag, yes, no))
 
 
-def _expression(node: Node, value: Value) -> Any:
-    if isinstance(value, np.ndarray):
-        return node.emit(literal(value))
-    if not isinstance(value, relax.Var):
-        node.refuse("its branches make sequences, so the condition must be a constant of the model")
-    return value
+def _same(a: Any, b: Any) -> bool:
+    return bool(a.dtype == b.dtype and np.array_equal(a, b))
 
 
-def _same_type(a: Any, b: Any) -> bool:
-    return str(a.ty) == str(b.ty)
+def _type_of(value: Value) -> str:
+    dtype, held = (value.dtype, value.carrier) if isinstance(value, Stored) else ("", value)
+    if isinstance(held, np.ndarray):
+        return described(dtype or str(held.dtype), held.shape)
+    return described(dtype or str(held.ty.dtype), shape_of(held))
+
+
+def _advice(node: Node) -> str:
+    """What makes a condition known while compiling: values for the inputs that it depends on, if they are numbers."""
+    builder, waiting, seen = node.graphs.builder, [node.input(0)], set()
+    while waiting:
+        variable = waiting.pop()
+        if variable in seen:
+            continue
+        seen.add(variable)
+        value = builder.lookup_binding(variable)
+        if value is not None:
+            waiting.extend(relax.analysis.free_vars(value))
+    inputs = [variable for variable in seen if builder.lookup_binding(variable) is None]
+    names = sorted(variable.name for variable in inputs if prod(shape_of(variable)) == 1)
+    if not names or len(names) < len(inputs):
+        return "the condition must be a constant of the model"
+    given = " ".join(f"--constant {name}=VALUE" for name in names)
+    return f"{given} makes the condition known, and only the branch that it chooses is compiled"
 
 
 @converter("Loop", fold=False)
@@ -82,6 +127,8 @@ def stacked(node: Node, values: Sequence[Value], axis: int) -> Value:
         return np.stack(values, axis)
     if any(isinstance(value, TensorList) for value in values):
         node.refuse("sequences cannot be collected to a tensor")
+    if any(isinstance(value, Stored) for value in values):
+        node.refuse(f"{only_stored(values[0].dtype)}; Cast them in the body")
     expressions = [literal(value) if isinstance(value, np.ndarray) else value for value in values]
     return joined(node, [node.emit(relax.op.expand_dims(value, axis)) for value in expressions], axis)
 

@@ -201,21 +201,35 @@ for _op in _COMPARISON:
 
 @converter("Div", since=7)
 def div(node: Node) -> Any:
-    """The quotient; integers are rounded toward zero."""
+    """The quotient; integers are rounded toward zero, and divided by 0 they are 0."""
     dtype = node.dtype(0)
     if is_float(dtype):
         return cast(relax.op.divide(widened(node, 0), widened(node, 1)), wide(dtype), dtype)
-    return broadcast_te(node, tirx.truncdiv, node.input(0), node.input(1))
+    return broadcast_te(node, lambda x, y: _whole(tirx.truncdiv, x, y, dtype), node.input(0), node.input(1))
+
+
+def _whole(divide: Callable[[Any, Any], Any], x: Any, y: Any, dtype: str) -> Any:
+    """A quotient or rest of integers, also where machines have none: 0 of a division by 0.
+
+    WebAssembly and x86 trap there, and where the lowest number is divided by -1, whose quotient wraps around to itself.
+    """
+    zero, one = tirx.const(0, dtype), tirx.const(1, dtype)
+    if dtype.startswith("uint"):
+        return tirx.Select(y == zero, zero, divide(x, tirx.Select(y == zero, one, y)))
+    negated = y == tirx.const(-1, dtype)
+    result = divide(x, tirx.Select(tirx.any(y == zero, negated), one, y))
+    of_minus_one = zero - x if divide is tirx.truncdiv else zero
+    return tirx.Select(y == zero, zero, tirx.Select(negated, of_minus_one, result))
 
 
 @converter("Mod", since=10)
 def mod(node: Node) -> Any:
-    """The rest of a division: with the divisor's sign, or (`fmod`) with the dividend's."""
+    """The rest of a division: with the divisor's sign, or (`fmod`) with the dividend's; 0 of integers by 0."""
     dtype = node.dtype(0)
     truncate = bool(node.attribute("fmod", 0))
     if not is_float(dtype):
         function = tirx.truncmod if truncate else tirx.floormod
-        return broadcast_te(node, function, node.input(0), node.input(1))
+        return broadcast_te(node, lambda x, y: _whole(function, x, y, dtype), node.input(0), node.input(1))
     compute = wide(dtype)
 
     def rest(x: Any, y: Any) -> Any:

@@ -209,3 +209,33 @@ def _unpacked(packed: Any, bits: int, count: int) -> Any:
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     numbers = (packed.reshape(-1, 1) >> shifts) & np.uint8((1 << bits) - 1)
     return numbers.reshape(-1)[:count].astype(np.float32)
+
+
+@microsoft("GatherBlockQuantized", "bits block_size gather_axis quantize_axis", inputs=4)
+def gather_block_quantized(node: Node) -> Any:
+    """Slices of a matrix of few bits, each block of which has its scale: rows of an embedding, as real numbers."""
+    op, rank = Operators(node), node.rank(0)
+    chosen, blocked = node.axis(0, rank, "gather_axis"), node.axis(1, rank, "quantize_axis")
+    if chosen == blocked:
+        node.refuse("slices across the blocks of a scale are not supported")
+    data, scales, zero = (node.value(i) for i in (0, 2, 3))
+    if node.dtype(0) == "uint8":
+        bits = int(node.attribute("bits", 4))
+        if bits not in {2, 4, 8} or blocked != rank - 1:
+            node.refuse(f"numbers of {bits} bits, packed along axis {blocked} of {rank}, are not supported")
+        data = _unpacked_rows(node.require_constant(0, "the data"), bits)
+        if zero is None:
+            zero = np.full(node.shape(2), 1 << (bits - 1), np.uint8)
+        else:
+            zero = _unpacked_rows(node.require_constant(3, "the zero points"), bits)[..., : node.shape(2)[-1]]
+    parts = [
+        None if part is None else op.Gather(part, node.value(1), axis=chosen) for part in (data, scales, zero)
+    ]
+    axis = blocked if blocked < chosen else blocked - 1 + node.rank(1)
+    return op.DequantizeLinear(*parts, axis=axis, block_size=int(node.attribute("block_size", 128)))
+
+
+def _unpacked_rows(packed: Any, bits: int) -> Any:
+    """Numbers of so many bits that are packed along the last axis."""
+    size = packed.shape[-1] * 8 // bits
+    return _unpacked(packed, bits, packed.size * 8 // bits).astype(np.uint8).reshape(*packed.shape[:-1], size)

@@ -1,6 +1,7 @@
 """Matrix products and convolutions of quantized tensors: ConvInteger, QLinearConv, MatMulInteger, QLinearMatMul.
 
-They are exact in int32; only the rescaling of the result is done in float32.
+They are exact in int32; only the rescaling of the result is done in float32. ONNX's reference rounds after it has added
+the zero point, so that constants are left to the converters.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def conv_integer(node: Node) -> Any:
     return convolve(node, data, weight, window, int(node.attribute("group", 1)))
 
 
-@converter("QLinearConv", since=10)
+@converter("QLinearConv", since=10, fold=False)
 def qlinear_conv(node: Node) -> Any:
     """A convolution of quantized tensors with a quantized result; weights may have one scale per channel."""
     rank = node.rank(0)
@@ -67,7 +68,7 @@ def matmul_integer(node: Node) -> Any:
     return relax.op.matmul(_centered(node, 0, 2, [-1, 1]), _centered(node, 1, 3, [1, -1]))
 
 
-@converter("QLinearMatMul", since=10)
+@converter("QLinearMatMul", since=10, fold=False)
 def qlinear_matmul(node: Node) -> Any:
     """A matrix product of quantized tensors with a quantized result."""
     sums = relax.op.matmul(_centered(node, 0, 2, [-1, 1]), _centered(node, 3, 5, [1, -1]))

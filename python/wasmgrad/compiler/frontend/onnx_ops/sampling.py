@@ -160,6 +160,12 @@ def _neighbours(x: Any, size: int, dtype: str) -> list[tuple[Any, Any]]:
     return [(low, tirx.Select(inside, one - above, zero)), (high, tirx.Select(inside, above, zero))]
 
 
+def _beside(neighbours: list[tuple[Any, Any]], side: Any) -> tuple[Any, Any]:
+    """The neighbour on a side, 0 or 1, with its weight."""
+    (low, below), (high, above) = neighbours
+    return tirx.Select(side == 0, low, high), tirx.Select(side == 0, below, above)
+
+
 @converter("RoiAlign", since=10)
 def roi_align(node: Node) -> Any:
     """Averages (or takes the maximum of) bilinear samples in the bins of regions of interest."""
@@ -193,21 +199,25 @@ def roi_align(node: Node) -> Any:
 
     def compute(data: Any, rois: Any, batches: Any) -> Any:
         taps = [te.reduce_axis((0, samples), "sample") for _ in range(2)]
+        # A maximum of the neighbours' own would repeat each of them in its comparisons, which multiply when nested.
+        sides = [te.reduce_axis((0, 2), "side") for _ in range(2)]
 
         def element(n: Any, c: Any, i: Any, j: Any) -> Any:
             y, x = place(rois, n, 0, i, taps[0]), place(rois, n, 1, j, taps[1])
             batch = tirx.min(tirx.max(batches[n].astype("int64"), tirx.const(0, "int64")), shape[0] - 1)
+            if mode == "max":
+                (row, wy), (column, wx) = (
+                    _beside(_neighbours(value, size, work), side)
+                    for value, size, side in zip((y, x), shape[2:], sides, strict=True)
+                )
+                part = data[batch, c, row, column].astype(work) * wy * wx
+                return reducer("max")(part, axis=[*taps, *sides])
             parts = [
                 data[batch, c, row, column].astype(work) * wy * wx
                 for row, wy in _neighbours(y, shape[2], work)
                 for column, wx in _neighbours(x, shape[3], work)
             ]
-            if mode == "avg":
-                return te.sum(sum(parts[1:], parts[0]) / number(samples * samples), axis=taps)
-            best = parts[0]
-            for part in parts[1:]:
-                best = tirx.max(best, part)
-            return reducer("max")(best, axis=taps)
+            return te.sum(sum(parts[1:], parts[0]) / number(samples * samples), axis=taps)
 
         return te.compute((regions, shape[1], height, width), element, name="roi_align")
 
