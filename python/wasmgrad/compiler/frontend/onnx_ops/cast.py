@@ -110,7 +110,11 @@ def _to_integer_at_run_time(node: Node, dtype: str) -> Stored:
 def clipped(value: Any, dtype: str) -> Any:
     """A Relax tensor of whole floats as an integer type, or the carrier of one; NaN becomes 0."""
     low, high = integer_limits(dtype)
-    return relax.op.astype(relax.op.clip(value, low, high), CARRIERS.get(dtype, dtype))
+    carrier = CARRIERS.get(dtype, dtype)
+    within = relax.op.clip(value, low, high)
+    if carrier in {"int8", "uint8", "int16", "uint16"}:
+        within = relax.op.astype(within, "int32")  # which processors convert several floats to at a time
+    return relax.op.astype(within, carrier)
 
 
 @converter("BitCast", since=1)
