@@ -24,6 +24,7 @@ _FACTOR = 10  # how many times as far as the nudged runs a result may be
 _PLACES = 16  # of float32, of a tensor's largest value, that may differ in any case
 _STEADY = 1e-3  # of the largest loss or output, how far a nudge may move one, or comparing would show nothing
 _RUNS = 16  # nudged ones at most
+_FIRST_SEED = 2
 
 
 class Wrong(Exception):
@@ -52,7 +53,7 @@ class Trained:
 class Yardstick:
     """A run of plain torch, and as many nudged ones as it takes to judge what is held against it.
 
-    train: what a run makes after the seed's nudge; without a seed, there is none. Errors: `Unfit`.
+    train: what a run makes after the nudge of a seed; without a seed, there is none. Errors: `Unfit`.
     """
 
     def __init__(self, train: Callable[[int | None], Trained]) -> None:
@@ -80,7 +81,7 @@ class Yardstick:
                 return
 
     def _nudge_once_more(self) -> None:
-        run = self._train(2 + len(self._nudged))
+        run = self._train(_FIRST_SEED + len(self._nudged))
         check_fit(self.plain, run)
         self._nudged.append(run)
 
@@ -104,7 +105,7 @@ def check_fit(plain: Trained, nudged: Trained) -> None:
             )
 
 
-def nudge(model: nn.Module, seed: int = 2) -> nn.Module:
+def nudge(model: nn.Module, seed: int = _FIRST_SEED) -> nn.Module:
     """The same model, after its parameters were changed in their last place."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

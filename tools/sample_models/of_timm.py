@@ -108,7 +108,7 @@ CASES = [
     _built("gmlp", partial(_mixer, 6, block_layer="SpatialGatingBlock", mlp_layer="GatedMlp"), 32),
     slowly(_case("test_efficientnet"), 1e-4),
     slowly(_case("mobilenetv3_small_050"), 1e-5),
-    slowly(_case("mobilenetv4_conv_small_035"), 1e-7),
+    slowly(_case("mobilenetv4_conv_small_035"), 1e-5, bias=2),
     slowly(_case("ghostnet_050"), 1e-5),
     slowly(_case("regnetx_002", 32), 1e-3),
     slowly(_built("xception_aligned", _xception, 32), 1e-4),
@@ -120,7 +120,7 @@ CASES = [
     _case("efficientformer_l1", 224, depths=(1, 1, 1, 2), embed_dims=(8, 16, 24, 32)),
     _case("fastvit_t8", layers=_FOUR, embed_dims=(16, 32, 64, 128)),
     _built("repvgg", _repvgg, 32),
-    slowly(_built("hrnet", _hrnet, 64), 3e-6),
+    slowly(_built("hrnet", _hrnet, 64), 1e-5, bias=2),
     _case("mobilevit_xxs"),
     _case("inception_next_atto", depths=_FOUR, dims=(16, 32, 48, 64)),
 ]  # fmt: skip
