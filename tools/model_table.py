@@ -27,7 +27,7 @@ from children import Failed, run_each
 from model_trial import FORMATS, STAGES, Outcome, Trial, run
 from sample_models import CASES
 
-SECONDS = 3600.0
+SECONDS = 900.0
 BYTES = 6 << 30
 BAD = ("wrong", "crashed")
 MARKED = re.compile(r"(<!-- \[table of models\] -->\n).*?(<!-- \[/table of models\] -->)", re.DOTALL)
