@@ -1,4 +1,4 @@
-"""Runs a function on many things, each in a forked child process with a time and a memory limit.
+"""Runs a function on many things, each in a forked child process with a limit of processor time and of memory.
 
 What the function gives is pickled; whatever else becomes of a child is told in words. It must not know what runs.
 """
@@ -6,10 +6,12 @@ What the function gives is pickled; whatever else becomes of a child is told in 
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
 import resource
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +19,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 __all__ = ["Failed", "run_each"]
+
+_PATIENCE = (
+    20  # times its processor time that a child may take by the clock, so that one that waits for ever ends
+)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -42,8 +48,8 @@ def run_each(
 ) -> Iterator[tuple[Task, Result | Failed]]:
     """Each task with what `work` makes of it, in the order in which they end.
 
-    jobs: how many at a time. seconds, memory: of one child; memory counts the bytes of its data. What the caller has
-    loaded, children need not load again.
+    jobs: how many at a time. seconds, memory: of one child; seconds are processor time, of which a busy machine takes
+    none away, and memory counts the bytes of its data. What the caller has loaded, children need not load again.
     """
     gc.freeze()  # or every child would copy the pages that its collector touches
     context = multiprocessing.get_context("fork")
@@ -53,13 +59,13 @@ def run_each(
         while waiting and len(running) < max(1, jobs):
             task = waiting.pop()
             reader, writer = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(task, work, memory, writer))
+            process = context.Process(target=_child, args=(task, work, seconds, memory, writer))
             process.start()
             writer.close()
             running.append(_Child(task, process, reader, time.monotonic()))
         multiprocessing.connection.wait([child.reader for child in running], timeout=1)
         for child in list(running):
-            late = time.monotonic() - child.start > seconds
+            late = time.monotonic() - child.start > _PATIENCE * seconds
             if not child.reader.poll() and child.process.is_alive() and not late:
                 continue
             result = _received(child.reader)
@@ -67,10 +73,15 @@ def run_each(
                 child.process.kill()
             child.process.join()
             running.remove(child)
-            ended = (
-                f"no result in {seconds:g} s" if late else f"the process ended with {child.process.exitcode}"
-            )
-            yield child.task, Failed(ended) if result is None else result
+            yield child.task, _failed(child.process.exitcode, seconds, late) if result is None else result
+
+
+def _failed(status: int, seconds: float, late: bool) -> Failed:
+    if late:
+        return Failed(f"no result in {_PATIENCE * seconds:g} s")
+    if status == -signal.SIGXCPU:
+        return Failed(f"no result in {seconds:g} s of processor time")
+    return Failed(f"the process ended with {status}")
 
 
 def _received(reader: Any) -> Any:
@@ -80,7 +91,9 @@ def _received(reader: Any) -> Any:
         return None
 
 
-def _child(task: Any, work: Callable[[Any], Any], memory: int, writer: Any) -> None:
+def _child(task: Any, work: Callable[[Any], Any], seconds: float, memory: int, writer: Any) -> None:
+    allowed = math.ceil(seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (allowed, allowed + 10))  # then it cannot be ignored any more
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))  # of addresses, engines and torch reserve more
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -4,9 +4,10 @@
     python tools/model_table.py --jobs 2 --results results.jsonl --table docs/models.md
 
 A model is trained in both formats. A number that is further from torch's than rounding explains, or a crash, makes
-this program exit with 1; what is not supported must be refused in words. Each model runs in a child process with a
-time and a memory limit. Results are appended to a file of JSON lines; models found there are not run again. The
-packages that the models come from are the extra `samples` of pyproject.toml.
+this program exit with 1; what is not supported must be refused in words. A sample that plain torch itself cannot train
+to comparable numbers is at fault itself: it is named, and no table is written. Each model runs in a child process with
+a limit of processor time and of memory. Results are appended to a file of JSON lines; models found there are not run
+again. The packages that the models come from are the extra `samples` of pyproject.toml.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from children import Failed, run_each
 from model_trial import FORMATS, STAGES, Outcome, Trial, run
 from sample_models import CASES
 
-SECONDS = 900
+SECONDS = 900.0
 BYTES = 6 << 30
 BAD = ("wrong", "crashed")
 MARKED = re.compile(r"(<!-- \[table of models\] -->\n).*?(<!-- \[/table of models\] -->)", re.DOTALL)
@@ -39,14 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = [case for case in CASES if re.search(options.only, case.name)]
     missing = [case for case in cases if case.name not in trials]
     with Path(options.results or os.devnull).open("a", encoding="utf-8") as file:
-        for case, result in run_each(missing, run, options.jobs, SECONDS, BYTES):
+        for case, result in run_each(missing, run, options.jobs, options.seconds, BYTES):
             trial = _crashed(case.name, result.reason) if isinstance(result, Failed) else result
             trials[trial.model] = trial
-            file.write(json.dumps(asdict(trial)) + "\n")
-            file.flush()
+            if not trial.unfit:  # a sample that was mended runs again
+                file.write(json.dumps(asdict(trial)) + "\n")
+                file.flush()
             _print(trial)
-    chosen = [trials[case.name] for case in cases]
+    chosen = [trials[case.name] for case in cases if not trials[case.name].unfit]
     print(_summary(chosen))
+    if unfit := len(cases) - len(chosen):
+        print(f"Mend the samples that show nothing ({unfit}, named above); there is no table without them.")
+        return 1
     if options.table:
         _write_table(options.table, chosen)
     return int(any(outcome.kind in BAD for trial in chosen for _, _, outcome in _outcomes(trial)))
@@ -55,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="models at the same time")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="processor time that one model may take"
+    )
     parser.add_argument("--only", default="", metavar="PATTERN", help="only models whose name matches this")
     parser.add_argument("--results", type=Path, help="JSON lines to resume from and to append to")
     parser.add_argument("--table", type=Path, help="Markdown file between whose marks the table is written")
@@ -69,7 +77,7 @@ def _read(path: Path | None) -> Iterator[Trial]:
                 form: {stage: Outcome(**outcome) for stage, outcome in stages.items()}
                 for form, stages in record["outcomes"].items()
             }
-            yield Trial(record["model"], record["how"], outcomes)
+            yield Trial(record["model"], record["how"], outcomes, share=record["share"])
 
 
 def _crashed(model: str, reason: str) -> Trial:
@@ -85,6 +93,9 @@ def _outcomes(trial: Trial) -> Iterator[tuple[str, str, Outcome]]:
 
 
 def _print(trial: Trial) -> None:
+    if trial.unfit:
+        print(f"{trial.model}\n  the sample shows nothing: {trial.unfit}", flush=True)
+        return
     troubles = [
         f"  .{form} {stage}: {outcome.kind}: {outcome.detail}"
         for form, stage, outcome in _outcomes(trial)
@@ -124,13 +135,13 @@ def _table(trials: Sequence[Trial]) -> list[str]:
     """Rows, and below them each reason once, by its number."""
     notes: dict[str, int] = {}
     rows = [
-        "| model | trains `.pt` | trains `.pt2` | saves and loads | compiles | agrees with torch |",
-        "|---|---|---|---|---|---|",
+        "| model | trains `.pt` | trains `.pt2` | saves and loads | compiles | agrees with torch | gap |",
+        "|---|---|---|---|---|---|---|",
     ]
     for trial in trials:
         cells = [_cell(trial, [form], "trains", notes) for form in FORMATS]
         cells += [_cell(trial, FORMATS, stage, notes) for stage in STAGES[1:]]
-        rows.append(f"| {trial.model} | {' | '.join(cells)} |")
+        rows.append(f"| {trial.model} | {' | '.join(cells)} | {trial.share:.0%} |")
     return [*rows, "", *(f"{number}. {note}" for note, number in notes.items())]
 
 

@@ -1,7 +1,6 @@
 """One sample model, through everything: trained in both formats beside plain torch, saved, loaded, compiled.
 
-How far two computations of a model may be apart, a third one says: plain torch with initial weights that differ in
-the last place. It must not know any architecture, nor how results are shown.
+It must not know any architecture, nor how results are shown, nor how far apart two numbers may be.
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import wasmgrad
+from model_yardstick import Trained, Unfit, Wrong, Yardstick, along, nudge, same
 from numpy.typing import NDArray
 from sample_models import Case, seeded
 from sample_models.files import NotWritten, write_exported, write_script
@@ -25,23 +26,16 @@ from torch.nn import functional as F  # noqa: N812
 from wasmgrad import Trainer
 from wasmgrad.compiler.frontend.torch_program import read_file
 
-__all__ = ["FORMATS", "STAGES", "Outcome", "Trial", "Wrong", "run", "same", "trainer_of"]
+__all__ = ["FORMATS", "STAGES", "Outcome", "Trial", "run", "trainer_of"]
 
 FORMATS = ("pt", "pt2")
 STAGES = ("trains", "saves and loads", "compiles", "agrees with torch")
 
 _STEPS = 30
 _MOMENTUM = 0.9
-_NUDGE = 1e-7  # of each initial weight: its last place
-_FACTOR = 10  # how many times as far as the nudged run a result may be
-_PLACES = 16  # of float32, of a tensor's largest value, that may differ in any case
 _CHECKS = 3  # batches that are predicted
 
 Arrays = Sequence[NDArray[Any]]
-
-
-class Wrong(Exception):
-    """A number is further from torch's than rounding explains."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +54,17 @@ class Trial:
     how: dict[str, str] = field(default_factory=dict)
     """Of each format: "scripted", "traced" or "exported"."""
     outcomes: dict[str, dict[str, Outcome]] = field(default_factory=lambda: {form: {} for form in FORMATS})
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """What a loop of plain torch makes."""
-
-    losses: NDArray[Any]
-    state: dict[str, NDArray[Any]]
-    output: NDArray[Any]
+    unfit: str = ""
+    """Why the sample says nothing; there are no outcomes then."""
+    share: float = 0.0
+    """The widest distance from torch that was seen, as a part of what is allowed."""
 
 
 class _Subject:
-    """A model, the batches for all who train it and to look at it with, and what plain torch makes of them."""
+    """A model, the batches for all who train it and to look at it with, and what plain torch makes of them.
+
+    Errors: `Unfit`.
+    """
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -82,13 +74,21 @@ class _Subject:
             (self._inputs(generator), case.target.draw(generator, case.batch)) for _ in range(_STEPS)
         ]
         self.checks = [self._inputs(generator) for _ in range(_CHECKS)]
-        self.plain = self._trained(copy.deepcopy(self.model))
-        self.nudged = self._trained(_nudge(copy.deepcopy(self.model)))
+        self.torch = Yardstick(self._trained)
 
     def _inputs(self, generator: np.random.Generator) -> list[NDArray[Any]]:
         return [rows.draw(generator, self.case.batch) for rows in self.case.inputs]
 
-    def _trained(self, model: nn.Module) -> _Trained:
+    def _trained(self, seed: int | None) -> Trained:
+        """By plain torch, after a nudge where there is a seed of one; after every other in torch's other layout.
+
+        Its kernels sum in another order, as wasmgrad may. A mean that is 0 but for rounding shows only that.
+        """
+        model = copy.deepcopy(self.model)
+        if seed is not None:
+            nudge(model, seed)
+            if seed % 2 == 1:
+                model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(model.parameters(), lr=self.case.learning_rate, momentum=_MOMENTUM)
         loss_of = F.mse_loss if self.case.loss == "mse" else F.cross_entropy
         losses = []
@@ -99,18 +99,25 @@ class _Subject:
             optimizer.step()
             losses.append(loss.item())
         state = {name: tensor.detach().numpy().copy() for name, tensor in model.state_dict().items()}
-        return _Trained(np.array(losses), state, _predicted(model.eval(), self.checks[0]))
+        return Trained(np.array(losses), state, _predicted(model.eval(), self.checks[0]))
 
     def check_output(self, what: str, ours: NDArray[Any]) -> None:
         """Of a trained model. Errors: `Wrong`."""
-        same(what, ours, self.plain.output, self.nudged.output)
+        self.torch.hold(what, ours, lambda run: run.output)
 
 
 def run(case: Case) -> Trial:
     """Everything that can be said of one model. What wasmgrad refuses is an outcome; other errors are raised."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    subject, trial = _Subject(case), Trial(case.name)
+    try:
+        return _tried(_Subject(case))
+    except Unfit as error:
+        return Trial(case.name, unfit=str(error))
+
+
+def _tried(subject: _Subject) -> Trial:
+    trial = Trial(subject.case.name)
     with tempfile.TemporaryDirectory() as folder:
         for form, write in zip(FORMATS, (write_script, write_exported), strict=True):
             path = Path(folder, f"model.{form}")
@@ -120,6 +127,7 @@ def run(case: Case) -> Trial:
                 trial.outcomes[form]["trains"] = Outcome("not written", str(error))
                 continue
             trial.outcomes[form] = _outcomes(subject, path)
+    trial.share = subject.torch.share
     return trial
 
 
@@ -175,21 +183,19 @@ def _train(subject: _Subject, path: Path, saved: Path) -> None:
     """All steps; losses, parameters, buffers and outputs are as plain torch's. Errors: `Wrong`."""
     trainer = trainer_of(subject.case, path)
     losses = np.array([trainer.step(inputs, target).loss for inputs, target in subject.batches])
-    plain, nudged = subject.plain, subject.nudged
-    # Two runs that part may meet again by chance, so the widest gap so far counts.
-    gaps = np.maximum.accumulate(np.abs(nudged.losses - plain.losses))
-    for step, gap in enumerate(gaps):
-        _within(f"the loss of step {step + 1}", losses[step], plain.losses[step], gap)
-    state = trainer.state_dict()
-    for name, values in plain.state.items():
+    subject.torch.hold("the loss", losses, lambda run: run.losses, along)
+    state, expected = trainer.state_dict(), subject.torch.plain.state
+    for name, values in expected.items():
         if name in state:
-            same(f"{name} after training", state[name], values, nudged.state[name])
-        elif not any(
-            np.array_equal(values, plain.state[other]) for other in plain.state.keys() & state.keys()
-        ):
+            subject.torch.hold(f"{name} after training", state[name], partial(_of_state, name))
+        elif not any(np.array_equal(values, expected[other]) for other in expected.keys() & state.keys()):
             raise Wrong(f"{name} is not in the trained model")  # tied weights are there by another name
     subject.check_output("an output after training", trainer.predict(subject.checks[0]))
     trainer.save(saved)
+
+
+def _of_state(name: str, run: Trained) -> NDArray[Any]:
+    return run.state[name]
 
 
 def _load(subject: _Subject, saved: Path) -> None:
@@ -214,49 +220,16 @@ def _compile(
         modules.append(wasmgrad.compile(file, shapes=shapes, verify=False))
 
     def agree() -> None:
-        model, nudged = reference(), _nudge(reference())
+        model, nudged = reference(), nudge(reference())
         for inputs in subject.checks:
             outputs = modules[0](*inputs)
             first = outputs[0] if isinstance(outputs, tuple) else outputs
-            same(
-                "an output of the compiled model",
-                first,
-                _predicted(model, inputs),
-                _predicted(nudged, inputs),
-            )
+            plain = _predicted(model, inputs)
+            share = same("an output of the compiled model", first, plain, _predicted(nudged, inputs))
+            subject.torch.share = max(subject.torch.share, share)
 
     if _stage(outcomes, "compiles", compile_it):
         _stage(outcomes, "agrees with torch", agree)
-
-
-# -- numbers ------------------------------------------------------------------------------------------------------
-
-
-def same(what: str, ours: Any, plain: Any, nudged: Any) -> None:
-    """Errors: `Wrong` when `ours` is further from `plain` than a nudge, which made `nudged`, and rounding explain."""
-    ours, plain, nudged = (np.asarray(each, np.float64) for each in (ours, plain, nudged))
-    if ours.shape != plain.shape:
-        raise Wrong(f"{what} has the shape {list(ours.shape)} instead of {list(plain.shape)}")
-    _within(what, ours, plain, np.max(np.abs(nudged - plain), initial=0))
-
-
-def _within(what: str, ours: Any, plain: Any, gap: float) -> None:
-    """Errors: `Wrong` when they are apart by more than ten times the gap that a nudge makes, and some last places."""
-    place = np.finfo(np.float32).eps * np.max(np.abs(plain), initial=0)
-    apart = np.max(np.abs(ours - plain), initial=0)
-    if not apart <= _FACTOR * gap + _PLACES * place:
-        raise Wrong(
-            f"{what} differs by {apart:.2g}, a nudge makes {gap:.2g}, and a last place is {place:.2g}"
-        )
-
-
-def _nudge(model: nn.Module) -> nn.Module:
-    """The same model, after its parameters were changed in their last place."""
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1 + _NUDGE * (2 * torch.rand(parameter.shape, generator=generator) - 1).sign())
-    return model
 
 
 def _loaded(file: Path) -> nn.Module:
@@ -266,8 +239,9 @@ def _loaded(file: Path) -> nn.Module:
 
 def _predicted(model: nn.Module, inputs: Arrays) -> NDArray[Any]:
     with torch.no_grad():
-        output: Tensor = model(*_tensors(inputs))
-    return output.numpy()
+        output: Any = model(*_tensors(inputs))
+    first: Tensor = output[0] if isinstance(output, tuple) else output
+    return first.numpy()
 
 
 def _tensors(arrays: Arrays) -> list[Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from .case import CLASSES, Case, classifier, floats
+from .case import CLASSES, Case, classifier, floats, slowly
 from .packages import load
 
 __all__ = ["CASES"]
@@ -95,7 +95,7 @@ _TRANSFORMER = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "n
 _FOUR = (1, 1, 1, 1)
 
 CASES = [
-    _case("resnet10t", 32),
+    slowly(_case("resnet10t", 32), 1e-4),
     _case("vit_tiny_patch16_224", 32, **_TRANSFORMER),
     _case("deit_tiny_patch16_224", 32, **_TRANSFORMER),
     _case(
@@ -106,13 +106,13 @@ CASES = [
     _built("mlp_mixer", partial(_mixer, (0.5, 4.0)), 32),
     _built("resmlp", partial(_mixer, 4, block_layer="ResBlock", norm_layer="Affine"), 32),
     _built("gmlp", partial(_mixer, 6, block_layer="SpatialGatingBlock", mlp_layer="GatedMlp"), 32),
-    _case("test_efficientnet", 32),
-    _case("mobilenetv3_small_050", 32),
-    _case("mobilenetv4_conv_small_035"),
-    _case("ghostnet_050", 32),
-    _case("regnetx_002", 32),
-    _built("xception_aligned", _xception, 32),
-    _built("levit", _levit, 64),
+    slowly(_case("test_efficientnet"), 1e-4),
+    slowly(_case("mobilenetv3_small_050"), 1e-5),
+    slowly(_case("mobilenetv4_conv_small_035"), 1e-5, bias=2),
+    slowly(_case("ghostnet_050"), 1e-5),
+    slowly(_case("regnetx_002", 32), 1e-3),
+    slowly(_built("xception_aligned", _xception, 32), 1e-4),
+    slowly(_built("levit", _levit, 64), 1e-3),
     _built("poolformer", _poolformer, 64),
     _case("coat_lite_tiny", img_size=64, embed_dims=(16, 16, 32, 32), serial_depths=_FOUR),
     _case("pvt_v2_b0", depths=_FOUR, embed_dims=(8, 16, 32, 32), num_heads=(1, 2, 2, 4)),
@@ -120,7 +120,7 @@ CASES = [
     _case("efficientformer_l1", 224, depths=(1, 1, 1, 2), embed_dims=(8, 16, 24, 32)),
     _case("fastvit_t8", layers=_FOUR, embed_dims=(16, 32, 64, 128)),
     _built("repvgg", _repvgg, 32),
-    _built("hrnet", _hrnet, 64),
+    slowly(_built("hrnet", _hrnet, 64), 1e-5, bias=2),
     _case("mobilevit_xxs"),
     _case("inception_next_atto", depths=_FOUR, dims=(16, 32, 48, 64)),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from .case import CLASSES, Case, classifier, floats
+from .case import CLASSES, Case, classifier, floats, slowly
 from .packages import load
 
 __all__ = ["CASES"]
@@ -109,21 +109,21 @@ def _whole(name: str, side: int = 32, **options: Any) -> Case:
 CASES = [
     _case("alexnet", partial(_narrow, "alexnet"), 64),
     _case("vgg11_bn", partial(_narrow, "vgg11_bn")),
-    _whole("resnet18"),
-    _case("resnext", partial(_resnet, "Bottleneck", [1, 1, 1, 1], groups=8, width_per_group=4)),
-    _case("wide_resnet", partial(_resnet, "Bottleneck", [1, 1, 1, 1], width_per_group=32)),
-    _whole("squeezenet1_1", 64),
-    _case("densenet", _densenet),
-    _whole("googlenet", 32, aux_logits=False, init_weights=False),
-    _whole("inception_v3", 80, aux_logits=False, init_weights=False),
-    _whole("mobilenet_v2", width_mult=0.25),
-    _whole("mobilenet_v3_small"),
-    _whole("shufflenet_v2_x0_5", 64),
-    _whole("mnasnet0_5", 64),
+    slowly(_whole("resnet18"), 3e-6),
+    slowly(_case("resnext", partial(_resnet, "Bottleneck", [1, 1, 1, 1], groups=8, width_per_group=4)), 3e-6),
+    slowly(_case("wide_resnet", partial(_resnet, "Bottleneck", [1, 1, 1, 1], width_per_group=32)), 3e-6),
+    slowly(_whole("squeezenet1_1", 64), 1e-4),
+    slowly(_case("densenet", _densenet), 3e-4),
+    slowly(_whole("googlenet", 64, aux_logits=False, init_weights=False), 1e-6),
+    slowly(_whole("inception_v3", 80, aux_logits=False, init_weights=False), 1e-6, bias=2),
+    slowly(_whole("mobilenet_v2", 64, width_mult=0.25), 1e-6),
+    slowly(_whole("mobilenet_v3_small"), 1e-3),
+    slowly(_whole("shufflenet_v2_x0_5", 64), 1e-6),
+    slowly(_whole("mnasnet0_5", 64), 1e-6, bias=2),
     _case("efficientnet", partial(_efficientnet, False)),
     _case("efficientnet_v2", partial(_efficientnet, True)),
-    _case("regnet_x", _regnet),
-    _case("regnet_y", partial(_regnet, se_ratio=0.25)),
+    slowly(_case("regnet_x", _regnet), 1e-3, bias=2),
+    slowly(_case("regnet_y", partial(_regnet, se_ratio=0.25)), 3e-4, bias=2),
     _case("convnext", _convnext, 64),
     _case("vit", _vit),
     _case("swin", partial(_swin, "SwinTransformerBlock", "PatchMerging"), 64),

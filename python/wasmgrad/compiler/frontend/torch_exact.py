@@ -111,6 +111,11 @@ def _range(start: Any, end: Any = None, step: Any = 1, *, dtype: torch.dtype | N
     return (_aten.arange.default(count, dtype=torch.int64).double() * float(step) + float(start)).to(kind)
 
 
+def _copy(target: Tensor, source: Tensor, _non_blocking: bool = False) -> Tensor:
+    """What a write in place leaves: the source as wide as its target, which the exporter would not make it."""
+    return source.to(target.dtype).expand(target.shape).clone()
+
+
 def _logarithm(base: int, x: Tensor) -> Tensor:
     y = x.float() if x.dtype in _NARROW else x if x.is_floating_point() else x.to(torch.get_default_dtype())
     return (torch.log(y) / math.log(base)).to(x.dtype if x.is_floating_point() else y.dtype)
@@ -209,6 +214,7 @@ DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     _aten.arange.default: _range,
     _aten.arange.start: _range,
     _aten.arange.start_step: _range,
+    _aten.copy.default: _copy,
     _aten.log1p.default: _log1p,
     _aten.expm1.default: _expm1,
     _aten.log2.default: functools.partial(_logarithm, 2),

@@ -234,6 +234,26 @@ def test_memory_as_it_was_is_zeros(keep: Keep, model: nn.Module, tmp_path: Path)
     np.testing.assert_array_equal(fresh, np.zeros(2, np.int64))
 
 
+class Writes(nn.Module):
+    """What is written is narrower than its place, or of another type."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.clone()
+        y[:, :2] = 2
+        y[1] = x[0, 3]
+        y[2:, 3:] = torch.arange(3)
+        y[0].copy_(x[1, 1])
+        y[3, 2:3] = x.double().sum()
+        return y
+
+
+@pytest.mark.parametrize("keep", FORMATS)
+def test_what_is_written_in_place_is_as_wide_as_its_place(keep: Keep, tmp_path: Path) -> None:
+    x = torch.linspace(-1, 1, 24).reshape(4, 6)
+    (actual,) = results(keep(Writes(), (x,), tmp_path), {"x": x.numpy()})
+    np.testing.assert_array_equal(actual, Writes()(x).numpy())
+
+
 def test_a_result_is_written_nowhere_but_into_a_new_tensor(tmp_path: Path) -> None:
     class Into(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
