@@ -85,14 +85,13 @@ def _convolution(
     sizes = node.shape(0)[2:]
     before = [count - 1 for count in taps]
     after = [max(0, wanted - size) for wanted, size in zip(rows, sizes, strict=True)]
-    window = Window(
-        taps, (1,) * len(taps), (1,) * len(taps), tuple(before), tuple(after), tuple(after), tuple(rows)
-    )
+    reached = [size + last for size, last in zip(sizes, after, strict=True)]
+    ones = (1,) * len(taps)
+    window = Window(taps, ones, ones, tuple(before), tuple(after), tuple(after), tuple(reached))
     if len(taps) == 3:
         result = by_pictures(node, data, weights, window, groups)
     else:
         result = _CONVOLUTIONS[len(taps)](data, literal(weights), padding=window.padding, groups=groups)
-    reached = [size + last for size, last in zip(sizes, after, strict=True)]
     if reached != list(rows):
         axes = list(range(2, 2 + len(taps)))
         result = relax.op.strided_slice(node.emit(result), axes, [0] * len(axes), list(rows))
