@@ -57,8 +57,8 @@ def train(
     _check_views(json, classic, log_dir)
     # The packaged guest sends floats to the plain lines, as it always has.
     arguments = ["--f32"] if guest is None and classic else args or []
-    grants: dict[str, Any] = {"args": arguments, "dirs": directory or []}
-    grants["models"] = given.pairs("--model", model)
+    models = given.pairs("--model", model)
+    grants: dict[str, Any] = {"args": arguments, "dirs": directory or [], "models": models}
     program, grants = guest_with_grants(guest, data, grants, spelled=("--data", "--dir"))
     output = output or _usual_output(grants["models"], default_model)
     kept = checkpoint or Path((output or Path("trained")).stem + ".ckpt.safetensors")
@@ -82,9 +82,8 @@ def train(
     if interrupted:
         # A file of an earlier run says nothing about this one.
         _say_how_to_go_on(kept if _stamp(kept) != before else resume, len(args or []))
-        raise typer.Exit(130)
-    if code != 0:
-        raise typer.Exit(code)
+    if code != 0 or interrupted:
+        raise typer.Exit(130 if interrupted else code)
     if checkpoint is None:
         kept.unlink(missing_ok=True)
 
