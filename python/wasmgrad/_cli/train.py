@@ -48,8 +48,7 @@ def train(
 ) -> None:
     """Train a model from inside a guest.
 
-    Without GUEST: the packaged guest trains the model mnist-cnn on MNIST. What follows GUEST is passed to the
-    guest.
+    Without GUEST: the packaged guest trains mnist-cnn on MNIST. What follows GUEST is passed to the guest.
     """
     from .._training.config import configure
     from .._training.default import guest_with_grants
