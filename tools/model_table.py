@@ -77,7 +77,9 @@ def _read(path: Path | None) -> Iterator[Trial]:
                 form: {stage: Outcome(**outcome) for stage, outcome in stages.items()}
                 for form, stages in record["outcomes"].items()
             }
-            yield Trial(record["model"], record["how"], outcomes, share=record["share"])
+            yield Trial(
+                record["model"], record["how"], outcomes, "", record["share"], record.get("nudges", 0)
+            )
 
 
 def _crashed(model: str, reason: str) -> Trial:
@@ -101,7 +103,8 @@ def _print(trial: Trial) -> None:
         for form, stage, outcome in _outcomes(trial)
         if outcome.kind != "yes"
     ]
-    print("\n".join([trial.model, *(troubles or ["  everything"])]), flush=True)
+    gap = f"  gap {trial.share:.0%} of what is allowed, after {trial.nudges} nudged runs of torch"
+    print("\n".join([trial.model, *(troubles or ["  everything"]), gap]), flush=True)
 
 
 # -- the table ----------------------------------------------------------------------------------------------------

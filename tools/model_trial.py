@@ -58,6 +58,8 @@ class Trial:
     """Why the sample says nothing; there are no outcomes then."""
     share: float = 0.0
     """The widest distance from torch that was seen, as a part of what is allowed."""
+    nudges: int = 0
+    """How many nudged runs of torch it took to allow it; 0 where that is not known."""
 
 
 class _Subject:
@@ -127,7 +129,7 @@ def _tried(subject: _Subject) -> Trial:
                 trial.outcomes[form]["trains"] = Outcome("not written", str(error))
                 continue
             trial.outcomes[form] = _outcomes(subject, path)
-    trial.share = subject.torch.share
+    trial.share, trial.nudges = subject.torch.share, subject.torch.nudges
     return trial
 
 

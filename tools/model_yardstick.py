@@ -64,6 +64,11 @@ class Yardstick:
         """The widest distance that was seen, as a part of what is allowed."""
         self._nudge_once_more()
 
+    @property
+    def nudges(self) -> int:
+        """How many nudged runs were made."""
+        return len(self._nudged)
+
     def hold(
         self, what: str, ours: Any, number: Callable[[Trained], Any], compare: Compare | None = None
     ) -> None:

@@ -78,6 +78,7 @@ def test_more_nudged_runs_are_made_before_a_number_is_called_wrong(monkeypatch: 
     yardstick.hold("w", np.ones(1) + 2e-3, lambda run: run.state["w"])
     assert made == [None, 2, 3, 4]
     assert 0.1 < yardstick.share < 0.3
+    assert yardstick.nudges == 3
     with pytest.raises(Wrong, match=r"w differs by 0\.02"):
         yardstick.hold("w", np.ones(1) + 2e-2, lambda run: run.state["w"])
     assert made == [None, *range(2, 18)]
