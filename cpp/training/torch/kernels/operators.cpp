@@ -69,6 +69,15 @@ void run_check_instance_norm(Stack& stack) {
   in.finish(in[0].toTensor());
 }
 
+void run_batch_norm(Stack& stack) {
+  Arguments in(stack, 7);
+  const auto vector = [&](std::size_t index) {
+    return in[index].isNone() ? at::Tensor() : in[index].toTensor();
+  };
+  in.finish(batch_norm(in[0].toTensor(), vector(1), vector(2), vector(3), vector(4), in[5].toDouble(),
+                       in[6].toDouble()));
+}
+
 void run_input_norm_conv2d(Stack& stack) {
   Arguments in(stack, 14);
   const InputNorm norm{in[1].toDouble(), in[2].toDouble(), in[3].toTensor(), in[4].toTensor(),
@@ -103,6 +112,10 @@ void register_operators() {
     torch::jit::registerOperator(
         Operator("wasmgrad::check_instance_norm(Tensor(a) x, bool training) -> Tensor(a)",
                  run_check_instance_norm, kFromSchema));
+    torch::jit::registerOperator(
+        Operator("wasmgrad::batch_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor(a!)? running_mean, "
+                 "Tensor(b!)? running_var, float momentum, float eps) -> Tensor",
+                 run_batch_norm, kFromSchema));
     torch::jit::registerOperator(Operator(
         "wasmgrad::input_norm_conv2d(Tensor batch, float scale, float offset, Tensor gamma, Tensor beta, "
         "Tensor(a!) running_mean, Tensor(b!) running_var, float momentum, float eps, Tensor weight, "

@@ -43,6 +43,13 @@ struct Conv2d {
 /// batch is [N, C, H, W]; the result is channels-last. Updates the running statistics as PyTorch does.
 at::Tensor input_norm_conv2d(const at::Tensor& batch, const InputNorm& norm, const Conv2d& conv);
 
+/// Batch norm in training mode, which updates the running statistics. Of channels-last images [N, C, H, W]
+/// the sums are taken in double, as torch takes them of row-major ones; of others it is torch's. Vectors may
+/// be undefined, as torch's may be None.
+at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                      const at::Tensor& running_mean, const at::Tensor& running_var, double momentum,
+                      double epsilon);
+
 /// Throw c10::Error when x has a single value a channel to take statistics of: in a batch for batch norm, in
 /// an image for instance norm.
 void check_batch_norm(const at::Tensor& x);

@@ -17,6 +17,7 @@ void apply_passes(torch::jit::Graph& graph, std::span<const ProgramInput> inputs
   lower_channels_last(graph, aliases());
   lower_flatten_dropout(graph, aliases());
   lower_norm_check(graph);
+  lower_batch_norm(graph);
 }
 
 }  // namespace wasmgrad::training::lowering

@@ -39,6 +39,10 @@ int lower_channels_last(torch::jit::Graph& graph, const Aliases& aliases);
 /// flatten(1) of an image followed by dropout becomes `wasmgrad::flatten_dropout`. Returns how many.
 int lower_flatten_dropout(torch::jit::Graph& graph, const Aliases& aliases);
 
+/// Training-mode batch norm becomes `wasmgrad::batch_norm`, which sums channels-last images exactly. Returns
+/// how many.
+int lower_batch_norm(torch::jit::Graph& graph);
+
 /// Training-mode batch norm and instance norm of a single value a channel throw, as PyTorch's modules do.
 /// Returns how many are checked.
 int lower_norm_check(torch::jit::Graph& graph);

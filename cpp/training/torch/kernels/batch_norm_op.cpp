@@ -1,0 +1,162 @@
+// Batch norm in training mode on tensors: threads over rows, running statistics, and autograd.
+#include <ATen/Parallel.h>
+#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "wasmgrad/training/torch/kernels/batch_norm.hpp"
+#include "wasmgrad/training/torch/kernels/operators.hpp"
+
+namespace wasmgrad::training::kernels {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// The rows in parts, whose number does not depend on that of the threads: nor does any result.
+class Parts {
+ public:
+  explicit Parts(const Rows& rows) : rows_(rows) {
+    constexpr std::int64_t kLeast = 256, kMost = 64;
+    step_ = std::max(kLeast, (rows.count + kMost - 1) / kMost + 7) / 8 * 8;
+    count_ = (rows.count + step_ - 1) / step_;
+  }
+
+  /// Calls work(part, rows, first element) for each part.
+  template <class Work>
+  void each(Work work) const {
+    at::parallel_for(0, count_, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t part = begin; part < end; ++part) {
+        const std::int64_t first = part * step_;
+        work(part, Rows{std::min(step_, rows_.count - first), rows_.channels}, first * rows_.channels);
+      }
+    });
+  }
+
+  /// The sums over all parts of what add(rows, first element, sums) adds to `each` zeros a channel.
+  template <class Add>
+  [[nodiscard]] std::vector<double> sums(std::int64_t each_channel, Add add) const {
+    const auto width = static_cast<std::size_t>(each_channel * rows_.channels);
+    std::vector<double> all(width * static_cast<std::size_t>(count_));
+    each([&](std::int64_t part, const Rows& rows, std::int64_t first) {
+      add(rows, first, all.data() + width * static_cast<std::size_t>(part));
+    });
+    for (std::size_t i = width; i < all.size(); ++i) all[i % width] += all[i];
+    all.resize(width);
+    return all;
+  }
+
+ private:
+  Rows rows_;
+  std::int64_t step_ = 0, count_ = 0;
+};
+
+/// One value a channel.
+float* values(const at::Tensor& tensor) { return tensor.mutable_data_ptr<float>(); }
+
+void update(const at::Tensor& running, std::int64_t channel, double value, double momentum) {
+  float& kept = values(running)[channel];
+  kept = static_cast<float>((1 - momentum) * kept + momentum * value);
+}
+
+struct BatchNorm : torch::autograd::Function<BatchNorm> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& bias, const at::Tensor& running_mean,
+                            const at::Tensor& running_var, double momentum, double epsilon) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    const Rows rows{x.numel() / x.size(1), x.size(1)};
+    const Parts parts(rows);
+    const auto* in = x.const_data_ptr<float>();
+    const auto count = static_cast<double>(rows.count);
+    const at::Tensor mean = at::empty({4, rows.channels}, x.options());  // and scale, shift, 1 / deviation
+    float *scale = values(mean) + rows.channels, *shift = scale + rows.channels,
+          *inverse = shift + rows.channels;
+    const auto sums = parts.sums(
+        1, [&](const Rows& part, std::int64_t first, double* to) { add_sums(in + first, part, to); });
+    for (std::int64_t c = 0; c < rows.channels; ++c)
+      values(mean)[c] = static_cast<float>(sums[static_cast<std::size_t>(c)] / count);
+    const auto squares = parts.sums(1, [&](const Rows& part, std::int64_t first, double* to) {
+      add_squares(in + first, part, values(mean), to);
+    });
+    for (std::int64_t c = 0; c < rows.channels; ++c) {
+      const double sum = squares[static_cast<std::size_t>(c)];
+      if (running_mean.defined())
+        update(running_mean, c, sums[static_cast<std::size_t>(c)] / count, momentum);
+      if (running_var.defined()) update(running_var, c, sum / (count - 1), momentum);
+      const double deviation = 1 / std::sqrt(sum / count + epsilon);
+      inverse[c] = static_cast<float>(deviation);
+      scale[c] =
+          static_cast<float>(weight.defined() ? deviation * weight.const_data_ptr<float>()[c] : deviation);
+      shift[c] = bias.defined() ? bias.const_data_ptr<float>()[c] : 0;
+    }
+    at::Tensor y = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
+    parts.each([&](std::int64_t, const Rows& part, std::int64_t first) {
+      normalize(in + first, part, values(mean), scale, shift, values(y) + first);
+    });
+    context->save_for_backward({x, mean});
+    context->saved_data["weight"] = weight.defined();
+    context->saved_data["bias"] = bias.defined();
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &mean = saved[1];
+    const Rows rows{x.numel() / x.size(1), x.size(1)};
+    const Parts parts(rows);
+    const auto* in = x.const_data_ptr<float>();
+    const at::Tensor given = channels_last(gradients[0]);
+    const auto* dy = given.const_data_ptr<float>();
+    const float *scale = values(mean) + rows.channels, *inverse = scale + 2 * rows.channels;
+    const auto sums = parts.sums(2, [&](const Rows& part, std::int64_t first, double* to) {
+      add_gradients(dy + first, in + first, part, values(mean), to, to + rows.channels);
+    });
+    const at::Tensor factors = at::empty({2, rows.channels}, x.options());  // mean of dy, slope
+    at::Tensor d_weight = at::empty({rows.channels}, x.options());
+    at::Tensor d_bias = at::empty({rows.channels}, x.options());
+    const auto count = static_cast<double>(rows.count);
+    for (std::int64_t c = 0; c < rows.channels; ++c) {
+      const double sum = sums[static_cast<std::size_t>(c)];
+      const double dot = sums[static_cast<std::size_t>(rows.channels + c)];
+      const double deviation = inverse[c];
+      values(factors)[c] = static_cast<float>(sum / count);
+      values(factors)[rows.channels + c] = static_cast<float>(dot * deviation * deviation / count);
+      values(d_weight)[c] = static_cast<float>(dot * deviation);
+      values(d_bias)[c] = static_cast<float>(sum);
+    }
+    at::Tensor dx = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
+    parts.each([&](std::int64_t, const Rows& part, std::int64_t first) {
+      normalize_backward(dy + first, in + first, part, values(mean), values(factors),
+                         values(factors) + rows.channels, scale, values(dx) + first);
+    });
+    if (!context->saved_data["weight"].toBool()) d_weight = at::Tensor();
+    if (!context->saved_data["bias"].toBool()) d_bias = at::Tensor();
+    return {dx, d_weight, d_bias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+bool is_vector(const at::Tensor& tensor, std::int64_t channels) {
+  return !tensor.defined() || (tensor.scalar_type() == at::kFloat && tensor.is_contiguous() &&
+                               tensor.dim() == 1 && tensor.size(0) == channels);
+}
+
+}  // namespace
+
+at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                      const at::Tensor& running_mean, const at::Tensor& running_var, double momentum,
+                      double epsilon) {
+  const bool pictures = x.dim() == 4 && x.scalar_type() == at::kFloat && x.numel() != 0 &&
+                        !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
+  if (pictures && x.numel() > x.size(1) && is_vector(weight, x.size(1)) && is_vector(bias, x.size(1)) &&
+      is_vector(running_mean, x.size(1)) && is_vector(running_var, x.size(1)))
+    return BatchNorm::apply(x, weight, bias, running_mean, running_var, momentum, epsilon);
+  return at::batch_norm(x, weight, bias, running_mean, running_var, /*training=*/true, momentum, epsilon,
+                        /*cudnn_enabled=*/false);
+}
+
+}  // namespace wasmgrad::training::kernels
