@@ -3,6 +3,8 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -64,10 +66,15 @@ void update(const at::Tensor& running, std::int64_t channel, double value, doubl
   kept = static_cast<float>((1 - momentum) * kept + momentum * value);
 }
 
+/// Statistics that follow those of the batches; undefined ones are not kept.
+struct Running {
+  const at::Tensor &mean, &var;
+  double momentum;
+};
+
 struct BatchNorm : torch::autograd::Function<BatchNorm> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, const at::Tensor& running_mean,
-                            const at::Tensor& running_var, double momentum, double epsilon) {
+                            const at::Tensor& bias, const Running& running, double epsilon) {
     const at::AutoDispatchBelowADInplaceOrView below;
     const Rows rows{x.numel() / x.size(1), x.size(1)};
     const Parts parts(rows);
@@ -85,22 +92,19 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     });
     for (std::int64_t c = 0; c < rows.channels; ++c) {
       const double sum = squares[static_cast<std::size_t>(c)];
-      if (running_mean.defined())
-        update(running_mean, c, sums[static_cast<std::size_t>(c)] / count, momentum);
-      if (running_var.defined()) update(running_var, c, sum / (count - 1), momentum);
+      if (running.mean.defined())
+        update(running.mean, c, sums[static_cast<std::size_t>(c)] / count, running.momentum);
+      if (running.var.defined()) update(running.var, c, sum / (count - 1), running.momentum);
       const double deviation = 1 / std::sqrt(sum / count + epsilon);
       inverse[c] = static_cast<float>(deviation);
-      scale[c] =
-          static_cast<float>(weight.defined() ? deviation * weight.const_data_ptr<float>()[c] : deviation);
-      shift[c] = bias.defined() ? bias.const_data_ptr<float>()[c] : 0;
+      scale[c] = static_cast<float>(deviation * weight.const_data_ptr<float>()[c]);
+      shift[c] = bias.const_data_ptr<float>()[c];
     }
     at::Tensor y = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
     parts.each([&](std::int64_t, const Rows& part, std::int64_t first) {
       normalize(in + first, part, values(mean), scale, shift, values(y) + first);
     });
     context->save_for_backward({x, mean});
-    context->saved_data["weight"] = weight.defined();
-    context->saved_data["bias"] = bias.defined();
     return y;
   }
 
@@ -134,9 +138,7 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
       normalize_backward(dy + first, in + first, part, values(mean), values(factors),
                          values(factors) + rows.channels, scale, values(dx) + first);
     });
-    if (!context->saved_data["weight"].toBool()) d_weight = at::Tensor();
-    if (!context->saved_data["bias"].toBool()) d_bias = at::Tensor();
-    return {dx, d_weight, d_bias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    return {dx, d_weight, d_bias, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -154,7 +156,9 @@ at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
                         !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
   if (pictures && x.numel() > x.size(1) && is_vector(weight, x.size(1)) && is_vector(bias, x.size(1)) &&
       is_vector(running_mean, x.size(1)) && is_vector(running_var, x.size(1)))
-    return BatchNorm::apply(x, weight, bias, running_mean, running_var, momentum, epsilon);
+    return BatchNorm::apply(x, weight.defined() ? weight : at::ones({x.size(1)}),
+                            bias.defined() ? bias : at::zeros({x.size(1)}),
+                            Running{running_mean, running_var, momentum}, epsilon);
   return at::batch_norm(x, weight, bias, running_mean, running_var, /*training=*/true, momentum, epsilon,
                         /*cudnn_enabled=*/false);
 }

@@ -135,11 +135,10 @@ Learner::Learner(TorchModel model, const TrainerOptions& options, std::vector<Na
       pending_(optimizer_.parameters().size()) {}
 
 Expected<Learner> Learner::create(TorchModel model, const TrainerOptions& options) {
-  TorchModel::Storage& storage = model.storage();
-  const bool had_branches = !storage.adapters.empty();
-  WASMGRAD_CHECK(give_branches(storage, options));
-  auto made = create_over(std::move(model), options);
-  if (!made && !had_branches) remove_adapters(storage);
+  const bool had_branches = !model.storage().adapters.empty();
+  WASMGRAD_CHECK(give_branches(model.storage(), options));
+  auto made = create_over(model, options);
+  if (!made && !had_branches) remove_adapters(model.storage());
   return made;
 }
 
