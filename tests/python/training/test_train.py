@@ -112,7 +112,7 @@ def test_isolated_and_in_process_runs_agree_bit_for_bit(regress: Train) -> None:
 def test_events_have_the_documented_fields(regress: Train, isolate: bool) -> None:
     events: list[wasmgrad.Event] = []
     # Small batches make an epoch long enough to report progress.
-    regress(isolate=isolate, args=["--samples", "4096"], batch_size=1, epochs=1, on_event=events.append)
+    regress(isolate=isolate, args=["--samples", "32768"], batch_size=1, epochs=1, on_event=events.append)
     seen = {event["event"]: set(event) - {"event"} for event in events}
     for name, fields in EVENT_FIELDS.items():
         assert seen[name] == fields, name

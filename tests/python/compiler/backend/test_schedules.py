@@ -23,13 +23,13 @@ CANDIDATES = 8
 
 @pytest.fixture(scope="module")
 def model() -> onnx.ModelProto:
-    """A transposed convolution, for which the library has no kernel."""
+    """A transposed convolution with gaps between its taps, for which the library has no kernel."""
     weights = np.random.default_rng(0).standard_normal((8, 4, 3, 3)).astype(np.float32)
     graph = helper.make_graph(
-        [helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])],
+        [helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], dilations=[2, 2])],
         "test",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 12, 12])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 25, 25])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 27, 27])],
         [numpy_helper.from_array(weights, "w")],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
