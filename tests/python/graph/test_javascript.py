@@ -6,6 +6,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -257,3 +258,25 @@ class TestPage:
         page.choose_file("#model", files / "inverted.wasm")
         page.choose_file("#picture", files / "green.png")
         assert page.text("#classes tr:first-child td:nth-child(2)") == "blue"
+
+
+def test_types_are_those_of_the_library(folder: Path) -> None:
+    declared = LIBRARY.with_suffix(".d.ts").read_text()
+    members = re.findall(
+        r"^  (?:readonly )?(\w+)[(:]", declared.split("interface Graph {")[1].split("\n}")[0], re.M
+    )
+    arrays = re.findall(r"^  (\w+): (\w+);", declared.split("interface Arrays {")[1].split("\n}")[0], re.M)
+    exported = re.findall(r"^export (?:class|function) (\w+)", declared, re.M)
+    script = f"""
+      const library = await import({json.dumps(LIBRARY.as_uri())});
+      const {{ ARRAYS }} = await import({json.dumps(LIBRARY.with_name("tensors.js").as_uri())});
+      const graph = await loadGraph("model.wasm");
+      const own = [...Object.keys(graph), ...Object.getOwnPropertyNames(Object.getPrototypeOf(graph))];
+      console.log(JSON.stringify({{
+        exported: Object.keys(library), members: own.filter((name) => name !== "constructor"),
+        arrays: Object.entries(ARRAYS).map(([name, type]) => [name, type.name]),
+      }}));"""
+    found = node(script, folder)
+    assert sorted(found["exported"]) == sorted(exported)
+    assert sorted(found["members"]) == sorted(members)
+    assert found["arrays"] == [list(pair) for pair in arrays]
