@@ -75,6 +75,7 @@ def _gradients(
     parts = [
         np.zeros(parameter.numel()) if parameter.grad is None else parameter.grad.double().numpy().ravel()
         for parameter in model.parameters()
+        if parameter.requires_grad
     ]
     return np.concatenate(parts)
 
