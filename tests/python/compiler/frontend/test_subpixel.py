@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-import wasmgrad
-from onnx import TensorProto, helper, numpy_helper
 from wasmgrad.compiler import CompileOptions, compile_model
 
 from ... import sweep
-
-Array = np.ndarray[Any, Any]
+from .convolutions import Array, model_of, run
 
 
 class Case:
@@ -49,39 +45,16 @@ class Case:
         self.weights = draw.standard_normal((channels, outputs, *kernel)).astype(np.float32)
         self.bias = draw.standard_normal(groups * outputs).astype(np.float32)
 
-    def model(self, *, constant: bool) -> onnx.ModelProto:
-        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.x.shape)]
-        constants = [numpy_helper.from_array(self.bias, "b")]
-        if constant:
-            constants.append(numpy_helper.from_array(self.weights, "w"))
-        else:
-            inputs.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, self.weights.shape))
-        graph = helper.make_graph(
-            [helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], **self.attributes)],
-            "transposed",
-            inputs,
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-            constants,
-        )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
     def reference(self) -> Array | None:
         """None where onnxruntime refuses the sizes."""
         try:
             session = onnxruntime.InferenceSession(
-                self.model(constant=True).SerializeToString(), providers=["CPUExecutionProvider"]
+                model_of("ConvTranspose", self).SerializeToString(), providers=["CPUExecutionProvider"]
             )
             (output,) = session.run(None, {"x": self.x})
         except Exception:  # of its own classes
             return None
         return np.asarray(output)
-
-
-def run(model: onnx.ModelProto, *inputs: Array, **options: Any) -> Array:
-    module = wasmgrad.load(compile_model(model, CompileOptions(**options)).module, "wasmtime")
-    output: Array = module(*inputs)
-    module.close()
-    return output
 
 
 @pytest.mark.parametrize("seed", range(300) if sweep.WHOLE else (*range(16), 53, 124))
@@ -91,7 +64,7 @@ def test_every_shape_is_onnxruntime_s(seed: int) -> None:
     if wanted is None or wanted.size == 0:
         return
     for options in ({}, {"simd": "relaxed"}, {"opt_level": 1}):
-        output = run(case.model(constant=True), case.x, **options)
+        output = run(model_of("ConvTranspose", case), case.x, **options)
         assert output.shape == wanted.shape
         np.testing.assert_allclose(
             output, wanted, rtol=1e-4, atol=1e-4, err_msg=f"{case.attributes} {options}"
@@ -105,8 +78,8 @@ def test_special_values_reach_the_outputs_that_see_them_only(value: float) -> No
         if case.reference() is None:
             continue
         case.x[(0, 0, *(size // 2 for size in case.x.shape[2:]))] = value
-        wanted = run(case.model(constant=False), case.x, case.weights, opt_level=0)
-        output = run(case.model(constant=True), case.x)
+        wanted = run(model_of("ConvTranspose", case, constant=False), case.x, case.weights, opt_level=0)
+        output = run(model_of("ConvTranspose", case), case.x)
         np.testing.assert_array_equal(np.isfinite(output), np.isfinite(wanted), err_msg=str(case.attributes))
         finite = np.isfinite(wanted)
         np.testing.assert_allclose(output[finite], wanted[finite], rtol=1e-4, atol=1e-4)
@@ -118,5 +91,5 @@ def test_a_usual_one_is_convolutions_of_our_own() -> None:
         case.attributes = {"strides": [2, 2], "group": 1}
         case.x = np.ones((1, 8, 16, 16), np.float32)
         case.weights, case.bias = np.ones((8, 8, taps, taps), np.float32), np.ones(8, np.float32)
-        plan = compile_model(case.model(constant=True), CompileOptions()).metadata.plan
+        plan = compile_model(model_of("ConvTranspose", case), CompileOptions()).metadata.plan
         assert sum("conv2d" in call.kernel for call in plan) == count

@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-import wasmgrad
-from onnx import TensorProto, helper, numpy_helper
 from wasmgrad.compiler import CompileOptions, compile_model
 
 from ... import sweep
-
-Array = np.ndarray[Any, Any]
+from .convolutions import model_of, run
 
 
 class Case:
@@ -37,34 +33,11 @@ class Case:
         self.weights = draw.standard_normal((outputs, channels // groups, *kernel)).astype(np.float32)
         self.bias = draw.standard_normal(outputs).astype(np.float32)
 
-    def model(self, *, constant: bool) -> onnx.ModelProto:
-        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.x.shape)]
-        constants = [numpy_helper.from_array(self.bias, "b")]
-        if constant:
-            constants.append(numpy_helper.from_array(self.weights, "w"))
-        else:
-            inputs.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, self.weights.shape))
-        graph = helper.make_graph(
-            [helper.make_node("Conv", ["x", "w", "b"], ["y"], **self.attributes)],
-            "volume",
-            inputs,
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-            constants,
-        )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
-
-def run(model: onnx.ModelProto, *inputs: Array, **options: Any) -> Array:
-    module = wasmgrad.load(compile_model(model, CompileOptions(**options)).module, "wasmtime")
-    output: Array = module(*inputs)
-    module.close()
-    return output
-
 
 @pytest.mark.parametrize("seed", range(200 if sweep.WHOLE else 12))
 def test_every_shape_is_onnxruntime_s(seed: int) -> None:
     case = Case(seed)
-    model = case.model(constant=True)
+    model = model_of("Conv", case)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     (wanted,) = session.run(None, {"x": case.x})
     for options in ({}, {"simd": "relaxed"}, {"opt_level": 1}):
@@ -79,8 +52,8 @@ def test_special_values_reach_the_outputs_that_see_them_only(value: float) -> No
     for seed in range(6):
         case = Case(seed)
         case.x[(0, 0, *(size // 2 for size in case.x.shape[2:]))] = value
-        wanted = run(case.model(constant=False), case.x, case.weights, opt_level=0)
-        output = run(case.model(constant=True), case.x)
+        wanted = run(model_of("Conv", case, constant=False), case.x, case.weights, opt_level=0)
+        output = run(model_of("Conv", case), case.x)
         np.testing.assert_array_equal(np.isfinite(output), np.isfinite(wanted), err_msg=str(case.attributes))
 
 
@@ -89,5 +62,5 @@ def test_a_usual_one_is_a_convolution_of_our_own() -> None:
     case.attributes = {"pads": [1] * 6, "group": 1}
     case.x = np.ones((1, 8, 6, 16, 16), np.float32)
     case.weights, case.bias = np.ones((8, 8, 3, 3, 3), np.float32), np.ones(8, np.float32)
-    plan = compile_model(case.model(constant=True), CompileOptions()).metadata.plan
+    plan = compile_model(model_of("Conv", case), CompileOptions()).metadata.plan
     assert sum("conv2d" in call.kernel for call in plan) == 1
