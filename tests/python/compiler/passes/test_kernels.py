@@ -1,24 +1,18 @@
-"""Every kernel against float64 NumPy, in wasmtime, compiled without SIMD, with it, and with relaxed SIMD.
-
-Each buffer stands between canaries: a write outside is seen, and a value read outside is a NaN that spreads.
-"""
+"""Every kernel of floats against float64 NumPy, in wasmtime, compiled without SIMD, with it, and with relaxed SIMD."""
 
 from __future__ import annotations
 
-import ctypes
 import math
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import wasmtime
 from wasmgrad._errors import InvalidArgument
-from wasmgrad._files import find_part
 from wasmgrad.compiler.passes import kernels as k
+
+from . import kernel_library
+from .kernel_library import VARIANTS, Array, Library
 
 ACTIVATIONS = [
     k.Activation(),
@@ -34,80 +28,11 @@ SYMBOLS = [
     "conv2d_gemm", "conv2d_direct", "conv2d_plane", "conv2d_winograd", "conv2d_depthwise", "matmul", "pool2d",
     "softmax", "layer_norm", "lstm", "transpose", "exp", "log", "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu",
 ]  # fmt: skip
-GUARD = 256  # bytes of NaN before and after every buffer
-
-Array = np.ndarray[Any, Any]
 
 
-class Library:
-    """The kernels of one variant, instantiated; `lanes` is what their descriptors and weights must be packed for."""
-
-    def __init__(self, module: Path, lanes: int) -> None:
-        self.lanes = lanes
-        config = wasmtime.Config()
-        config.wasm_relaxed_simd = True
-        engine = wasmtime.Engine(config)
-        self.store = wasmtime.Store(engine)
-        self.exports = wasmtime.Instance(
-            self.store, wasmtime.Module.from_file(engine, str(module)), []
-        ).exports(self.store)
-        self.memory = self.exports["memory"]
-        self.arena = self.memory.data_len(self.store)
-
-    def run(self, kernel: k.Kernel, shape: tuple[int, ...], **arrays: Array) -> Array:
-        """Call a kernel and return its output `y` of that shape; the other parameters are given by name."""
-        return self.run_all(kernel, {"y": shape}, **arrays)["y"]
-
-    def run_all(
-        self, kernel: k.Kernel, outputs: dict[str, tuple[int, ...]], **arrays: Array
-    ) -> dict[str, Array]:
-        """Call a kernel and return its outputs, whose shapes are given by name, as the other parameters are."""
-        values = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
-        values.update((name, np.full(shape, np.nan, np.float32)) for name, shape in outputs.items())
-        values["scratch"] = np.full(kernel.scratch_bytes() // 4, np.nan, np.float32)
-        buffers = [
-            kernel.descriptor(),
-            *(values.get(name, np.zeros(0, np.float32)) for name in kernel.parameters),
-        ]
-        addresses, end = [], self.arena
-        for buffer in buffers:
-            addresses.append(end + GUARD)
-            end += 2 * GUARD + -(-buffer.nbytes // 64) * 64
-        missing = end - self.memory.data_len(self.store)
-        if missing > 0:
-            self.memory.grow(self.store, -(-missing // 65536))
-        before = np.full((end - self.arena) // 4, np.nan, np.float32).view(np.uint8)
-        for address, buffer in zip(addresses, buffers, strict=True):
-            before[address - self.arena :][: buffer.nbytes] = buffer.reshape(-1).view(np.uint8)
-        memory = self._bytes(end)
-        memory[:] = before
-        assert self.exports[kernel.symbol](self.store, *addresses) == 0
-        after = self._bytes(end).copy()
-        results = {}
-        for name in (*outputs, "scratch"):
-            start = addresses[1 + kernel.parameters.index(name)] - self.arena
-            results[name] = after[start:][: values[name].nbytes].view(np.float32).copy()
-            for side in (before, after):
-                side[start:][: values[name].nbytes] = 0
-        np.testing.assert_array_equal(after, before, err_msg=f"{kernel} wrote outside its outputs")
-        return {name: results[name].reshape(shape) for name, shape in outputs.items()}
-
-    def _bytes(self, end: int) -> Array:
-        base = ctypes.addressof(self.memory.data_ptr(self.store).contents)
-        return np.ctypeslib.as_array((ctypes.c_uint8 * (end - self.arena)).from_address(base + self.arena))
-
-
-@pytest.fixture(scope="module", params=["off", "128", "relaxed"])
+@pytest.fixture(scope="module", params=VARIANTS)
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    """The kernels as they are installed, linked by themselves."""
-    installed = find_part("graph_runtime/wasm32")
-    archives = [f"{request.param}/libgraph_runtime.a", "libc.a", "libbuiltins.a"]
-    module = tmp_path_factory.mktemp("kernels") / f"{request.param}.wasm"
-    command = [sys.executable, "-m", "ziglang", "wasm-ld", "--no-entry", "--stack-first"]
-    command += [f"--export=wg_{name}" for name in SYMBOLS]
-    command += [*(str(installed / archive) for archive in archives), "-o", str(module)]
-    subprocess.run(command, check=True)
-    return Library(module, 1 if request.param == "off" else 4)
+    return kernel_library.library(request.param, SYMBOLS, tmp_path_factory.mktemp("kernels"))
 
 
 def normal(seed: int, *shape: int) -> Array:

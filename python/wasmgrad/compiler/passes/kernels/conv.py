@@ -57,7 +57,7 @@ class Conv2d:
     parameters: ClassVar[tuple[str, ...]] = ("x", "weights", "bias", "residual", "y", "scratch")
 
     def __post_init__(self) -> None:
-        check_sizes(self, *self._geometry()[:13], self.groups, self.lanes)
+        check_sizes(self, *self.geometry()[:13], self.groups, self.lanes)
         if self.pad_top < 0 or self.pad_left < 0:
             raise InvalidArgument(f"{self}: padding must not be negative")
         if self.in_c % self.groups or self.out_c % self.groups:
@@ -87,7 +87,7 @@ class Conv2d:
         rows = int(self._is_padded()) if self.algorithm in {"direct", "plane"} else blocking.rows
         tail = [blocking.depth, rows, self._tile()]
         flags = [self.groups, int(self.has_residual), *self.activation.fields()]
-        fields = [*(self._flat() if self._pointwise() else self)._geometry(), *flags, *tail]
+        fields = [*(self._flat() if self._pointwise() else self).geometry(), *flags, *tail]
         return np.array(fields, np.int32)
 
     def pack(self, weights: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ class Conv2d:
         outputs = self.batch * self.out_h * self.out_w * self.out_c
         return 2 * outputs * self.kernel_h * self.kernel_w * self.in_c // self.groups
 
-    def _geometry(self) -> list[int]:
+    def geometry(self) -> list[int]:
         return [
             self.batch, self.in_h, self.in_w, self.in_c, self.out_h, self.out_w, self.out_c, self.kernel_h,
             self.kernel_w, self.stride_h, self.stride_w, self.dilation_h, self.dilation_w, self.pad_top, self.pad_left,

@@ -1,0 +1,87 @@
+// Convolution of 8-bit pictures of any shape as a matrix product of gathered windows.
+#include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
+#include "wasmgrad/graph_runtime/kernels/conv2d_quantized.hpp"
+#include "wasmgrad/graph_runtime/kernels/quantized_gemm.hpp"
+
+namespace wg {
+namespace {
+
+struct Windows {
+  const Conv2d& d;
+  const std::uint8_t* x;  // at the first channel of the group
+  std::int32_t channels;  // of a group
+  std::uint8_t outside;   // what stands for zero
+};
+
+// Values of one row of the picture, `at` bytes from its begin, which may lie outside.
+void gather_run(const Windows& w, const std::uint8_t* row, std::int32_t at, std::int32_t count,
+                std::uint8_t* to) {
+  const std::int32_t end = at + count;
+  const std::int32_t first = smaller(larger(at, 0), end);
+  const std::int32_t last = larger(smaller(end, w.d.in_w * w.d.in_c), first);
+  fill_bytes(to, w.outside, first - at);
+  copy_bytes(to + (first - at), row + first, last - first);
+  fill_bytes(to + (last - at), w.outside, end - last);
+}
+
+const std::uint8_t* window(const void* source, std::int32_t index, std::uint8_t* buffer) {
+  const auto& w = *static_cast<const Windows*>(source);
+  const Conv2d& d = w.d;
+  const Pixel pixel = pixel_at(index, d.out_h, d.out_w);
+  const int top = pixel.y * d.stride_h - d.pad_top;
+  const int left = pixel.x * d.stride_w - d.pad_left;
+  const std::uint8_t* image = w.x + pixel.image * d.in_h * d.in_w * d.in_c;
+  if (d.kernel_h == 1 && d.kernel_w == 1 && top >= 0 && top < d.in_h && left >= 0 && left < d.in_w) {
+    return image + (top * d.in_w + left) * d.in_c;
+  }
+  const std::int32_t run = d.kernel_w * w.channels;
+  std::uint8_t* to = buffer;
+  for (int i = 0; i < d.kernel_h; ++i) {
+    const int y = top + i * d.dilation_h;
+    const std::uint8_t* row = image + y * d.in_w * d.in_c;
+    if (y < 0 || y >= d.in_h) {
+      fill_bytes(to, w.outside, run);
+      to += run;
+    } else if (d.dilation_w == 1 && d.groups == 1) {
+      gather_run(w, row, left * d.in_c, run, to);
+      to += run;
+    } else {
+      for (int j = 0; j < d.kernel_w; ++j, to += w.channels) {
+        const int x = left + j * d.dilation_w;
+        if (x >= 0 && x < d.in_w) {
+          copy_bytes(to, row + x * d.in_c, w.channels);
+        } else {
+          fill_bytes(to, w.outside, w.channels);
+        }
+      }
+    }
+  }
+  return buffer;
+}
+
+}  // namespace
+}  // namespace wg
+
+extern "C" int wg_conv2d_quantized_gemm(const std::int32_t* descriptor, const std::uint8_t* x,
+                                        const std::uint8_t* x_zero, const float* factor,
+                                        const std::int8_t* weights, const std::int32_t* columns,
+                                        const float* residual, void* y, void* scratch) {
+  const auto& all = *reinterpret_cast<const wg::Conv2dQuantized*>(descriptor);
+  const wg::Conv2d& d = all.conv;
+  const std::int32_t out_c = d.out_c / d.groups;
+  const std::int32_t tiles = (out_c + wg::kDotColumns - 1) / wg::kDotColumns;
+  const std::int32_t padded = tiles * wg::kDotColumns;
+  wg::Windows windows{d, x, d.in_c / d.groups, *x_zero};
+  const std::int32_t k = d.kernel_h * d.kernel_w * windows.channels;
+  const std::int32_t group_weights = tiles * ((k + wg::kDepth - 1) / wg::kDepth) * wg::kDotWeights;
+  for (int group = 0; group < d.groups; ++group) {
+    windows.x = x + group * windows.channels;
+    const wg::QuantizedProduct product{
+        {&windows, wg::window, d.batch * d.out_h * d.out_w, k},
+        weights + group * group_weights,
+        {columns + group * 5 * padded, padded},
+        out_c, residual, y, group * out_c, d.out_c, d.row_block};
+    wg::multiply(all.quantization, x_zero, *factor, product, scratch);
+  }
+  return 0;
+}

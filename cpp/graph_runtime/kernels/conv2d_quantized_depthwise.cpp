@@ -1,0 +1,199 @@
+// Convolution of each channel of 8-bit pictures by itself. Four rows of the picture are interleaved, so that one dot
+// takes four taps that stand below each other; several rows of the output share them where windows are low.
+#include "wasmgrad/graph_runtime/kernels/conv2d_quantized.hpp"
+
+namespace wg {
+namespace {
+
+constexpr int kBlock = kLanes == 16 ? 32 : 16;  // channels at a time
+constexpr int kGroups = kBlock / kDotColumns;
+
+Bytes16 load_bytes(const std::uint8_t* p) {
+  Bytes16 v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+// Bytes of four rows as those of 16 quads.
+void interleave(const Bytes16 (&rows)[kDepth], Bytes16 (&quads)[4]) {
+  const Bytes16 a = __builtin_shufflevector(rows[0], rows[1], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const Bytes16 b = __builtin_shufflevector(rows[2], rows[3], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const Bytes16 c =
+      __builtin_shufflevector(rows[0], rows[1], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const Bytes16 e =
+      __builtin_shufflevector(rows[2], rows[3], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  quads[0] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+  quads[1] = __builtin_shufflevector(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+  quads[2] = __builtin_shufflevector(c, e, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+  quads[3] = __builtin_shufflevector(c, e, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+}
+
+template <typename Dot>
+struct Operands {
+  const typename Dot::Element* quads;
+  const std::int8_t* weights;
+  std::int32_t* sums;
+};
+
+template <typename Dot>
+class Depthwise {
+ public:
+  Depthwise(const Conv2dQuantized& all, const Reading& reading, float factor, const std::uint8_t* x,
+            const std::int8_t* weights, const Columns& columns, const float* residual, void* y, void* scratch)
+      : d_(all.conv),
+        all_(all),
+        reading_(reading),
+        finish_(all.quantization, factor),
+        x_(x),
+        weights_(weights),
+        columns_(columns),
+        residual_(residual),
+        y_(y),
+        start_(static_cast<std::int32_t*>(scratch)),
+        quads_(reinterpret_cast<Element*>(start_ + columns.padded)),
+        width_((d_.out_w - 1) * d_.stride_w + (d_.kernel_w - 1) * d_.dilation_w + 1) {
+    start_sums(columns, reading.zero, 1, start_);
+  }
+
+  void run() {
+    const std::int32_t block_weights = all_.rows * all_.quads * d_.kernel_w * kBlock * kDepth;
+    for (int image = 0; image < d_.batch; ++image) {
+      for (int channel = 0; channel < d_.in_c; channel += kBlock) {
+        const std::int8_t* weights = weights_ + channel / kBlock * block_weights;
+        for (int row = 0; row < d_.out_h; row += all_.rows) {
+          const int top = row * d_.stride_h - d_.pad_top;
+          for (int quad = 0; quad < all_.quads; ++quad) build(image, channel, top, quad);
+          const int rows = smaller(all_.rows, d_.out_h - row);
+          for (int i = 0; i < rows; ++i) {
+            output_row((image * d_.out_h + row + i) * d_.out_w, channel, weights + i * block_weights / all_.rows);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  using Element = typename Dot::Element;
+  static constexpr int kNeighbours = Dot::kRows > 4 ? 4 : Dot::kRows;  // outputs of a tile
+
+  // The rows of one quad, of all columns that windows touch.
+  void build(int image, int channel, int top, int quad) {
+    const std::uint8_t* rows[kDepth];
+    for (int i = 0; i < kDepth; ++i) {
+      const int y = top + (quad * kDepth + i) * d_.dilation_h;
+      const bool inside = y >= 0 && y < d_.in_h && quad * kDepth + i < taps();
+      rows[i] = inside ? x_ + ((image * d_.in_h + y) * d_.in_w - d_.pad_left) * d_.in_c + channel : nullptr;
+    }
+    const int channels = smaller(kBlock, d_.in_c - channel);
+    Element* to = quads_ + quad * width_ * kBlock * kDepth;
+    for (int column = 0; column < width_; ++column, to += kBlock * kDepth) {
+      const bool inside = column >= d_.pad_left && column < d_.pad_left + d_.in_w;
+      for (int part = 0; part < kBlock; part += 16) {
+        Bytes16 four[kDepth];
+        for (int i = 0; i < kDepth; ++i) {
+          four[i] = inside && rows[i] != nullptr ? take(rows[i] + column * d_.in_c + part, channels - part)
+                                                 : reading_.outside - Bytes16{};
+        }
+        Bytes16 quads[4];
+        interleave(four, quads);
+        for (int i = 0; i < 4; ++i) Dot::put(quads[i], reading_.order, to + (part + i * 4) * kDepth);
+      }
+    }
+  }
+
+  // Rows of the picture below each other that outputs of a quad's rows see; more are for nothing.
+  int taps() const { return (all_.rows - 1) * d_.stride_h + d_.kernel_h; }
+
+  Bytes16 take(const std::uint8_t* p, int count) const {
+    if (count >= 16) return load_bytes(p);
+    std::uint8_t bytes[16] = {};
+    for (int i = 0; i < count; ++i) bytes[i] = p[i];
+    return load_bytes(bytes);
+  }
+
+  void output_row(std::int32_t pixel, int channel, const std::int8_t* weights) {
+    int column = 0;
+    for (; column + kNeighbours <= d_.out_w; column += kNeighbours) {
+      outputs<kNeighbours>(pixel + column, column, channel, weights);
+    }
+    for (; column < d_.out_w; ++column) outputs<1>(pixel + column, column, channel, weights);
+  }
+
+  template <int kOutputs>
+  void outputs(std::int32_t pixel, int column, int channel, const std::int8_t* weights) {
+    alignas(64) std::int32_t sums[kOutputs * kDotColumns];
+    Operands<Dot> operands{quads_ + column * d_.stride_w * kBlock * kDepth, weights, sums};
+    for (int group = 0; group < kGroups && channel < d_.in_c; ++group, channel += kDotColumns) {
+      tile<kOutputs>(operands, start_ + channel);
+      finish_(sums, kOutputs, nullptr, columns_.from(channel), residual_, y_, pixel * d_.out_c + channel, d_.out_c,
+              smaller(kDotColumns, d_.in_c - channel));
+      operands.quads += kDotColumns * kDepth;
+      operands.weights += kDotWeights;
+    }
+  }
+
+  template <int kOutputs>
+  [[gnu::noinline]] void tile(const Operands<Dot>& operands, const std::int32_t* start_at) const {
+    typename Dot::Sums sums[kOutputs] = {};
+    const std::int32_t step = d_.dilation_w * kBlock * kDepth;
+    const std::int32_t neighbour = d_.stride_w * kBlock * kDepth;
+    const std::int8_t* weights = operands.weights;
+    for (int quad = 0; quad < all_.quads; ++quad) {
+      const Element* x = operands.quads + quad * width_ * kBlock * kDepth;
+      for (int i = 0; i < d_.kernel_w; ++i) {
+        detach(x);
+        detach(weights);
+        const typename Dot::Weights w = Dot::weights(weights);
+#pragma GCC unroll 8
+        for (int o = 0; o < kOutputs; ++o) Dot::add_each(sums[o], w, x + o * neighbour);
+        x += step;
+        weights += kBlock * kDepth;
+      }
+    }
+    const Totals start{load_integers(start_at), load_integers(start_at + kLanes)};
+#pragma GCC unroll 8
+    for (int o = 0; o < kOutputs; ++o) {
+      const Totals total = Dot::total(sums[o], start);
+      store_integers(operands.sums + o * kDotColumns, total.low);
+      store_integers(operands.sums + o * kDotColumns + kLanes, total.high);
+    }
+  }
+
+  const Conv2d& d_;
+  const Conv2dQuantized& all_;
+  Reading reading_;
+  Finish finish_;
+  const std::uint8_t* x_;
+  const std::int8_t* weights_;
+  Columns columns_;
+  const float* residual_;
+  void* y_;
+  std::int32_t* start_;
+  Element* quads_;  // [quads][width][kBlock][kDepth]
+  std::int32_t width_;
+};
+
+}  // namespace
+}  // namespace wg
+
+extern "C" int wg_conv2d_quantized_depthwise(const std::int32_t* descriptor, const std::uint8_t* x,
+                                             const std::uint8_t* x_zero, const float* factor,
+                                             const std::int8_t* weights, const std::int32_t* columns,
+                                             const float* residual, void* y, void* scratch) {
+  const auto& d = *reinterpret_cast<const wg::Conv2dQuantized*>(descriptor);
+  const std::int32_t padded = (d.conv.in_c + wg::kBlock - 1) / wg::kBlock * wg::kBlock;
+  const wg::Columns of_channels{columns, padded};
+#if defined(__wasm_relaxed_simd__)
+  if (wg::byte_dot() != wg::ByteDotKind::kNone) {
+    const bool flips = (wg::byte_dot() == wg::ByteDotKind::kSigned) != (d.quantization.x_signed != 0);
+    wg::Depthwise<wg::ByteDot>(d, wg::reading(d.quantization, x_zero, flips ? 0x80 : 0), *factor, x, weights,
+                               of_channels, residual, y, scratch)
+        .run();
+    return 0;
+  }
+#endif
+  wg::Depthwise<wg::WordDot>(d, wg::reading(d.quantization, x_zero, 0), *factor, x, weights, of_channels, residual, y,
+                             scratch)
+      .run();
+  return 0;
+}

@@ -1,0 +1,80 @@
+// What the kernels of quantized tensors share: how sums of products become results. The compiler's Quantization class
+// (python/wasmgrad/compiler/passes/kernels/quantized.py) fills these structures.
+#pragma once
+
+#include "wasmgrad/graph_runtime/kernels/activation.hpp"
+#include "wasmgrad/graph_runtime/kernels/dot.hpp"
+
+namespace wg {
+
+struct Quantization {
+  enum class Result : std::int32_t { kInt32, kFloat32, kInt8, kUint8 };
+
+  std::int32_t x_signed;
+  std::int32_t weights_shifted;  // whether some column of weights has a zero point other than 0
+  Result result;
+  std::int32_t zero;  // of a result of 8 bits
+  std::int32_t low;   // its bounds
+  std::int32_t high;
+  std::int32_t has_residual;
+  Activation activation;  // of a float result
+};
+
+/// What belongs to columns: five vectors of as many values, padded to whole tiles.
+struct Columns {
+  const std::int32_t* data;
+  std::int32_t padded;
+
+  const std::int32_t* sums() const { return data; }            // of the weights
+  const std::int32_t* zeros() const { return data + padded; }  // zero points of the weights
+  const std::int32_t* bias() const { return data + 2 * padded; }
+  const float* scale() const { return reinterpret_cast<const float*>(data + 3 * padded); }
+  const float* offset() const { return reinterpret_cast<const float*>(data + 4 * padded); }
+
+  Columns from(std::int32_t column) const { return {data + column, padded}; }
+};
+
+/// What the sums of products with x begin with, so that they become those with x - zero and weights - zeros:
+/// sum (x - z)(w - v) = sum x w - z sum w - v sum x + k z v, of which `v sum x` is left to `Finish`.
+inline void start_sums(const Columns& columns, std::int32_t zero, std::int32_t k, std::int32_t* start) {
+  for (std::int32_t c = 0; c < columns.padded; c += kLanes) {
+    const Integers sums = load_integers(columns.sums() + c);
+    const Integers zeros = load_integers(columns.zeros() + c);
+    store_integers(start + c, load_integers(columns.bias() + c) - zero * sums + (k * zero) * zeros);
+  }
+}
+
+/// How the input's bytes are read, and its zero point among them.
+struct Reading {
+  ByteOrder order;
+  std::int32_t zero;
+  std::uint8_t outside;  // the byte that stands for zero
+};
+
+inline Reading reading(const Quantization& q, const std::uint8_t* zero, std::uint8_t flip) {
+  std::uint8_t panel = *zero ^ flip;
+  const bool is_signed = (q.x_signed != 0) != (flip != 0);
+  return {{q.x_signed != 0, flip}, is_signed ? static_cast<std::int8_t>(panel) : panel, *zero};
+}
+
+/// Turns sums into results.
+class Finish {
+ public:
+  Finish(const Quantization& q, float factor) : q_(q), factor_(factor) {}
+
+  /// `rows` x `count` sums, rows of kDotColumns of them, become results `stride` elements apart, from element `at` of y
+  /// on. row_sums: of the rows' values as they stand in the panel, where weights are shifted.
+  void operator()(const std::int32_t* sums, int rows, const std::int32_t* row_sums, const Columns& columns,
+                  const float* residual, void* y, std::int32_t at, std::int32_t stride, int count) const;
+
+ private:
+  void bytes(const std::int32_t* sums, int rows, const Columns& columns, std::uint8_t* y, std::int32_t stride,
+             int count) const;
+  void floats(const std::int32_t* sums, int rows, const Columns& columns, const float* residual, float* y,
+              std::int32_t stride, int count) const;
+
+  const Quantization& q_;
+  float factor_;
+};
+
+}  // namespace wg
