@@ -24,6 +24,17 @@ void gather_run(const Windows& w, const std::uint8_t* row, std::int32_t at, std:
   fill_bytes(to + (last - at), w.outside, end - last);
 }
 
+// Of windows of one pixel, one after the other.
+const std::uint8_t* pixel(const void* source, std::int32_t index, std::uint8_t* /*buffer*/) {
+  const auto& w = *static_cast<const Windows*>(source);
+  return w.x + index * w.d.in_c;
+}
+
+bool takes_every_pixel(const Conv2d& d) {
+  return d.kernel_h == 1 && d.kernel_w == 1 && d.stride_h == 1 && d.stride_w == 1 && d.pad_top == 0 && d.pad_left == 0 &&
+         d.in_h == d.out_h && d.in_w == d.out_w;
+}
+
 const std::uint8_t* window(const void* source, std::int32_t index, std::uint8_t* buffer) {
   const auto& w = *static_cast<const Windows*>(source);
   const Conv2d& d = w.d;
@@ -77,7 +88,7 @@ extern "C" int wg_conv2d_quantized_gemm(const std::int32_t* descriptor, const st
   for (int group = 0; group < d.groups; ++group) {
     windows.x = x + group * windows.channels;
     const wg::QuantizedProduct product{
-        {&windows, wg::window, d.batch * d.out_h * d.out_w, k},
+        {&windows, wg::takes_every_pixel(d) ? wg::pixel : wg::window, d.batch * d.out_h * d.out_w, k},
         weights + group * group_weights,
         {columns + group * 5 * padded, padded},
         out_c, residual, y, group * out_c, d.out_c, d.row_block};

@@ -13,27 +13,27 @@ struct Conv2dQuantized {
   std::int32_t quads;  // of rows of the picture for them
 };
 
-/// Short runs, for which calling memcpy and memset takes longer than the work.
+/// Short runs, for which calling memcpy and memset takes longer than the work. What is left of whole vectors is taken
+/// together with some of what was taken before.
 inline void copy_bytes(std::uint8_t* to, const std::uint8_t* from, std::int32_t count) {
-  for (; count >= 16; count -= 16, to += 16, from += 16) {
-    detach(to);
-    std::memcpy(to, from, 16);
-  }
-  for (; count > 0; --count) {
-    detach(to);
-    *to++ = *from++;
+  if (count >= 16) {
+    for (std::int32_t i = 0; i + 16 < count; i += 16) std::memcpy(to + i, from + i, 16);
+    std::memcpy(to + count - 16, from + count - 16, 16);
+  } else if (count >= 8) {
+    std::memcpy(to, from, 8);
+    std::memcpy(to + count - 8, from + count - 8, 8);
+  } else if (count >= 4) {
+    std::memcpy(to, from, 4);
+    std::memcpy(to + count - 4, from + count - 4, 4);
+  } else {
+    for (std::int32_t i = 0; i < count; ++i) to[i] = from[i];
   }
 }
 
 inline void fill_bytes(std::uint8_t* to, std::uint8_t value, std::int32_t count) {
-  const Bytes16 sixteen = value - Bytes16{};
-  for (; count >= 16; count -= 16, to += 16) {
+  for (std::int32_t i = 0; i < count; ++i) {
     detach(to);
-    std::memcpy(to, &sixteen, 16);
-  }
-  for (; count > 0; --count) {
-    detach(to);
-    *to++ = value;
+    to[i] = value;
   }
 }
 

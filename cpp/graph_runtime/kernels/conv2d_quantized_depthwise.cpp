@@ -32,7 +32,10 @@ template <typename Dot>
 struct Operands {
   const typename Dot::Element* quads;
   const std::int8_t* weights;
-  std::int32_t* sums;
+  const std::int32_t* start;
+  std::int32_t* sums;  // if results are not bytes that ByteResults makes
+  const float* scale;
+  std::uint8_t* y;
 };
 
 template <typename Dot>
@@ -43,7 +46,9 @@ class Depthwise {
       : d_(all.conv),
         all_(all),
         reading_(reading),
+        results_(all.quantization),
         finish_(all.quantization, factor),
+        bytes_(stores_bytes(all.quantization)),
         x_(x),
         weights_(weights),
         columns_(columns),
@@ -122,18 +127,32 @@ class Depthwise {
   template <int kOutputs>
   void outputs(std::int32_t pixel, int column, int channel, const std::int8_t* weights) {
     alignas(64) std::int32_t sums[kOutputs * kDotColumns];
-    Operands<Dot> operands{quads_ + column * d_.stride_w * kBlock * kDepth, weights, sums};
+    const std::int32_t at = pixel * d_.out_c + channel;
+    Operands<Dot> operands{quads_ + column * d_.stride_w * kBlock * kDepth,
+                           weights,
+                           start_ + channel,
+                           sums,
+                           columns_.scale() + channel,
+                           static_cast<std::uint8_t*>(y_) + at};
     for (int group = 0; group < kGroups && channel < d_.in_c; ++group, channel += kDotColumns) {
-      tile<kOutputs>(operands, start_ + channel);
-      finish_(sums, kOutputs, nullptr, columns_.from(channel), residual_, y_, pixel * d_.out_c + channel, d_.out_c,
-              smaller(kDotColumns, d_.in_c - channel));
+      const int count = smaller(kDotColumns, d_.in_c - channel);
+      if (bytes_ && count == kDotColumns) {
+        tile<kOutputs, true>(operands);
+      } else {
+        tile<kOutputs, false>(operands);
+        finish_(sums, kOutputs, nullptr, columns_.from(channel), residual_, y_, at + group * kDotColumns, d_.out_c,
+                count);
+      }
       operands.quads += kDotColumns * kDepth;
       operands.weights += kDotWeights;
+      operands.start += kDotColumns;
+      operands.scale += kDotColumns;
+      operands.y += kDotColumns;
     }
   }
 
-  template <int kOutputs>
-  [[gnu::noinline]] void tile(const Operands<Dot>& operands, const std::int32_t* start_at) const {
+  template <int kOutputs, bool kBytes>
+  [[gnu::noinline]] void tile(const Operands<Dot>& operands) const {
     typename Dot::Sums sums[kOutputs] = {};
     const std::int32_t step = d_.dilation_w * kBlock * kDepth;
     const std::int32_t neighbour = d_.stride_w * kBlock * kDepth;
@@ -150,19 +169,27 @@ class Depthwise {
         weights += kBlock * kDepth;
       }
     }
-    const Totals start{load_integers(start_at), load_integers(start_at + kLanes)};
+    const Totals start{load_integers(operands.start), load_integers(operands.start + kLanes)};
+    Totals totals[kOutputs];
 #pragma GCC unroll 8
-    for (int o = 0; o < kOutputs; ++o) {
-      const Totals total = Dot::total(sums[o], start);
-      store_integers(operands.sums + o * kDotColumns, total.low);
-      store_integers(operands.sums + o * kDotColumns + kLanes, total.high);
+    for (int o = 0; o < kOutputs; ++o) totals[o] = Dot::total(sums[o], start);
+    if constexpr (kBytes) {
+      results_(totals, operands.scale, operands.y, d_.out_c);
+    } else {
+#pragma GCC unroll 8
+      for (int o = 0; o < kOutputs; ++o) {
+        store_integers(operands.sums + o * kDotColumns, totals[o].low);
+        store_integers(operands.sums + o * kDotColumns + kLanes, totals[o].high);
+      }
     }
   }
 
   const Conv2d& d_;
   const Conv2dQuantized& all_;
   Reading reading_;
+  ByteResults results_;
   Finish finish_;
+  bool bytes_;
   const std::uint8_t* x_;
   const std::int8_t* weights_;
   Columns columns_;

@@ -49,6 +49,8 @@ inline Integers at_most(Integers v, Integers high) {
 #endif
 }
 
+inline Vector as_reals(Integers v) { return __builtin_convertvector(v, Vector); }
+
 typedef std::uint8_t Bytes16 __attribute__((vector_size(16)));
 typedef std::int8_t Signed16 __attribute__((vector_size(16)));
 typedef std::int16_t Words16 __attribute__((vector_size(32)));

@@ -16,6 +16,7 @@ struct Quantization {
   std::int32_t zero;  // of a result of 8 bits
   std::int32_t low;   // its bounds
   std::int32_t high;
+  std::int32_t has_offset;
   std::int32_t has_residual;
   Activation activation;  // of a float result
 };
@@ -57,7 +58,66 @@ inline Reading reading(const Quantization& q, const std::uint8_t* zero, std::uin
   return {{q.x_signed != 0, flip}, is_signed ? static_cast<std::int8_t>(panel) : panel, *zero};
 }
 
-/// Turns sums into results.
+/// Turns sums into results of 8 bits: `clip(round(sum * scale) + zero, low, high)`, ties to even. All is computed as
+/// int8; uint8 is 128 more.
+class ByteResults {
+ public:
+  explicit ByteResults(const Quantization& q)
+      : flip_(q.result == Quantization::Result::kUint8 ? 0x80 : 0),
+        shift_(kRounderBits - q.zero + flip_),
+        low_(q.low - flip_),
+        high_(q.high - flip_) {}
+
+  /// Real numbers, to each of which kRounder was added, as bytes.
+  void store(Vector low, Vector high, std::uint8_t* y) const {
+    // The lower bound comes first: sums below -2^22 are of no order any more.
+    const Integers least = splat_integer(shift_ + low_);
+    const Integers a = at_least(as_integers(low), least) - shift_;
+    const Integers b = at_least(as_integers(high), least) - shift_;
+#if defined(__wasm_simd128__)
+    const v128_t words = wasm_i16x8_narrow_i32x4(v128_t(a), v128_t(b));
+    v128_t bytes = wasm_i8x16_narrow_i16x8(words, words);
+    bytes = wasm_i8x16_min(bytes, wasm_i8x16_splat(high_));
+    wasm_v128_store64_lane(y, bytes ^ wasm_i8x16_splat(static_cast<std::int8_t>(flip_)), 0);
+#else
+    typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+    const Integers top = splat_integer(high_);
+    const Bytes first = __builtin_convertvector(at_most(a, top) ^ flip_, Bytes);
+    const Bytes second = __builtin_convertvector(at_most(b, top) ^ flip_, Bytes);
+    std::memcpy(y, &first, sizeof first);
+    std::memcpy(y + kLanes, &second, sizeof second);
+#endif
+  }
+
+  /// Rows of whole vectors of sums.
+  template <int kRows>
+  void operator()(const Totals (&totals)[kRows], const float* scale, std::uint8_t* y, std::int32_t stride) const {
+    const Vector low = load(scale);
+    const Vector high = load(scale + kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+      store(madd(as_reals(totals[i].low), low, splat(kRounder)), madd(as_reals(totals[i].high), high, splat(kRounder)),
+            y + i * stride);
+    }
+  }
+
+  // Added to a float below 2^22 it leaves the nearest integer in the lowest bits; larger ones keep their order.
+  static constexpr float kRounder = 12582912.0F;            // 1.5 * 2^23
+  static constexpr std::int32_t kRounderBits = 0x4b400000;  // of that float
+
+ private:
+  std::int32_t flip_;
+  std::int32_t shift_;
+  std::int32_t low_;
+  std::int32_t high_;
+};
+
+/// Whether results need no more than ByteResults does with sums.
+inline bool stores_bytes(const Quantization& q) {
+  return q.result >= Quantization::Result::kInt8 && q.weights_shifted == 0 && q.has_offset == 0;
+}
+
+/// Turns sums into results of any kind.
 class Finish {
  public:
   Finish(const Quantization& q, float factor) : q_(q), factor_(factor) {}

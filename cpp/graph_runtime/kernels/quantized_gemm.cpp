@@ -52,12 +52,16 @@ struct Operands {
   const typename Dot::Element* panel;
   const std::int8_t* weights;
   const std::int32_t* start;
-  std::int32_t* sums;
   std::int32_t steps;  // of kDepth products
+  std::int32_t* sums;  // if results are not bytes that ByteResults makes
+  const ByteResults* results;
+  const float* scale;
+  std::uint8_t* y;
+  std::int32_t y_stride;
 };
 
 // A function of its own that calls no other: engines keep the sums in registers only where nothing else wants them.
-template <typename Dot, int kRows>
+template <typename Dot, int kRows, bool kBytes>
 [[gnu::noinline]] void tile(const Operands<Dot>& operands) {
   typename Dot::Sums sums[kRows] = {};
   const typename Dot::Element* panel = operands.panel;
@@ -72,36 +76,42 @@ template <typename Dot, int kRows>
     weights += kDotWeights;
   }
   const Totals start{load_integers(operands.start), load_integers(operands.start + kLanes)};
+  Totals totals[kRows];
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-    const Totals total = Dot::total(sums[i], start);
-    store_integers(operands.sums + i * kDotColumns, total.low);
-    store_integers(operands.sums + i * kDotColumns + kLanes, total.high);
+  for (int i = 0; i < kRows; ++i) totals[i] = Dot::total(sums[i], start);
+  if constexpr (kBytes) {
+    (*operands.results)(totals, operands.scale, operands.y, operands.y_stride);
+  } else {
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+      store_integers(operands.sums + i * kDotColumns, totals[i].low);
+      store_integers(operands.sums + i * kDotColumns + kLanes, totals[i].high);
+    }
   }
 }
 
-template <typename Dot>
+template <bool kBytes, typename Dot>
 void tile_of(int rows, const Operands<Dot>& operands) {
   switch (rows) {
     case 1:
-      return tile<Dot, 1>(operands);
+      return tile<Dot, 1, kBytes>(operands);
     case 2:
-      return tile<Dot, 2>(operands);
+      return tile<Dot, 2, kBytes>(operands);
     default:
       break;
   }
   if constexpr (Dot::kRows > 2) {
     switch (rows) {
       case 3:
-        return tile<Dot, 3>(operands);
+        return tile<Dot, 3, kBytes>(operands);
       case 4:
-        return tile<Dot, 4>(operands);
+        return tile<Dot, 4, kBytes>(operands);
       default:
         break;
     }
   }
   if constexpr (Dot::kRows > 4) {
-    return rows == 5 ? tile<Dot, 5>(operands) : tile<Dot, 6>(operands);
+    return rows == 5 ? tile<Dot, 5, kBytes>(operands) : tile<Dot, 6, kBytes>(operands);
   }
 }
 
@@ -134,7 +144,9 @@ class Multiplication {
       : q_(q),
         p_(p),
         order_(reading.order),
+        results_(q),
         finish_(q, factor),
+        bytes_(stores_bytes(q)),
         steps_((p.rows.k + kDepth - 1) / kDepth),
         start_(static_cast<std::int32_t*>(scratch)),
         panels_(reinterpret_cast<Element*>(start_ + p.columns.padded)),
@@ -181,16 +193,29 @@ class Multiplication {
   void panel_times(std::int32_t first, std::int32_t row, int rows, std::int32_t begin, std::int32_t end) {
     alignas(64) std::int32_t sums[Dot::kRows * kDotColumns];
     const std::int32_t group = steps_ * kDotWeights;
-    Operands<Dot> operands{panel(row), p_.weights + begin / kDotColumns * group, start_ + begin, sums,
-                           steps_};
     const std::int32_t at = p_.at + (first + row) * p_.y_stride;
+    Operands<Dot> operands{panel(row),
+                           p_.weights + begin / kDotColumns * group,
+                           start_ + begin,
+                           steps_,
+                           sums,
+                           &results_,
+                           p_.columns.scale() + begin,
+                           static_cast<std::uint8_t*>(p_.y) + at + begin,
+                           p_.y_stride};
     for (std::int32_t column = begin; column < end; column += kDotColumns) {
-      tile_of<Dot>(rows, operands);
       const int count = end - column < kDotColumns ? end - column : kDotColumns;
-      finish_(sums, rows, row_sums() + row, p_.columns.from(column), p_.residual, p_.y, at + column,
-              p_.y_stride, count);
+      if (bytes_ && count == kDotColumns) {
+        tile_of<true>(rows, operands);
+      } else {
+        tile_of<false>(rows, operands);
+        finish_(sums, rows, row_sums() + row, p_.columns.from(column), p_.residual, p_.y, at + column, p_.y_stride,
+                count);
+      }
       operands.weights += group;
       operands.start += kDotColumns;
+      operands.scale += kDotColumns;
+      operands.y += kDotColumns;
     }
   }
 
@@ -199,7 +224,9 @@ class Multiplication {
   const Quantization& q_;
   const QuantizedProduct& p_;
   ByteOrder order_;
+  ByteResults results_;
   Finish finish_;
+  bool bytes_;
   std::int32_t steps_;
   std::int32_t* start_;
   Element* panels_;

@@ -12,6 +12,7 @@ from onnx import defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from .._casts import converted, is_special
+from .onnx_ops._dequantized import Dequantized
 from .onnx_ops._registry import CARRIERS, DTYPES, Node, Stored, dtype_name, find_converter, numpy_dtype
 from .onnx_ops._stored import stored
 
@@ -64,6 +65,8 @@ def fold(node: Node) -> Constants | None:
         return [cast]
     if node.domain == "" and node.op == "Cast" and dtype_name(node.attribute("to")) in CARRIERS:
         return None  # only the converter rounds to these as it should
+    if node.domain == "" and node.op == "Transpose" and isinstance(dequantized := node.value(0), Dequantized):
+        return [dequantized.transposed(node.attribute("perm", None))]
     return None if _grows(node) or _is_left_to_kernels(node) else _evaluate(node)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .bindings import Bindings, constant, is_float32, shape
 from .kernels import Activation, Tensor
 
-__all__ = ["Epilogue", "follow"]
+__all__ = ["Chain", "Epilogue", "activation_after", "follow", "per_channel"]
 
 _LARGEST_FACTOR = (
     2.0**40
@@ -31,24 +31,27 @@ _ONE_OPERATOR = {
 }
 
 
-@dataclass
-class Epilogue:
-    """`activation(result * scale + bias + residual)`; `last` is the binding whose value that is.
-
-    scale and bias: [channels] float32, over the last axis.
-    """
+@dataclass(kw_only=True)
+class Chain:
+    """Bindings that one kernel computes: `last` is the one of its result, which an activation ends."""
 
     last: int
-    scale: Tensor
-    bias: Tensor
-    residual: Any = None
-    activation: Activation = field(default_factory=Activation)
     absorbed: list[int] = field(default_factory=list)
+    activation: Activation = field(default_factory=Activation)
 
     def take(self, position: int) -> None:
         """Makes a binding part of the epilogue; what was last is computed inside."""
         self.absorbed.append(self.last)
         self.last = position
+
+
+@dataclass(kw_only=True)
+class Epilogue(Chain):
+    """`activation(result * scale + bias + residual)`. scale and bias: [channels] float32, over the last axis."""
+
+    scale: Tensor
+    bias: Tensor
+    residual: Any = None
 
 
 def follow(bindings: Bindings, anchor: int, taken: Container[int], *, may_scale: bool) -> Epilogue:
@@ -57,10 +60,10 @@ def follow(bindings: Bindings, anchor: int, taken: Container[int], *, may_scale:
     may_scale: whether the caller can multiply weights by the scale; else there is none.
     """
     channels = shape(bindings.variable(anchor))[-1]
-    found = Epilogue(anchor, np.ones(channels, np.float32), np.zeros(channels, np.float32))
+    found = Epilogue(last=anchor, scale=np.ones(channels, np.float32), bias=np.zeros(channels, np.float32))
     while _linear(bindings, found, taken, may_scale):
         pass
-    _activation(bindings, found, taken)
+    activation_after(bindings, found, taken)
     return found
 
 
@@ -80,7 +83,7 @@ def _linear(bindings: Bindings, found: Epilogue, taken: Container[int], may_scal
     other = call.args[1] if first else call.args[0]
     if shape(bindings.variable(users[0])) != shape(result) or other.same_as(result):
         return False
-    vector = _per_channel(constant(other), len(found.bias))
+    vector = per_channel(constant(other), len(found.bias))
     if vector is None:
         if operator != "relax.add" or found.residual is not None or not is_float32(other):
             return False
@@ -114,15 +117,17 @@ def _factor(vector: Tensor, divides: bool) -> Tensor | None:
     return factor if bool(np.all((size <= _LARGEST_FACTOR) & (size >= 1 / _LARGEST_FACTOR))) else None
 
 
-def _per_channel(array: NDArray[Any] | None, channels: int) -> Tensor | None:
-    if array is None or array.dtype != np.float32:
+def per_channel(array: NDArray[Any] | None, channels: int, dtype: str = "float32") -> NDArray[Any] | None:
+    """A constant of that type as [channels] values, when there is one for all or one for each of the last axis."""
+    if array is None or array.dtype != dtype:
         return None
     if array.size == 1:
-        return np.full(channels, array.reshape(()), np.float32)
+        return np.full(channels, array.reshape(()), dtype)
     return array.reshape(-1) if array.size == channels and array.shape[-1] == channels else None
 
 
-def _activation(bindings: Bindings, found: Epilogue, taken: Container[int]) -> None:
+def activation_after(bindings: Bindings, found: Chain, taken: Container[int]) -> None:
+    """Takes the activation that follows what was found."""
     users = bindings.users(found.last)
     if any(user in taken for user in users):
         return
@@ -137,7 +142,7 @@ def _activation(bindings: Bindings, found: Epilogue, taken: Container[int]) -> N
         _swish(bindings, found, users[0], users[1])
 
 
-def _clip(bindings: Bindings, found: Epilogue, taken: Container[int]) -> None:
+def _clip(bindings: Bindings, found: Chain, taken: Container[int]) -> None:
     """A lower bound, an upper bound, or both in either order."""
     bounds: dict[str | None, float] = {}
     while len(users := bindings.users(found.last)) == 1 and users[0] not in taken:
@@ -161,7 +166,7 @@ def _bound(bindings: Bindings, position: int) -> float | None:
     return next((bound for bound in bounds if not math.isnan(bound)), None)
 
 
-def _swish(bindings: Bindings, found: Epilogue, gate: int, product: int) -> None:
+def _swish(bindings: Bindings, found: Chain, gate: int, product: int) -> None:
     """X * sigmoid(x), whose x is used twice."""
     if bindings.operator(gate) != "relax.sigmoid" or bindings.operator(product) != "relax.multiply":
         return

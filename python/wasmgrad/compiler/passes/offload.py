@@ -5,8 +5,7 @@ Pictures must be in NHWC. What no kernel fits stays for TVM's generated code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -17,6 +16,8 @@ from .._relax import LSTM_STEP
 from .bindings import Bindings, constant, is_float32, shape, with_bindings
 from .epilogue import follow
 from .kernels import Conv2d, Kernel, LayerNorm, Lstm, MatMul, Pool2d, Softmax, Transpose, Unary, UnaryFunction
+from .match import Context, Match
+from .quantized import conv2d_of_bytes, has_bytes, matmul_of_bytes
 
 __all__ = ["offload"]
 
@@ -33,40 +34,20 @@ _UNARY: dict[str, UnaryFunction] = {
 }
 
 
-@dataclass
-class _Match:
-    """A kernel for the binding `last`, which makes the `absorbed` ones superfluous. None: no such operand."""
-
-    kernel: Kernel
-    operands: Sequence[Any]
-    last: int
-    absorbed: Sequence[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Context:
-    """What a matcher works on: a module and the bindings of its `main`, floats of a vector, and what others took."""
-
-    module: Any
-    bindings: Bindings
-    lanes: int
-    taken: Container[int]
-
-
 def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
     """Replaces what our kernels compute in `main` by calls of them. lanes: floats of a vector, 1 without SIMD.
 
     Returns the new module and the kernels that it calls.
     """
     bindings = Bindings(module["main"])
-    matches: dict[int, _Match] = {}
+    matches: dict[int, Match] = {}
     absorbed: set[int] = set()
     for position in range(len(bindings)):
         find = _MATCHERS.get(bindings.operator(position) or "")
         taken = matches.keys() | absorbed
         if find is None or position in taken or _is_empty(bindings, position):
             continue
-        match = find(_Context(module, bindings, lanes, taken), position)
+        match = find(Context(module, bindings, lanes, taken), position)
         if match is not None and _has_the_types_of_its_kernel(match, bindings):
             matches[match.last] = match
             absorbed.update(match.absorbed)
@@ -86,16 +67,16 @@ def _is_empty(bindings: Bindings, position: int) -> bool:
     return any(isinstance(each.ty, relax.TensorType) and 0 in shape(each) for each in tensors)
 
 
-def _has_the_types_of_its_kernel(match: _Match, bindings: Bindings) -> bool:
-    """Whether all that the kernel would read and write is float32: it is given addresses, and reads blindly.
+def _has_the_types_of_its_kernel(match: Match, bindings: Bindings) -> bool:
+    """Whether all that the kernel would read and write has its types, float32 but for bytes: it reads blindly.
 
     No matcher has to ask: a product of float16 summed in float32, for one, is a match whose result alone fits.
     """
     operands = [operand for operand in match.operands if operand is not None]
-    return all(map(is_float32, [*operands, bindings.variable(match.last)]))
+    return has_bytes(match) or all(map(is_float32, [*operands, bindings.variable(match.last)]))
 
 
-def _call(variable: Any, match: _Match) -> list[Any]:
+def _call(variable: Any, match: Match) -> list[Any]:
     """Bindings that call the kernel for its results and scratch memory, and take the results."""
     descriptor = relax.const(match.kernel.descriptor())
     operands = [descriptor if operand is None else operand for operand in match.operands]
@@ -109,9 +90,11 @@ def _call(variable: Any, match: _Match) -> list[Any]:
     return [relax.VarBinding(every, call), relax.VarBinding(variable, taken)]
 
 
-def _conv2d(context: _Context, position: int) -> _Match | None:
+def _conv2d(context: Context, position: int) -> Match | None:
     bindings = context.bindings
     call = bindings.value(position)
+    if not is_float32(call):
+        return conv2d_of_bytes(context, position)
     weights, attributes = constant(call.args[1]), call.attrs
     layouts = (attributes.data_layout, attributes.kernel_layout, attributes.out_layout)
     if weights is None or layouts != ("NHWC", "OHWI", "NHWC") or not np.isfinite(weights).all():
@@ -131,11 +114,13 @@ def _conv2d(context: _Context, position: int) -> _Match | None:
     )  # fmt: skip
     packed = kernel.pack(weights * found.scale[:, None, None, None])
     operands = [call.args[0], relax.const(packed), relax.const(kernel.pack_bias(found.bias)), found.residual]
-    return _Match(kernel, operands, found.last, found.absorbed)
+    return Match(kernel, operands, found.last, found.absorbed)
 
 
-def _matmul(context: _Context, position: int) -> _Match | None:
+def _matmul(context: Context, position: int) -> Match | None:
     bindings = context.bindings
+    if not is_float32(bindings.value(position)):
+        return matmul_of_bytes(context, position)
     left, right = bindings.value(position).args
     left_shape, right_shape = shape(left), shape(right)
     if len(left_shape) < 2 or len(right_shape) < 2:
@@ -159,7 +144,7 @@ def _matmul(context: _Context, position: int) -> _Match | None:
             kernel.pack(matrix.reshape(prod(leading), *matrix.shape[-2:]) if batched else matrix)
         )
     operands = [left, right, relax.const(kernel.pack_bias(found.bias)), found.residual]
-    return _Match(kernel, operands, found.last, found.absorbed)
+    return Match(kernel, operands, found.last, found.absorbed)
 
 
 def _before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
@@ -172,7 +157,7 @@ def _before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
     return (call.args[0], True) if _ints(call.attrs.axes) == swap else (expression, False)
 
 
-def _pool2d(context: _Context, position: int) -> _Match | None:
+def _pool2d(context: Context, position: int) -> Match | None:
     bindings = context.bindings
     call = bindings.value(position)
     attributes = call.attrs
@@ -189,29 +174,29 @@ def _pool2d(context: _Context, position: int) -> _Match | None:
         "max" if is_max else "average", batch, in_h, in_w, channels, out_h, out_w, kernel_h, kernel_w, stride_h,
         stride_w, dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right, bool(attributes.count_include_pad),
     )  # fmt: skip
-    return _Match(kernel, [call.args[0]], position)
+    return Match(kernel, [call.args[0]], position)
 
 
-def _mean(context: _Context, position: int) -> _Match | None:
+def _mean(context: Context, position: int) -> Match | None:
     """The mean over height and width of a picture is a pooling over all of it."""
     bindings = context.bindings
     call = bindings.value(position)
     if len(shape(call.args[0])) != 4 or _ints(call.attrs.axis or ()) != [1, 2]:
         return None
-    return _Match(Pool2d.over_all("average", *shape(call.args[0])), [call.args[0]], position)
+    return Match(Pool2d.over_all("average", *shape(call.args[0])), [call.args[0]], position)
 
 
-def _softmax(context: _Context, position: int) -> _Match | None:
+def _softmax(context: Context, position: int) -> Match | None:
     bindings = context.bindings
     call = bindings.value(position)
     *leading, columns = shape(call.args[0])
     if int(call.attrs.axis) not in (-1, len(leading)):
         return None
     is_log = bindings.operator(position) == "relax.nn.log_softmax"
-    return _Match(Softmax(prod(leading), columns, log=is_log), [call.args[0]], position)
+    return Match(Softmax(prod(leading), columns, log=is_log), [call.args[0]], position)
 
 
-def _layer_norm(context: _Context, position: int) -> _Match | None:
+def _layer_norm(context: Context, position: int) -> Match | None:
     bindings = context.bindings
     call = bindings.value(position)
     x, scale, bias = call.args
@@ -223,19 +208,19 @@ def _layer_norm(context: _Context, position: int) -> _Match | None:
         return None
     kernel = LayerNorm(prod(leading), columns, float(call.attrs.epsilon))
     operands = [x, relax.const(kernel.pack_scale(scale_array)), relax.const(kernel.pack_bias(bias_array))]
-    return _Match(kernel, operands, position)
+    return Match(kernel, operands, position)
 
 
-def _unary(context: _Context, position: int) -> _Match | None:
+def _unary(context: Context, position: int) -> Match | None:
     bindings = context.bindings
     call = bindings.value(position)
     count = prod(shape(call.args[0]))
     if count < _MIN_ELEMENTS:
         return None
-    return _Match(Unary(_UNARY[bindings.operator(position) or ""], count), [call.args[0]], position)
+    return Match(Unary(_UNARY[bindings.operator(position) or ""], count), [call.args[0]], position)
 
 
-def _transpose(context: _Context, position: int) -> _Match | None:
+def _transpose(context: Context, position: int) -> Match | None:
     """Axes that fall into leading ones, which stay, and two runs that change places."""
     bindings = context.bindings
     call = bindings.value(position)
@@ -251,10 +236,10 @@ def _transpose(context: _Context, position: int) -> _Match | None:
     rows, columns = prod(extents[stay:middle]), prod(extents[middle:])
     if rows == 1 or columns == 1:
         return None
-    return _Match(Transpose(prod(extents[:stay]), rows, columns), [call.args[0]], position)
+    return Match(Transpose(prod(extents[:stay]), rows, columns), [call.args[0]], position)
 
 
-def _lstm(context: _Context, position: int) -> _Match | None:
+def _lstm(context: Context, position: int) -> Match | None:
     name, operands = context.bindings.value(position).args[:2]
     attributes = context.module[name].attrs
     if attributes is None or LSTM_STEP not in attributes:
@@ -264,14 +249,14 @@ def _lstm(context: _Context, position: int) -> _Match | None:
     if number is None:
         return None
     batch, hidden = shape(memory)
-    return _Match(Lstm(int(number), batch, hidden), [inputs, product, memory], position)
+    return Match(Lstm(int(number), batch, hidden), [inputs, product, memory], position)
 
 
 def _ints(values: Any) -> list[int]:
     return [int(value) for value in values]
 
 
-_MATCHERS: dict[str, Callable[[_Context, int], _Match | None]] = {
+_MATCHERS: dict[str, Callable[[Context, int], Match | None]] = {
     "relax.nn.conv2d": _conv2d,
     "relax.matmul": _matmul,
     "relax.nn.max_pool2d": _pool2d,

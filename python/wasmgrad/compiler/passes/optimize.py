@@ -21,6 +21,7 @@ from .kernels import Kernel
 from .legalize import LEGALIZATIONS
 from .offload import offload
 from .one_row import one_axis_as_pictures
+from .quantized import move_before_centring
 from .simplify import (
     full_rank_constants,
     nothing_as_constants,
@@ -57,7 +58,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
             )
             module = evaluate_constants(module)
             module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
-            module = flatten_as_stored(module)
+            module = move_before_centring(flatten_as_stored(module))
             module, kernels = offload(module, lanes)
             module = _run(module, transform.DeadCodeElimination(["main"]))
         module = _run(module, transform.LegalizeOps(LEGALIZATIONS), transform.RewriteDataflowReshape())

@@ -41,9 +41,7 @@ class Library:
         self.memory = self.exports["memory"]
         self.arena = self.memory.data_len(self.store)
 
-    def run(
-        self, kernel: k.Kernel, shape: Sequence[int], dtype: str = "float32", **arrays: Array
-    ) -> Array:
+    def run(self, kernel: k.Kernel, shape: Sequence[int], dtype: str = "float32", **arrays: Array) -> Array:
         """Call a kernel and return its output `y` of that shape; the other parameters are given by name."""
         return self.run_all(kernel, {"y": tuple(shape)}, dtype, **arrays)["y"]
 

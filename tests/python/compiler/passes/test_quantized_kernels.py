@@ -65,7 +65,9 @@ def drawn(
         scale=scale if rng.random() < 0.7 else scale[0],
         offset=rng.normal(size=n).astype(np.float32) if result != "int32" and rng.random() < 0.5 else 0.0,
     )
-    q = k.Quantization(bool(rng.integers(2)), result, weights_shifted=shifted)
+    q = k.Quantization(
+        bool(rng.integers(2)), result, weights_shifted=shifted, has_offset=bool(np.any(columns.offset))
+    )
     if result == "float32":
         activation = ACTIVATIONS[rng.integers(len(ACTIVATIONS))]
         return replace(q, activation=activation, has_residual=bool(rng.integers(2))), columns, 0.75
@@ -85,7 +87,10 @@ def x_type(q: k.Quantization) -> str:
 @pytest.mark.parametrize("seed", range(60))
 def test_matrix_product(library: Library, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    m, depth, n = (int(rng.choice(sizes)) for sizes in ([1, 2, 5, 6, 7, 13, 40], [1, 3, 4, 17, 64, 300], [1, 7, 8, 9, 33, 80]))
+    m, depth, n = (
+        int(rng.choice(sizes))
+        for sizes in ([1, 2, 5, 6, 7, 13, 40], [1, 3, 4, 17, 64, 300], [1, 7, 8, 9, 33, 80])
+    )
     constant, transposed, batched, shifted = (bool(flag) for flag in rng.integers(0, 2, 4))
     q, columns, factor = drawn(rng, n, depth, shifted)
     b_signed = constant or bool(rng.integers(2))
@@ -95,7 +100,12 @@ def test_matrix_product(library: Library, seed: int) -> None:
         lanes=library.lanes,
     )  # fmt: skip
     a = bytes_of(rng, x_type(q), batch, m, depth)
-    b = bytes_of(rng, "int8" if b_signed else "uint8", *([batch] if batched else []), *((n, depth) if transposed else (depth, n)))
+    b = bytes_of(
+        rng,
+        "int8" if b_signed else "uint8",
+        *([batch] if batched else []),
+        *((n, depth) if transposed else (depth, n)),
+    )
     zero = bytes_of(rng, x_type(q), 1)
     residual = {"residual": rng.normal(size=(batch, m, n))} if q.has_residual else {}
     # A computed b of uint8 is packed 128 less, and so are the zero points of its columns.
@@ -108,7 +118,10 @@ def test_matrix_product(library: Library, seed: int) -> None:
     sums = (a.astype(np.int64) - int(zero[0])) @ ((wide.swapaxes(-1, -2) if transposed else wide) - zeros)
     single = columns
     if batched and constant:
-        columns = replace(columns, **{name: _tiled(getattr(columns, name), batch) for name in ("bias", "zeros", "scale", "offset")})
+        columns = replace(
+            columns,
+            **{name: _tiled(getattr(columns, name), batch) for name in ("bias", "zeros", "scale", "offset")},
+        )
     packed = d.pack_columns(columns, b if constant else None)
     y = library.run(
         d, (batch, m, n), q.result, x=a, zero=zero, factor=np.float32([factor]), b=d.pack(b) if constant else b,
@@ -130,7 +143,11 @@ def random_conv(rng: np.random.Generator, lanes: int, depthwise: bool) -> k.Conv
     reach = (out - 1) * stride + (kernel - 1) * dilation + 1 - pad
     size = [max(1, int(r) - int(rng.integers(0, 3))) for r in reach]
     groups = int(rng.integers(2, 50)) if depthwise else int(rng.choice([1, 1, 2, 3]))
-    in_c, out_c = (groups, groups) if depthwise else (groups * int(rng.integers(1, 40)), groups * int(rng.integers(1, 40)))
+    in_c, out_c = (
+        (groups, groups)
+        if depthwise
+        else (groups * int(rng.integers(1, 40)), groups * int(rng.integers(1, 40)))
+    )
     return k.Conv2d(
         int(rng.integers(1, 3)), *size, in_c, *map(int, out), out_c, *map(int, kernel), *map(int, stride),
         *map(int, dilation), *pad, groups=groups, lanes=lanes,

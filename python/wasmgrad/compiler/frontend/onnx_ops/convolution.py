@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import ir, relax, te, tirx
 
+from ._dequantized import along, fits_int32, real, steps_of
 from ._nn import Window, all_of, cast, per_axis, sliding_window, wide, widened
 from ._registry import Node, converter, literal
 from ._subpixel import as_convolutions
@@ -100,12 +101,27 @@ def weight_window(node: Node, data: int, weight: int) -> Window:
     return sliding_window(node, shape[2:], kernel[2:])
 
 
+def _of_steps(node: Node, window: Window, groups: int) -> Any | None:
+    """A convolution of dequantized tensors over one or two axes as one of integers; None where it is no such."""
+    data, weights = steps_of(node, 0), steps_of(node, 1)
+    if data is None or weights is None or weights.array is None or len(window.kernel) > 2:
+        return None
+    scale = along(data.scale * weights.scale, 0)
+    if data.scale.size > 1 or scale is None or not fits_int32(weights, weights.array[0].size, 0):
+        return None
+    sums = convolve(node, data.value, weights.value, window, groups)
+    return real(node, sums, scale.reshape(-1, *[1] * len(window.kernel)) if scale.size > 1 else scale)
+
+
 @converter("Conv", since=1)
 def conv(node: Node) -> Any:
     """A convolution of any group count over one to three spatial axes."""
     dtype = node.dtype(0)
     window, groups, weights = weight_window(node, 0, 1), int(node.attribute("group", 1)), node.constant(1)
-    if len(window.kernel) == 3 and wide(dtype) == "float32" and weights is not None:
+    quantized = _of_steps(node, window, groups)
+    if quantized is not None:
+        result = quantized
+    elif len(window.kernel) == 3 and wide(dtype) == "float32" and weights is not None:
         result = by_pictures(node, widened(node, 0), weights.astype(np.float32), window, groups)
     else:
         result = convolve(node, widened(node, 0), widened(node, 1), window, groups)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
 
+from ._dequantized import Dequantized
 from ._nn import cast, scalar, wide
 from ._registry import CARRIERS, Node, Stored, Value, converter, dtype_name, literal, numpy_dtype
 from ._stored import FLOATS, integer_limits, to_float8
@@ -131,7 +132,7 @@ def quantize_linear(node: Node) -> Any:
     return Stored(target, result) if target in CARRIERS else result
 
 
-@converter("DequantizeLinear", since=10)
+@converter("DequantizeLinear", since=10, fold=False)
 def dequantize_linear(node: Node) -> Any:
     """(x - zero_point) · scale."""
     dtype = node.dtype(0)
@@ -144,9 +145,13 @@ def dequantize_linear(node: Node) -> Any:
     declared = int(node.attribute("output_dtype", 0) or 0)
     target = dtype_name(declared) if declared else node.dtype(1)
     inner, work = node.carried(), wide(node.dtype(1))
-    scale = cast(_spread_out(inner, 1), inner.dtype(1), work)
     if dtype in FLOATS:
         _no_zero_point(inner)
+    known = _dequantized_constants(inner, work, target)
+    if known is not None:
+        return known
+    scale = cast(_spread_out(inner, 1), inner.dtype(1), work)
+    if dtype in FLOATS:
         value = cast(inner.input(0), "float32", work)
     else:
         value = relax.op.astype(inner.input(0), "int32")
@@ -154,6 +159,20 @@ def dequantize_linear(node: Node) -> Any:
             value = relax.op.subtract(value, cast(_spread_out(inner, 2), inner.dtype(2), "int32"))
         value = relax.op.astype(value, work)
     return cast(relax.op.multiply(value, scale), work, target)
+
+
+def _dequantized_constants(node: Node, work: str, target: str) -> NDArray[Any] | None:
+    """The result where all inputs are constants; else None. What is computed in float32 remembers its integers."""
+    operands = [node.constant(0), *(_spread(node, i) for i in (1, 2) if node.has(i))]
+    if not all(isinstance(operand, np.ndarray) for operand in operands):
+        return None
+    x, scale, *zero = operands
+    if x.dtype.kind == "f":
+        return np.asarray((x * scale.astype(work)).astype(numpy_dtype(target)))
+    steps = x.astype(np.int32) - (zero[0].astype(np.int32) if zero else np.int32(0))
+    if work == target == "float32":
+        return Dequantized.of(steps, scale)
+    return np.asarray((steps.astype(work) * scale.astype(work)).astype(numpy_dtype(target)))
 
 
 @converter("DynamicQuantizeLinear", since=11, fold=False)

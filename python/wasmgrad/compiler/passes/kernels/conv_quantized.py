@@ -32,7 +32,16 @@ class Conv2dQuantized:
     shape: Conv2d
     quantization: Quantization
 
-    parameters: ClassVar[tuple[str, ...]] = ("x", "zero", "factor", "weights", "columns", "residual", "y", "scratch")
+    parameters: ClassVar[tuple[str, ...]] = (
+        "x",
+        "zero",
+        "factor",
+        "weights",
+        "columns",
+        "residual",
+        "y",
+        "scratch",
+    )
 
     def __post_init__(self) -> None:
         if self._products() > MAX_DEPTH:

@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from ...._errors import InvalidArgument
 from .base import Descriptor, check_sizes, round_up
-from .quantized import MAX_DEPTH, Columns, Integers, Quantization, block_of_rows, gemm_scratch, pack_dots, packed_bytes
+from .quantized import (
+    MAX_DEPTH,
+    Columns,
+    Integers,
+    Quantization,
+    block_of_rows,
+    gemm_scratch,
+    pack_dots,
+    packed_bytes,
+)
 
 __all__ = ["MatMulQuantized"]
 
@@ -37,7 +46,16 @@ class MatMulQuantized:
     b_batched: bool = False
     lanes: int = 4
 
-    parameters: ClassVar[tuple[str, ...]] = ("x", "zero", "factor", "b", "columns", "residual", "y", "scratch")
+    parameters: ClassVar[tuple[str, ...]] = (
+        "x",
+        "zero",
+        "factor",
+        "b",
+        "columns",
+        "residual",
+        "y",
+        "scratch",
+    )
 
     def __post_init__(self) -> None:
         check_sizes(self, self.batch, self.m, self.k, self.n, self.lanes)

@@ -36,7 +36,7 @@ class Quantization:
 
     A result of 8 bits is `clip(round(sum * scale + offset) + zero, low, high)`, ties to even; one of float32 is
     `activation(sum * scale * factor + offset + residual)`; one of int32 is the sum. `weights_shifted`: whether a zero
-    point of the weights differs from 0.
+    point of the weights differs from 0; `has_offset`: whether an offset does.
     """
 
     x_signed: bool
@@ -45,6 +45,7 @@ class Quantization:
     low: int = -128
     high: int = 255
     weights_shifted: bool = False
+    has_offset: bool = True
     has_residual: bool = False
     activation: Activation = field(default_factory=Activation)
 
@@ -64,7 +65,14 @@ class Quantization:
         number = _RESULTS.index(self.result)
         bounds = [self.zero, self.low, self.high]
         flags = [int(self.x_signed), int(self.weights_shifted)]
-        return [*flags, number, *bounds, int(self.has_residual), *self.activation.fields()]
+        return [
+            *flags,
+            number,
+            *bounds,
+            int(self.has_offset),
+            int(self.has_residual),
+            *self.activation.fields(),
+        ]
 
 
 @dataclass(frozen=True, slots=True)

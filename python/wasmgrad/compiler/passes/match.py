@@ -1,0 +1,32 @@
+"""What a matcher is given and what it finds: a kernel for some bindings of a Relax function."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .bindings import Bindings
+from .kernels import Kernel
+
+__all__ = ["Context", "Match"]
+
+
+@dataclass
+class Match:
+    """A kernel for the binding `last`, which makes the `absorbed` ones superfluous. None: no such operand."""
+
+    kernel: Kernel
+    operands: Sequence[Any]
+    last: int
+    absorbed: Sequence[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a matcher works on: a module and the bindings of its `main`, floats of a vector, and what others took."""
+
+    module: Any
+    bindings: Bindings
+    lanes: int
+    taken: Container[int]
