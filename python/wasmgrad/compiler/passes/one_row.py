@@ -39,7 +39,7 @@ class _Rewriter:
         for position, binding in enumerate(self.bindings.bindings):
             make = _REWRITES.get(self.bindings.operator(position) or "")
             picture = None
-            if make is not None and all(is_float32(each) for each in (binding.var, *_tensors(binding.value))):
+            if make is not None and self._computes(position):
                 picture = make(self, binding.value)
             if picture is None:
                 self.rewritten.append(binding)
@@ -50,6 +50,13 @@ class _Rewriter:
             plain = relax.op.reshape(whole, shape(binding.var))
             self.rewritten.append(relax.VarBinding(binding.var, typed(plain)))
         return self.rewritten
+
+    def _computes(self, position: int) -> bool:
+        """Whether our kernels know the types of a binding."""
+        tensors = (self.bindings.variable(position), *_tensors(self.bindings.value(position)))
+        if self.bindings.operator(position) in _OF_BYTES:
+            return all(str(each.ty.dtype) in ("float32", "int32", "int8", "uint8") for each in tensors)
+        return all(map(is_float32, tensors))
 
     def bind(self, call: Any, name: str) -> Any:
         """A new variable for what a call computes."""
@@ -146,6 +153,13 @@ _ELEMENTWISE = (
     "relax.add", "relax.subtract", "relax.multiply", "relax.divide", "relax.maximum", "relax.minimum", "relax.clip",
     "relax.nn.relu", "relax.nn.leakyrelu", "relax.nn.gelu", "relax.nn.silu", "relax.sigmoid", "relax.tanh",
     "relax.erf", "relax.exp", "relax.log", "relax.sqrt", "relax.rsqrt", "relax.abs", "relax.negative",
+    "relax.round", "relax.astype",
+)  # fmt: skip
+
+# What quantized convolutions are written in.
+_OF_BYTES = (
+    "relax.nn.conv1d", "relax.astype", "relax.add", "relax.subtract", "relax.multiply", "relax.divide", "relax.maximum",
+    "relax.minimum", "relax.clip",
 )  # fmt: skip
 
 _REWRITES: dict[str, Callable[[_Rewriter, Any], Any | None]] = {

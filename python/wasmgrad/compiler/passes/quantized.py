@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
 
-from ..._errors import InvalidArgument
 from .bindings import Bindings, constant, shape, typed, with_bindings
 from .kernels import MAX_DEPTH, Columns, Conv2d, Conv2dQuantized, Kernel, MatMulQuantized, Quantization
 from .match import Context, Match
@@ -19,6 +18,7 @@ from .sums import Sums, follow_sums
 __all__ = ["conv2d_of_bytes", "has_bytes", "matmul_of_bytes", "move_before_centring"]
 
 _BYTES = ("int8", "uint8")
+_MOVES = ("relax.permute_dims", "relax.expand_dims", "relax.reshape")
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,31 @@ def has_bytes(match: Match) -> bool:
 
 
 def move_before_centring(module: Any) -> Any:
-    """Transpositions of centred bytes as transpositions of the bytes."""
+    """Centred bytes that are transposed or reshaped as bytes for which that is done before."""
     bindings = Bindings(module["main"])
     rewritten: list[Any] = []
+    known: dict[Any, _Centred] = {}
     for position, binding in enumerate(bindings.bindings):
         centred = None
-        if bindings.operator(position) == "relax.permute_dims":
-            centred = _centred(bindings, binding.value.args[0])
+        if bindings.operator(position) in _MOVES:
+            moved_from = binding.value.args[0]
+            centred = known.get(moved_from) or _centred(bindings, moved_from)
         if centred is None:
             rewritten.append(binding)
             continue
-        call = relax.op.permute_dims(centred.data, binding.value.attrs.axes)
-        moved = relax.DataflowVar(binding.var.name, typed(call).ty)
+        call = binding.value
+        move = typed(relax.Call(call.op, [centred.data, *call.args[1:]], call.attrs))
+        moved = relax.DataflowVar(binding.var.name, move.ty)
         wide = relax.DataflowVar(binding.var.name, binding.var.ty)
         cast = typed(relax.op.astype(centred.zero, "int32"))
         zero = relax.DataflowVar(binding.var.name, cast.ty)
         rewritten += [
-            relax.VarBinding(moved, typed(call)),
+            relax.VarBinding(moved, move),
             relax.VarBinding(wide, typed(relax.op.astype(moved, "int32"))),
             relax.VarBinding(zero, cast),
             relax.VarBinding(binding.var, typed(relax.op.subtract(wide, zero))),
         ]
+        known[binding.var] = _Centred(moved, centred.zero)
     return relax.transform.DeadCodeElimination(["main"])(with_bindings(module, rewritten))
 
 
@@ -129,10 +133,7 @@ def conv2d_of_bytes(context: Context, position: int) -> Match | None:
         dilation_h, dilation_w, pad_top, pad_left, int(attributes.groups), lanes=context.lanes,
     )  # fmt: skip
     found = follow_sums(bindings, position, context.taken)
-    try:
-        kernel = Conv2dQuantized(geometry, _quantization(data, found, bool(zeros.any())))
-    except InvalidArgument:  # depthwise with zero points of weights
-        return None
+    kernel = Conv2dQuantized(geometry, _quantization(data, found, bool(zeros.any())))
     columns = kernel.pack_columns(_columns(found, zeros), packed)
     return _match(kernel, data, found, relax.const(kernel.pack(packed)), columns)
 

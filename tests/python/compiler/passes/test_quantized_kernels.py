@@ -160,9 +160,9 @@ def test_convolution_of_any_shape(library: Library, seed: int, depthwise: bool) 
     rng = np.random.default_rng(seed)
     d = random_conv(rng, library.lanes, depthwise)
     products = d.kernel_h * d.kernel_w * d.in_c // d.groups
-    q, columns, factor = drawn(rng, d.out_c, products, shifted=not depthwise and bool(rng.integers(2)))
+    q, columns, factor = drawn(rng, d.out_c, products, shifted=bool(rng.integers(2)))
     kernel = k.Conv2dQuantized(d, q)
-    assert kernel.algorithm == ("depthwise" if depthwise else "gemm")
+    assert kernel.algorithm == ("depthwise" if depthwise and not q.weights_shifted else "gemm")
     x = bytes_of(rng, x_type(q), d.batch, d.in_h, d.in_w, d.in_c)
     weights = bytes_of(rng, "int8", d.out_c, d.kernel_h, d.kernel_w, d.in_c // d.groups)
     zero = bytes_of(rng, x_type(q), 1)
@@ -212,12 +212,6 @@ def test_the_longest_sums_of_extremes_are_exact(library: Library, x: int, weight
 def test_what_int32_cannot_sum_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="products"):
         k.MatMulQuantized(1, k.MAX_DEPTH + 1, 1, k.Quantization(False))
-
-
-def test_zero_points_of_depthwise_weights_are_refused() -> None:
-    d = k.Conv2d(1, 4, 4, 8, 4, 4, 8, 1, 1, groups=8)
-    with pytest.raises(InvalidArgument, match="zero points"):
-        k.Conv2dQuantized(d, k.Quantization(False, weights_shifted=True))
 
 
 def test_bounds_of_nothing_are_refused() -> None:

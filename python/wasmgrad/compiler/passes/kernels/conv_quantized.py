@@ -26,7 +26,7 @@ class Conv2dQuantized:
     residual are those of the quantization.
 
     Raises:
-        InvalidArgument: so many products that int32 does not hold their sum, or depthwise weights with zero points.
+        InvalidArgument: so many products that int32 does not hold their sum.
     """
 
     shape: Conv2d
@@ -46,14 +46,13 @@ class Conv2dQuantized:
     def __post_init__(self) -> None:
         if self._products() > MAX_DEPTH:
             raise InvalidArgument(f"{self}: int32 holds the sums of at most {MAX_DEPTH} products")
-        if self.algorithm == "depthwise" and self.quantization.weights_shifted:
-            raise InvalidArgument(f"{self}: the weights of depthwise convolutions have no zero points")
 
     @property
     def algorithm(self) -> Literal["gemm", "depthwise"]:
-        """How the shape is computed."""
+        """How the shape is computed; the kernel for one channel at a time knows no zero points of weights."""
         d = self.shape
-        return "depthwise" if d.groups > 1 and d.groups == d.in_c == d.out_c else "gemm"
+        alone = d.groups > 1 and d.groups == d.in_c == d.out_c
+        return "depthwise" if alone and not self.quantization.weights_shifted else "gemm"
 
     @property
     def symbol(self) -> str:
