@@ -15,13 +15,32 @@ from tvm import relax
 from .._relax import LSTM_STEP
 from .bindings import Bindings, constant, is_float32, shape, with_bindings
 from .epilogue import follow
-from .kernels import Conv2d, Kernel, LayerNorm, Lstm, MatMul, Pool2d, Softmax, Transpose, Unary, UnaryFunction
+from .kernels import (
+    AddQuantized,
+    Conv2d,
+    Conv2dQuantized,
+    Kernel,
+    LayerNorm,
+    Lstm,
+    MatMul,
+    MatMulQuantized,
+    Pool2d,
+    Quantize,
+    Softmax,
+    Transpose,
+    Unary,
+    UnaryFunction,
+)
 from .match import Context, Match
-from .quantized import conv2d_of_bytes, has_bytes, matmul_of_bytes
+from .quantized import conv2d_of_bytes, matmul_of_bytes
+from .quantizing import addition_of_bytes, extreme, quantization
 
 __all__ = ["offload"]
 
 _MIN_ELEMENTS = 4  # below, a call costs more than the arithmetic
+
+# Kernels whose matchers look at the types themselves.
+_OF_BYTES = (AddQuantized, Conv2dQuantized, MatMulQuantized, Quantize)
 
 _UNARY: dict[str, UnaryFunction] = {
     "relax.exp": "exp",
@@ -73,7 +92,9 @@ def _has_the_types_of_its_kernel(match: Match, bindings: Bindings) -> bool:
     No matcher has to ask: a product of float16 summed in float32, for one, is a match whose result alone fits.
     """
     operands = [operand for operand in match.operands if operand is not None]
-    return has_bytes(match) or all(map(is_float32, [*operands, bindings.variable(match.last)]))
+    if isinstance(match.kernel, _OF_BYTES):
+        return True
+    return all(map(is_float32, [*operands, bindings.variable(match.last)]))
 
 
 def _call(variable: Any, match: Match) -> list[Any]:
@@ -267,5 +288,9 @@ _MATCHERS: dict[str, Callable[[Context, int], Match | None]] = {
     "relax.nn.layer_norm": _layer_norm,
     "relax.permute_dims": _transpose,
     "relax.call_tir": _lstm,
+    "relax.divide": quantization,
+    "relax.add": addition_of_bytes,
+    "relax.max": extreme,
+    "relax.min": extreme,
     **dict.fromkeys(_UNARY, _unary),
 }

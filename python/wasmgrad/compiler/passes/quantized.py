@@ -15,14 +15,22 @@ from .kernels import MAX_DEPTH, Columns, Conv2d, Conv2dQuantized, Kernel, MatMul
 from .match import Context, Match
 from .sums import Sums, follow_sums
 
-__all__ = ["conv2d_of_bytes", "has_bytes", "matmul_of_bytes", "move_before_centring"]
+__all__ = [
+    "BYTES",
+    "cast_bytes",
+    "centred",
+    "constant_byte",
+    "conv2d_of_bytes",
+    "matmul_of_bytes",
+    "move_before_centring",
+]
 
-_BYTES = ("int8", "uint8")
+BYTES = ("int8", "uint8")
 _MOVES = ("relax.permute_dims", "relax.expand_dims", "relax.reshape")
 
 
 @dataclass(frozen=True)
-class _Centred:
+class Centred:
     """A tensor of int32 that is one of 8 bits less its zero point, a Relax tensor of one such byte."""
 
     data: Any
@@ -33,29 +41,24 @@ class _Centred:
         return str(self.data.ty.dtype) == "int8"
 
 
-def has_bytes(match: Match) -> bool:
-    """Whether a kernel of this module was found, which has operands of several types."""
-    return isinstance(match.kernel, (Conv2dQuantized, MatMulQuantized))
-
-
 def move_before_centring(module: Any) -> Any:
     """Centred bytes that are transposed or reshaped as bytes for which that is done before."""
     bindings = Bindings(module["main"])
     rewritten: list[Any] = []
-    known: dict[Any, _Centred] = {}
+    known: dict[Any, Centred] = {}
     for position, binding in enumerate(bindings.bindings):
-        centred = None
+        source = None
         if bindings.operator(position) in _MOVES:
             moved_from = binding.value.args[0]
-            centred = known.get(moved_from) or _centred(bindings, moved_from)
-        if centred is None:
+            source = known.get(moved_from) or centred(bindings, moved_from)
+        if source is None:
             rewritten.append(binding)
             continue
         call = binding.value
-        move = typed(relax.Call(call.op, [centred.data, *call.args[1:]], call.attrs))
+        move = typed(relax.Call(call.op, [source.data, *call.args[1:]], call.attrs))
         moved = relax.DataflowVar(binding.var.name, move.ty)
         wide = relax.DataflowVar(binding.var.name, binding.var.ty)
-        cast = typed(relax.op.astype(centred.zero, "int32"))
+        cast = typed(relax.op.astype(source.zero, "int32"))
         zero = relax.DataflowVar(binding.var.name, cast.ty)
         rewritten += [
             relax.VarBinding(moved, move),
@@ -63,36 +66,37 @@ def move_before_centring(module: Any) -> Any:
             relax.VarBinding(zero, cast),
             relax.VarBinding(binding.var, typed(relax.op.subtract(wide, zero))),
         ]
-        known[binding.var] = _Centred(moved, centred.zero)
+        known[binding.var] = Centred(moved, source.zero)
     return relax.transform.DeadCodeElimination(["main"])(with_bindings(module, rewritten))
 
 
-def _centred(bindings: Bindings, expression: Any) -> _Centred | None:
+def centred(bindings: Bindings, expression: Any) -> Centred | None:
     """Whether an int32 tensor is made of bytes of one zero point."""
     position = bindings.producer(expression)
     if position is None:
         return None
     call = bindings.value(position)
     if bindings.operator(position) != "relax.subtract":
-        data = _cast_bytes(bindings, expression)
-        return None if data is None else _Centred(data, _constant_byte(0, data))
-    data = _cast_bytes(bindings, call.args[0])
+        data = cast_bytes(bindings, expression)
+        return None if data is None else Centred(data, constant_byte(0, data))
+    data = cast_bytes(bindings, call.args[0])
     if data is None or prod(shape(call.args[1])) != 1 or shape(expression) != shape(data):
         return None
     number = constant(call.args[1])
     if number is not None:
         limits = np.iinfo(str(data.ty.dtype))
         value = int(number.reshape(()))
-        return _Centred(data, _constant_byte(value, data)) if limits.min <= value <= limits.max else None
-    zero = _cast_bytes(bindings, call.args[1])
-    return None if zero is None or str(zero.ty.dtype) != str(data.ty.dtype) else _Centred(data, zero)
+        return Centred(data, constant_byte(value, data)) if limits.min <= value <= limits.max else None
+    zero = cast_bytes(bindings, call.args[1])
+    return None if zero is None or str(zero.ty.dtype) != str(data.ty.dtype) else Centred(data, zero)
 
 
-def _constant_byte(value: int, like: Any) -> Any:
+def constant_byte(value: int, like: Any) -> Any:
+    """A Relax constant of one element of the type that `like` has."""
     return relax.const(np.array([value], str(like.ty.dtype)))
 
 
-def _cast_bytes(bindings: Bindings, expression: Any) -> Any | None:
+def cast_bytes(bindings: Bindings, expression: Any) -> Any | None:
     """The tensor of 8 bits that was cast to this one of int32, perhaps reshaped after (where it is one number)."""
     position = bindings.producer(expression)
     while (
@@ -105,7 +109,7 @@ def _cast_bytes(bindings: Bindings, expression: Any) -> Any | None:
     if position is None or bindings.operator(position) != "relax.astype":
         return None
     data = bindings.value(position).args[0]
-    return data if str(data.ty.dtype) in _BYTES else None
+    return data if str(data.ty.dtype) in BYTES else None
 
 
 def conv2d_of_bytes(context: Context, position: int) -> Match | None:
@@ -114,7 +118,7 @@ def conv2d_of_bytes(context: Context, position: int) -> Match | None:
     call = bindings.value(position)
     weights, attributes = constant(call.args[1]), call.attrs
     layouts = (attributes.data_layout, attributes.kernel_layout, attributes.out_layout)
-    data = _centred(bindings, call.args[0])
+    data = centred(bindings, call.args[0])
     if data is None or weights is None or weights.dtype != np.int32 or layouts != ("NHWC", "OHWI", "NHWC"):
         return None
     around = _as_int8(weights, 0)
@@ -132,7 +136,7 @@ def conv2d_of_bytes(context: Context, position: int) -> Match | None:
         batch, in_h, in_w, in_c, out_h, out_w, out_c, weights.shape[1], weights.shape[2], stride_h, stride_w,
         dilation_h, dilation_w, pad_top, pad_left, int(attributes.groups), lanes=context.lanes,
     )  # fmt: skip
-    found = follow_sums(bindings, position, context.taken)
+    found = follow_sums(bindings, position, context.taken, _largest(weights, 0))
     kernel = Conv2dQuantized(geometry, _quantization(data, found, bool(zeros.any())))
     columns = kernel.pack_columns(_columns(found, zeros), packed)
     return _match(kernel, data, found, relax.const(kernel.pack(packed)), columns)
@@ -142,7 +146,7 @@ def matmul_of_bytes(context: Context, position: int) -> Match | None:
     """A product of centred bytes with a constant, or with centred bytes."""
     bindings = context.bindings
     left, right = bindings.value(position).args
-    data, matrix = _centred(bindings, left), constant(right)
+    data, matrix = centred(bindings, left), constant(right)
     if data is None or len(shape(left)) < 2 or len(shape(right)) < 2:
         return None
     *leading, rows, depth = shape(left)
@@ -160,13 +164,14 @@ def matmul_of_bytes(context: Context, position: int) -> Match | None:
         packed, zeros = around
     else:
         source, transposed = _before_swap(bindings, right)
-        other = _centred(bindings, source)
+        other = centred(bindings, source)
         zero = None if other is None else constant(other.zero)
         if other is None or zero is None:
             return None
         operand, b_signed = other.data, other.is_signed
         zeros = zero.astype(np.int64).reshape(1) - (0 if b_signed else 128)
-    found = follow_sums(bindings, position, context.taken)
+    largest = 255 * 255 * depth if matrix is None else _largest(matrix, -1)
+    found = follow_sums(bindings, position, context.taken, largest)
     kernel = MatMulQuantized(
         rows, depth, shape(right)[-1], _quantization(data, found, bool(zeros.any())), prod(leading),
         b_is_constant=matrix is not None, b_transposed=transposed, b_signed=b_signed, b_batched=batched,
@@ -190,6 +195,12 @@ def _before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
     )
 
 
+def _largest(weights: NDArray[np.int32], axis: int) -> NDArray[np.int64]:
+    """What sums of products with centred bytes cannot exceed, for each index of the axis."""
+    others = tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
+    return 255 * np.abs(weights.astype(np.int64)).sum(others)
+
+
 def _as_int8(weights: NDArray[np.int32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.int64]] | None:
     """Weights as int8, and the zero point of each index of the axis, 0 where it can be; None where they do not fit."""
     others = tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
@@ -201,8 +212,8 @@ def _as_int8(weights: NDArray[np.int32], axis: int) -> tuple[NDArray[np.int8], N
     return (weights + zeros).astype(np.int8), zeros.reshape(-1)
 
 
-def _quantization(data: _Centred, found: Sums, weights_shifted: bool) -> Quantization:
-    bounds = (int(found.low), int(found.high)) if found.dtype in _BYTES else (-128, 255)
+def _quantization(data: Centred, found: Sums, weights_shifted: bool) -> Quantization:
+    bounds = (int(found.low), int(found.high)) if found.dtype in BYTES else (-128, 255)
     return Quantization(
         data.is_signed, found.dtype, found.zero, *bounds, weights_shifted=weights_shifted,
         has_offset=bool(found.offset.any()), has_residual=found.residual is not None, activation=found.activation,
@@ -213,7 +224,7 @@ def _columns(found: Sums, zeros: NDArray[np.int64]) -> Columns:
     return Columns(found.bias, zeros, found.scale, found.offset)
 
 
-def _match(kernel: Kernel, data: _Centred, found: Sums, weights: Any, columns: NDArray[np.int32]) -> Match:
+def _match(kernel: Kernel, data: Centred, found: Sums, weights: Any, columns: NDArray[np.int32]) -> Match:
     factor = relax.const(np.ones(1, np.float32)) if found.factor is None else found.factor
     operands = [data.data, data.zero, factor, weights, relax.const(columns), found.residual]
     return Match(kernel, operands, found.last, found.absorbed)

@@ -17,7 +17,7 @@ from .bindings import Bindings, constant, is_float32, shape
 from .epilogue import Chain, activation_after, per_channel
 from .kernels import Activation
 
-__all__ = ["Sums", "follow_sums"]
+__all__ = ["Sums", "bytes_after", "follow_sums", "rounding_after"]
 
 _FLOATS = 2.0**100  # factors and offsets beyond are left alone: products of them would leave float32's range
 
@@ -28,9 +28,11 @@ class Sums(Chain):
 
     float32: `activation((sum + bias) * scale * factor + offset + residual)`; 8 bits: `clip(round((sum + bias) * scale +
     offset) + zero, low, high)`; int32: `sum + bias`. scale and offset: [n] float64; factor: a Relax tensor of one
-    element, or None.
+    element, or None. zero_tensor: a Relax tensor of float32 in place of the zero point, which no product has.
+    room: [n], how large a bias may be for sums to stay in int32.
     """
 
+    room: NDArray[np.int64]
     bias: NDArray[np.int64]
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
@@ -38,14 +40,21 @@ class Sums(Chain):
     factor: Any = None
     residual: Any = None
     zero: int = 0
+    zero_tensor: Any = None
     low: float = -math.inf
     high: float = math.inf
 
 
-def follow_sums(bindings: Bindings, anchor: int, taken: Container[int]) -> Sums:
-    """The longest that follows the int32 tensor of the binding `anchor`, without bindings that are `taken`."""
+def follow_sums(
+    bindings: Bindings, anchor: int, taken: Container[int], largest: NDArray[np.int64] | int
+) -> Sums:
+    """The longest that follows the int32 tensor of the binding `anchor`, without bindings that are `taken`.
+
+    largest: what the sums' absolute values cannot exceed, [n] or one number.
+    """
     n = shape(bindings.variable(anchor))[-1]
-    found = Sums(last=anchor, bias=np.zeros(n, np.int64), scale=np.ones(n), offset=np.zeros(n))
+    room = np.broadcast_to(2**31 - 1 - np.asarray(largest, np.int64), (n,))
+    found = Sums(last=anchor, bias=np.zeros(n, np.int64), scale=np.ones(n), offset=np.zeros(n), room=room)
     walk = _Walk(bindings, taken, found)
     while walk.step(_bias):
         pass
@@ -56,7 +65,13 @@ def follow_sums(bindings: Bindings, anchor: int, taken: Container[int]) -> Sums:
     activation_after(bindings, found, taken)
     real = replace(found, absorbed=list(found.absorbed))
     bounded = found.activation.kind in ("none", "relu", "clip")
-    if bounded and found.factor is None and found.residual is None and _rounded(walk):
+    if (
+        bounded
+        and found.factor is None
+        and found.residual is None
+        and _rounded(walk)
+        and found.zero_tensor is None
+    ):
         return found
     return real
 
@@ -96,9 +111,12 @@ def _bias(walk: _Walk, position: int, other: Any) -> bool:
     if walk.bindings.operator(position) != "relax.add":
         return False
     vector = per_channel(array, len(walk.found.bias), "int32")
-    if vector is None or np.abs(walk.found.bias + vector.astype(np.int64)).max(initial=0) >= 2**31:
+    if vector is None:
         return False
-    walk.found.bias = walk.found.bias + vector.astype(np.int64)
+    bias = walk.found.bias + vector.astype(np.int64)
+    if np.any(np.abs(bias) >= 2**31):
+        return False
+    walk.found.bias = bias
     return True
 
 
@@ -188,11 +206,48 @@ def _in_range(vector: NDArray[np.float64]) -> bool:
 
 
 def _rounded(walk: _Walk) -> bool:
-    """Takes a division by the steps of the result, rounding, zero point, bounds, and the change to 8 bits."""
+    """Takes a division by the steps of the result, and all that `rounding_after` does."""
     found = walk.found
     found.low = 0.0 if found.activation.kind == "relu" else found.activation.low
     found.high = found.activation.high
     walk.step(_one_division)
+    if not _to_steps(walk):
+        return False
+    found.activation = Activation()
+    _offset_as_bias(found)
+    return True
+
+
+def rounding_after(bindings: Bindings, anchor: int, taken: Container[int]) -> Sums | None:
+    """Rounding, zero point, bounds, and the change to 8 bits, after the float32 tensor of the binding `anchor`.
+
+    None where something else follows.
+    """
+    one = np.ones(1)
+    found = Sums(
+        last=anchor, room=np.zeros(1, np.int64), bias=np.zeros(1, np.int64), scale=one, offset=0 * one
+    )
+    return found if _to_steps(_Walk(bindings, taken, found)) else None
+
+
+def bytes_after(bindings: Bindings, anchor: int, taken: Container[int]) -> Sums | None:
+    """An activation with bounds, a division by steps and all that `rounding_after` does; None where something else is.
+
+    scale is the inverse of the steps, [1].
+    """
+    one = np.ones(1)
+    found = Sums(
+        last=anchor, room=np.zeros(1, np.int64), bias=np.zeros(1, np.int64), scale=one, offset=0 * one
+    )
+    activation_after(bindings, found, taken)
+    bounded = found.activation.kind in ("none", "relu", "clip")
+    return (
+        found if bounded and _rounded(_Walk(bindings, taken, found)) and found.zero_tensor is None else None
+    )
+
+
+def _to_steps(walk: _Walk) -> bool:
+    found = walk.found
     if not walk.step(_round):
         return False
     walk.step(_zero_point)
@@ -210,8 +265,6 @@ def _rounded(walk: _Walk) -> bool:
         return False
     found.low = max(low, min(np.rint(found.low) + found.zero, high))
     found.high = min(high, max(np.rint(found.high) + found.zero, low))
-    found.activation = Activation()
-    _offset_as_bias(found)
     return found.low <= found.high
 
 
@@ -220,11 +273,11 @@ def _offset_as_bias(found: Sums) -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.where(found.offset == 0, 0.0, found.offset / found.scale)
     whole = np.rint(steps)
-    if np.all(np.abs(steps - whole) <= 1e-3 + 1e-6 * np.abs(whole)) and np.all(
-        np.abs(whole + found.bias) < 2**30
-    ):
-        found.bias = found.bias + whole.astype(np.int64)
-        found.offset = np.zeros_like(found.offset)
+    if not np.all(np.isfinite(steps)) or not np.all(np.abs(steps - whole) <= 1e-3 + 1e-6 * np.abs(whole)):
+        return
+    bias = whole.astype(np.int64) + found.bias
+    if np.all(np.abs(bias) <= found.room):
+        found.bias, found.offset = bias, np.zeros_like(found.offset)
 
 
 def _one_division(walk: _Walk, position: int, other: Any) -> bool:
@@ -250,9 +303,12 @@ def _round(walk: _Walk, position: int, _: Any) -> bool:
 
 
 def _zero_point(walk: _Walk, position: int, other: Any) -> bool:
-    array = constant(other)
-    if walk.bindings.operator(position) != "relax.add" or array is None or array.size != 1:
+    if walk.bindings.operator(position) != "relax.add" or other is None or math.prod(shape(other)) != 1:
         return False
+    array = constant(other)
+    if array is None:
+        walk.found.zero_tensor = other
+        return True
     number = float(array.reshape(()))
     if not number.is_integer() or abs(number) > 255:
         return False

@@ -1,7 +1,8 @@
 """The kernel library as the compiler sees it: for each kernel its C function, descriptor, packed weights and sizes.
 
 A kernel is called as `int symbol(const int32_t* descriptor, float* parameter...)`, its pointers in the order of
-`parameters`, all tensors dense and float32 where nothing else is said, pictures in NHWC. The functions themselves are in cpp/graph_runtime/kernels.
+`parameters`, all tensors dense and float32 where nothing else is said, pictures in NHWC. The functions themselves are in
+cpp/graph_runtime/kernels.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from .lstm import Lstm
 from .matmul import MatMul
 from .matmul_quantized import MatMulQuantized
 from .pool import Pool2d
+from .quantize import AddQuantized, Extreme, Quantize
 from .quantized import MAX_DEPTH, Columns, Quantization
 from .vector import LayerNorm, Softmax, Transpose, Unary, UnaryFunction
 
 __all__ = [
     "MAX_DEPTH",
     "Activation",
+    "AddQuantized",
     "Columns",
     "Conv2d",
     "Conv2dQuantized",
     "Descriptor",
+    "Extreme",
     "Kernel",
     "LayerNorm",
     "Lstm",
@@ -30,6 +34,7 @@ __all__ = [
     "MatMulQuantized",
     "Pool2d",
     "Quantization",
+    "Quantize",
     "Softmax",
     "Tensor",
     "Transpose",
