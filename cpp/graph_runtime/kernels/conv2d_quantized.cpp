@@ -11,12 +11,27 @@ struct Windows {
   const std::uint8_t* x;  // at the first channel of the group
   std::int32_t channels;  // of a group
   std::uint8_t outside;   // what stands for zero
+  std::int32_t index;     // of the window gathered last, and its pixel
+  Pixel pixel;
+
+  // Windows are gathered one after the other.
+  const Pixel& move_to(std::int32_t next) {
+    if (next != index + 1 || index < 0) {
+      pixel = pixel_at(next, d.out_h, d.out_w);
+    } else if (++pixel.x == d.out_w) {
+      pixel = pixel_at(next, d.out_h, d.out_w);
+    }
+    index = next;
+    return pixel;
+  }
 };
 
 // Values of one row of the picture, `at` bytes from its begin, which may lie outside.
 void gather_run(const Windows& w, const std::uint8_t* row, std::int32_t at, std::int32_t count,
                 std::uint8_t* to) {
   const std::int32_t end = at + count;
+  if (at >= 0 && end <= w.d.in_w * w.d.in_c) [[likely]]
+    return copy_bytes(to, row + at, count);
   const std::int32_t first = smaller(larger(at, 0), end);
   const std::int32_t last = larger(smaller(end, w.d.in_w * w.d.in_c), first);
   fill_bytes(to, w.outside, first - at);
@@ -25,7 +40,7 @@ void gather_run(const Windows& w, const std::uint8_t* row, std::int32_t at, std:
 }
 
 // Of windows of one pixel, one after the other.
-const std::uint8_t* pixel(const void* source, std::int32_t index, std::uint8_t* /*buffer*/) {
+const std::uint8_t* pixel(void* source, std::int32_t index, std::uint8_t* /*buffer*/) {
   const auto& w = *static_cast<const Windows*>(source);
   return w.x + index * w.d.in_c;
 }
@@ -35,10 +50,10 @@ bool takes_every_pixel(const Conv2d& d) {
          d.in_h == d.out_h && d.in_w == d.out_w;
 }
 
-const std::uint8_t* window(const void* source, std::int32_t index, std::uint8_t* buffer) {
-  const auto& w = *static_cast<const Windows*>(source);
+const std::uint8_t* window(void* source, std::int32_t index, std::uint8_t* buffer) {
+  auto& w = *static_cast<Windows*>(source);
   const Conv2d& d = w.d;
-  const Pixel pixel = pixel_at(index, d.out_h, d.out_w);
+  const Pixel pixel = w.move_to(index);
   const int top = pixel.y * d.stride_h - d.pad_top;
   const int left = pixel.x * d.stride_w - d.pad_left;
   const std::uint8_t* image = w.x + pixel.image * d.in_h * d.in_w * d.in_c;
@@ -82,11 +97,12 @@ extern "C" int wg_conv2d_quantized_gemm(const std::int32_t* descriptor, const st
   const std::int32_t out_c = d.out_c / d.groups;
   const std::int32_t tiles = (out_c + wg::kDotColumns - 1) / wg::kDotColumns;
   const std::int32_t padded = tiles * wg::kDotColumns;
-  wg::Windows windows{d, x, d.in_c / d.groups, *x_zero};
+  wg::Windows windows{d, x, d.in_c / d.groups, *x_zero, -1, {}};
   const std::int32_t k = d.kernel_h * d.kernel_w * windows.channels;
   const std::int32_t group_weights = tiles * ((k + wg::kDepth - 1) / wg::kDepth) * wg::kDotWeights;
   for (int group = 0; group < d.groups; ++group) {
     windows.x = x + group * windows.channels;
+    windows.index = -1;
     const wg::QuantizedProduct product{
         {&windows, wg::takes_every_pixel(d) ? wg::pixel : wg::window, d.batch * d.out_h * d.out_w, k},
         weights + group * group_weights,

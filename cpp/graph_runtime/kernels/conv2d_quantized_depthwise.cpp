@@ -83,34 +83,78 @@ class Depthwise {
 
   // The rows of one quad, of all columns that windows touch.
   void build(int image, int channel, int top, int quad) {
-    const std::uint8_t* rows[kDepth];
-    for (int i = 0; i < kDepth; ++i) {
-      const int y = top + (quad * kDepth + i) * d_.dilation_h;
-      const bool inside = y >= 0 && y < d_.in_h && quad * kDepth + i < taps();
-      rows[i] = inside ? x_ + ((image * d_.in_h + y) * d_.in_w - d_.pad_left) * d_.in_c + channel : nullptr;
-    }
-    const int channels = smaller(kBlock, d_.in_c - channel);
-    Element* to = quads_ + quad * width_ * kBlock * kDepth;
-    for (int column = 0; column < width_; ++column, to += kBlock * kDepth) {
-      const bool inside = column >= d_.pad_left && column < d_.pad_left + d_.in_w;
-      for (int part = 0; part < kBlock; part += 16) {
-        Bytes16 four[kDepth];
-        for (int i = 0; i < kDepth; ++i) {
-          four[i] = inside && rows[i] != nullptr ? take(rows[i] + column * d_.in_c + part, channels - part)
-                                                 : reading_.outside - Bytes16{};
-        }
-        Bytes16 quads[4];
-        interleave(four, quads);
-        for (int i = 0; i < 4; ++i) Dot::put(quads[i], reading_.order, to + (part + i * 4) * kDepth);
+    const std::int32_t column_size = kBlock * kDepth;
+    Element* to = quads_ + quad * width_ * column_size;
+    const int begin = smaller(d_.pad_left, width_);
+    const int end = smaller(d_.pad_left + d_.in_w, width_);
+    for (int column = 0; column < begin; ++column) put_outside(to + column * column_size);
+    for (int column = end; column < width_; ++column) put_outside(to + column * column_size);
+    for (int part = 0; part < kBlock; part += 16) {
+      const int channels = smaller(16, d_.in_c - channel - part);
+      Element* first = to + begin * column_size + part * kDepth;
+      if (channels >= 16) {
+        interleave_columns<true>(row_at(image, channel + part, top, quad), end - begin, 16, first);
+      } else if (channels > 0) {
+        interleave_columns<false>(row_at(image, channel + part, top, quad), end - begin, channels, first);
       }
     }
+  }
+
+  // Where kDepth rows of the picture begin; those that are not there are null.
+  struct FourRows {
+    const std::uint8_t* at[kDepth];
+  };
+
+  FourRows row_at(int image, int channel, int top, int quad) const {
+    FourRows rows;
+    for (int i = 0; i < kDepth; ++i) {
+      const int tap = quad * kDepth + i;
+      const int y = top + tap * d_.dilation_h;
+      const bool inside = y >= 0 && y < d_.in_h && tap < taps();
+      rows.at[i] = inside ? x_ + (image * d_.in_h + y) * d_.in_w * d_.in_c + channel : nullptr;
+    }
+    return rows;
+  }
+
+  // `channels`, up to 16 of them, of `columns` pixels of four rows.
+  template <bool kWhole>
+  void interleave_columns(const FourRows& rows, int columns, int channels, Element* to) const {
+    std::uint8_t outside[16];
+    fill_bytes(outside, reading_.outside, 16);
+    const std::uint8_t* from[kDepth];
+    std::int32_t steps[kDepth];
+    for (int i = 0; i < kDepth; ++i) {
+      from[i] = rows.at[i] != nullptr ? rows.at[i] : outside;
+      steps[i] = rows.at[i] != nullptr ? d_.in_c : 0;
+    }
+    for (int column = 0; column < columns; ++column, to += kBlock * kDepth) {
+      Bytes16 four[kDepth];
+#pragma GCC unroll 4
+      for (int i = 0; i < kDepth; ++i) {
+        four[i] = kWhole ? load_bytes(from[i]) : first_bytes(from[i], channels);
+        from[i] += steps[i];
+      }
+      put_quads(four, to);
+    }
+  }
+
+  void put_outside(Element* to) const {
+    const Bytes16 same = reading_.outside - Bytes16{};
+    const Bytes16 four[kDepth] = {same, same, same, same};
+    for (int part = 0; part < kBlock; part += 16) put_quads(four, to + part * kDepth);
+  }
+
+  void put_quads(const Bytes16 (&four)[kDepth], Element* to) const {
+    Bytes16 quads[4];
+    interleave(four, quads);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) Dot::put(quads[i], reading_.order, to + i * 4 * kDepth);
   }
 
   // Rows of the picture below each other that outputs of a quad's rows see; more are for nothing.
   int taps() const { return (all_.rows - 1) * d_.stride_h + d_.kernel_h; }
 
-  Bytes16 take(const std::uint8_t* p, int count) const {
-    if (count >= 16) return load_bytes(p);
+  static Bytes16 first_bytes(const std::uint8_t* p, int count) {
     std::uint8_t bytes[16] = {};
     for (int i = 0; i < count; ++i) bytes[i] = p[i];
     return load_bytes(bytes);
@@ -153,7 +197,10 @@ class Depthwise {
 
   template <int kOutputs, bool kBytes>
   [[gnu::noinline]] void tile(const Operands<Dot>& operands) const {
-    typename Dot::Sums sums[kOutputs] = {};
+    const Totals start{load_integers(operands.start), load_integers(operands.start + kLanes)};
+    typename Dot::Sums sums[kOutputs];
+#pragma GCC unroll 8
+    for (int o = 0; o < kOutputs; ++o) sums[o] = Dot::begin(start);
     const std::int32_t step = d_.dilation_w * kBlock * kDepth;
     const std::int32_t neighbour = d_.stride_w * kBlock * kDepth;
     const std::int8_t* weights = operands.weights;
@@ -169,7 +216,6 @@ class Depthwise {
         weights += kBlock * kDepth;
       }
     }
-    const Totals start{load_integers(operands.start), load_integers(operands.start + kLanes)};
     Totals totals[kOutputs];
 #pragma GCC unroll 8
     for (int o = 0; o < kOutputs; ++o) totals[o] = Dot::total(sums[o], start);

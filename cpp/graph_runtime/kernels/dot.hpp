@@ -88,9 +88,8 @@ struct ByteDot {
   static void add_each(Sums& sums, const Weights& w, const Element* x) {
     add(sums, w, wasm_v128_load(x), wasm_v128_load(x + 16));
   }
-  static Totals total(const Sums& sums, Totals start) {
-    return {sums.low + start.low, sums.high + start.high};
-  }
+  static Sums begin(const Totals& start) { return start; }
+  static Totals total(const Sums& sums, const Totals& /*start*/) { return sums; }
   static Element element(std::uint8_t byte, ByteOrder order) { return byte ^ order.flip; }
   static std::int32_t value(Element element, ByteOrder order) {
     return order.is_signed != (order.flip != 0) ? static_cast<std::int8_t>(element) : element;
@@ -192,7 +191,8 @@ struct WordDot {
 #pragma GCC unroll 4
     for (int i = 0; i < kParts; ++i) sums.parts[i] += pairs(w.parts[i], load_words(x + i * 2 * kLanes));
   }
-  static Totals total(const Sums& sums, Totals start) {
+  static Sums begin(const Totals& /*start*/) { return {}; }
+  static Totals total(const Sums& sums, const Totals& start) {
     return {neighbours(sums.parts[0], sums.parts[1]) + start.low,
             neighbours(sums.parts[2], sums.parts[3]) + start.high};
   }
@@ -258,9 +258,8 @@ struct WordDot {
       }
     }
   }
-  static Totals total(const Sums& sums, Totals start) {
-    return {sums.low + start.low, sums.high + start.high};
-  }
+  static Sums begin(const Totals& start) { return start; }
+  static Totals total(const Sums& sums, const Totals& /*start*/) { return sums; }
   static Element element(std::uint8_t byte, ByteOrder order) {
     return order.is_signed ? static_cast<std::int8_t>(byte) : byte;
   }

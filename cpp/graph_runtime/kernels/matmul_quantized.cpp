@@ -21,7 +21,7 @@ struct Matrix {
   std::int32_t columns;
 };
 
-const std::uint8_t* row_of(const void* source, std::int32_t index, std::uint8_t* /*buffer*/) {
+const std::uint8_t* row_of(void* source, std::int32_t index, std::uint8_t* /*buffer*/) {
   const auto& matrix = *static_cast<const Matrix*>(source);
   return matrix.data + index * matrix.columns;
 }
@@ -68,7 +68,7 @@ extern "C" int wg_matmul_quantized(const std::int32_t* descriptor, const std::ui
     scratch = packed + packed_size;
   }
   for (std::int32_t i = 0; i < d.batch; ++i) {
-    const wg::Matrix matrix{a + i * d.m * d.k, d.k};
+    wg::Matrix matrix{a + i * d.m * d.k, d.k};
     const auto* weights = static_cast<const std::int8_t*>(b) + i * packed_size;
     const std::int32_t* here = columns + i * 5 * padded;
     if (d.b_is_constant == 0) {

@@ -63,7 +63,10 @@ struct Operands {
 // A function of its own that calls no other: engines keep the sums in registers only where nothing else wants them.
 template <typename Dot, int kRows, bool kBytes>
 [[gnu::noinline]] void tile(const Operands<Dot>& operands) {
-  typename Dot::Sums sums[kRows] = {};
+  const Totals start{load_integers(operands.start), load_integers(operands.start + kLanes)};
+  typename Dot::Sums sums[kRows];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) sums[i] = Dot::begin(start);
   const typename Dot::Element* panel = operands.panel;
   const std::int8_t* weights = operands.weights;
   for (const typename Dot::Element* end = panel + operands.steps * kRows * kDepth; panel != end;) {
@@ -75,7 +78,6 @@ template <typename Dot, int kRows, bool kBytes>
     panel += kRows * kDepth;
     weights += kDotWeights;
   }
-  const Totals start{load_integers(operands.start), load_integers(operands.start + kLanes)};
   Totals totals[kRows];
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) totals[i] = Dot::total(sums[i], start);

@@ -7,8 +7,8 @@ namespace wg {
 
 /// Rows of k bytes, which `row` finds, or gathers in `buffer` of k bytes.
 struct Rows {
-  const void* source;
-  const std::uint8_t* (*row)(const void* source, std::int32_t index, std::uint8_t* buffer);
+  void* source;
+  const std::uint8_t* (*row)(void* source, std::int32_t index, std::uint8_t* buffer);
   std::int32_t count;
   std::int32_t k;
 };

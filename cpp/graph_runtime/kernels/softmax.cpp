@@ -11,14 +11,18 @@ struct Softmax {
   std::int32_t log;
 };
 
-float maximum(const float* x, std::int32_t count) {
-  Vector lanes = splat(x[0]);
+// The exponentials of a row less its largest value, and their sum, which is returned.
+float exponentials(const float* x, float* y, std::int32_t count, Vector largest) {
+  Vector lanes = splat(0);
   std::int32_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) lanes = at_least(load(x + i), lanes);
-  float result = lanes[0];
-  for (int lane = 1; lane < kLanes; ++lane) result = result < lanes[lane] ? lanes[lane] : result;
-  for (; i < count; ++i) result = result < x[i] ? x[i] : result;
-  return result;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Vector value = exp(load(x + i) - largest);
+    store(y + i, value);
+    lanes += value;
+  }
+  float rest = 0;
+  for (; i < count; ++i) rest += y[i] = exp(splat(x[i]) - largest)[0];
+  return sum(lanes) + rest;
 }
 
 }  // namespace
@@ -29,14 +33,13 @@ extern "C" int wg_softmax(const std::int32_t* descriptor, const float* x, float*
   using wg::Vector;
   const auto& d = *reinterpret_cast<const wg::Softmax*>(descriptor);
   for (int row = 0; row < d.rows; ++row, x += d.columns, y += d.columns) {
-    const Vector largest = splat(wg::maximum(x, d.columns));
+    const Vector largest = splat(wg::reduce(x, d.columns, wg::largest));
     if (d.log != 0) {
       const float total = wg::total(x, d.columns, [=](Vector v) { return wg::exp(v - largest); });
       const Vector logarithm = wg::log(splat(total));
       wg::map(x, y, d.columns, [=](Vector v) { return v - largest - logarithm; });
     } else {
-      wg::map(x, y, d.columns, [=](Vector v) { return wg::exp(v - largest); });
-      const Vector scale = splat(1 / wg::total(y, d.columns, [](Vector v) { return v; }));
+      const Vector scale = splat(1 / wg::exponentials(x, y, d.columns, largest));
       wg::map(y, y, d.columns, [=](Vector v) { return v * scale; });
     }
   }
