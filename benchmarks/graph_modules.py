@@ -32,8 +32,12 @@ Build: TypeAlias = Literal["128", "relaxed", "native"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-# Kernels by the first word of their functions' names; all others are element-wise.
+# Kernels by how their functions' names begin, the longest first; all others are element-wise.
 _KERNELS: dict[str, type[kernels.Kernel]] = {
+    "conv2d_quantized": kernels.Conv2dQuantized,
+    "matmul_quantized": kernels.MatMulQuantized,
+    "add_quantized": kernels.AddQuantized,
+    "quantize": kernels.Quantize,
     "conv2d": kernels.Conv2d,
     "lstm": kernels.Lstm,
     "matmul": kernels.MatMul,
@@ -122,7 +126,8 @@ def _hollow(whole: Compiled, simd: Simd) -> bytes:
 
 
 def _parameters(symbol: str) -> str:
-    kernel = _KERNELS.get(symbol.split("_")[1], kernels.Unary)
+    name = symbol.removeprefix("wg_")
+    kernel = next((kernel for begin, kernel in _KERNELS.items() if name.startswith(begin)), kernels.Unary)
     return ", ".join(["void *"] * (1 + len(kernel.parameters)))
 
 

@@ -1,6 +1,7 @@
 // Convolution of 8-bit pictures of any shape as a matrix product of gathered windows.
-#include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
 #include "wasmgrad/graph_runtime/kernels/conv2d_quantized.hpp"
+
+#include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
 #include "wasmgrad/graph_runtime/kernels/quantized_gemm.hpp"
 
 namespace wg {
@@ -46,8 +47,8 @@ const std::uint8_t* pixel(void* source, std::int32_t index, std::uint8_t* /*buff
 }
 
 bool takes_every_pixel(const Conv2d& d) {
-  return d.kernel_h == 1 && d.kernel_w == 1 && d.stride_h == 1 && d.stride_w == 1 && d.pad_top == 0 && d.pad_left == 0 &&
-         d.in_h == d.out_h && d.in_w == d.out_w;
+  return d.kernel_h == 1 && d.kernel_w == 1 && d.stride_h == 1 && d.stride_w == 1 && d.pad_top == 0 &&
+         d.pad_left == 0 && d.in_h == d.out_h && d.in_w == d.out_w;
 }
 
 const std::uint8_t* window(void* source, std::int32_t index, std::uint8_t* buffer) {
@@ -107,7 +108,12 @@ extern "C" int wg_conv2d_quantized_gemm(const std::int32_t* descriptor, const st
         {&windows, wg::takes_every_pixel(d) ? wg::pixel : wg::window, d.batch * d.out_h * d.out_w, k},
         weights + group * group_weights,
         {columns + group * 5 * padded, padded},
-        out_c, residual, y, group * out_c, d.out_c, d.row_block};
+        out_c,
+        residual,
+        y,
+        group * out_c,
+        d.out_c,
+        d.row_block};
     wg::multiply(all.quantization, x_zero, *factor, product, scratch);
   }
   return 0;

@@ -13,8 +13,8 @@ struct Conv2dQuantized {
   std::int32_t quads;  // of rows of the picture for them
 };
 
-/// Short runs, for which calling memcpy and memset takes longer than the work. What is left of whole vectors is taken
-/// together with some of what was taken before.
+/// Short runs, for which calling memcpy and memset takes longer than the work. What is left of whole vectors
+/// is taken together with some of what was taken before.
 inline void copy_bytes(std::uint8_t* to, const std::uint8_t* from, std::int32_t count) {
   if (count >= 16) {
     for (std::int32_t i = 0; i + 16 < count; i += 16) std::memcpy(to + i, from + i, 16);

@@ -1,5 +1,6 @@
-// Convolution of each channel of 8-bit pictures by itself. Four rows of the picture are interleaved, so that one dot
-// takes four taps that stand below each other; several rows of the output share them where windows are low.
+// Convolution of each channel of 8-bit pictures by itself. Four rows of the picture are interleaved, so that
+// one dot takes four taps that stand below each other; several rows of the output share them where windows
+// are low.
 #include "wasmgrad/graph_runtime/kernels/conv2d_quantized.hpp"
 
 namespace wg {
@@ -16,8 +17,10 @@ Bytes16 load_bytes(const std::uint8_t* p) {
 
 // Bytes of four rows as those of 16 quads.
 void interleave(const Bytes16 (&rows)[kDepth], Bytes16 (&quads)[4]) {
-  const Bytes16 a = __builtin_shufflevector(rows[0], rows[1], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const Bytes16 b = __builtin_shufflevector(rows[2], rows[3], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const Bytes16 a =
+      __builtin_shufflevector(rows[0], rows[1], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const Bytes16 b =
+      __builtin_shufflevector(rows[2], rows[3], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   const Bytes16 c =
       __builtin_shufflevector(rows[0], rows[1], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   const Bytes16 e =
@@ -70,7 +73,8 @@ class Depthwise {
           for (int quad = 0; quad < all_.quads; ++quad) build(image, channel, top, quad);
           const int rows = smaller(all_.rows, d_.out_h - row);
           for (int i = 0; i < rows; ++i) {
-            output_row((image * d_.out_h + row + i) * d_.out_w, channel, weights + i * block_weights / all_.rows);
+            output_row((image * d_.out_h + row + i) * d_.out_w, channel,
+                       weights + i * block_weights / all_.rows);
           }
         }
       }
@@ -184,8 +188,8 @@ class Depthwise {
         tile<kOutputs, true>(operands);
       } else {
         tile<kOutputs, false>(operands);
-        finish_(sums, kOutputs, nullptr, columns_.from(channel), residual_, y_, at + group * kDotColumns, d_.out_c,
-                count);
+        finish_(sums, kOutputs, nullptr, columns_.from(channel), residual_, y_, at + group * kDotColumns,
+                d_.out_c, count);
       }
       operands.quads += kDotColumns * kDepth;
       operands.weights += kDotWeights;
@@ -265,8 +269,8 @@ extern "C" int wg_conv2d_quantized_depthwise(const std::int32_t* descriptor, con
     return 0;
   }
 #endif
-  wg::Depthwise<wg::WordDot>(d, wg::reading(d.quantization, x_zero, 0), *factor, x, weights, of_channels, residual, y,
-                             scratch)
+  wg::Depthwise<wg::WordDot>(d, wg::reading(d.quantization, x_zero, 0), *factor, x, weights, of_channels,
+                             residual, y, scratch)
       .run();
   return 0;
 }

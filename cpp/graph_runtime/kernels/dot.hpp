@@ -1,7 +1,7 @@
 // Sums of products of 8-bit integers: four of a column at a time, exact in int32.
 //
-// Weights are int8, [columns / kColumns][k / 4][kColumns][4], padded with zeros. A panel holds the rows that they
-// are multiplied with: [k / 4][rows][4], of the type that a dot wants.
+// Weights are int8, [columns / kColumns][k / 4][kColumns][4], padded with zeros. A panel holds the rows that
+// they are multiplied with: [k / 4][rows][4], of the type that a dot wants.
 #pragma once
 
 #include "wasmgrad/graph_runtime/kernels/simd.hpp"
@@ -13,7 +13,7 @@
 namespace wg {
 
 inline constexpr int kMostDotRows = 6;  // of any tile
-inline constexpr int kDepth = 4;  // products that one element of a vector sums
+inline constexpr int kDepth = 4;        // products that one element of a vector sums
 inline constexpr int kDotColumns = 2 * kLanes;
 inline constexpr int kDotWeights = kDotColumns * kDepth;  // bytes of weights of kDepth products
 
@@ -63,8 +63,8 @@ struct ByteOrder {
 
 #if defined(__wasm_relaxed_simd__)
 
-/// The engine's dot product of 16 bytes with 16 weights. It is exact for unsigned or for signed bytes, or for neither,
-/// depending on the processor: `byte_dot` tells.
+/// The engine's dot product of 16 bytes with 16 weights. It is exact for unsigned or for signed bytes, or for
+/// neither, depending on the processor: `byte_dot` tells.
 struct ByteDot {
   static constexpr int kRows = 6;  // of a tile: 12 sums and what a turn loads fill 16 registers
   using Element = std::uint8_t;

@@ -26,8 +26,8 @@ const std::uint8_t* row_of(void* source, std::int32_t index, std::uint8_t* /*buf
   return matrix.data + index * matrix.columns;
 }
 
-// b[row][column] of [k, n], or of the [n, k] that it is the transpose of, to the layout of dot.hpp; the sums of its
-// columns go to `sums`. Unsigned values are packed 128 less.
+// b[row][column] of [k, n], or of the [n, k] that it is the transpose of, to the layout of dot.hpp; the sums
+// of its columns go to `sums`. Unsigned values are packed 128 less.
 void pack_columns(const MatMulQuantized& d, const std::uint8_t* b, std::int8_t* packed, std::int32_t* sums) {
   const std::int32_t down = d.b_transposed != 0 ? 1 : d.n;
   const std::int32_t right = d.b_transposed != 0 ? d.k : 1;
@@ -76,9 +76,15 @@ extern "C" int wg_matmul_quantized(const std::int32_t* descriptor, const std::ui
       weights = packed;
       here = own_columns;
     }
-    const wg::QuantizedProduct product{
-        {&matrix, wg::row_of, d.m, d.k}, weights, {here, padded}, d.n, residual, y,
-        i * d.m * d.n, d.n, d.row_block};
+    const wg::QuantizedProduct product{{&matrix, wg::row_of, d.m, d.k},
+                                       weights,
+                                       {here, padded},
+                                       d.n,
+                                       residual,
+                                       y,
+                                       i * d.m * d.n,
+                                       d.n,
+                                       d.row_block};
     wg::multiply(d.quantization, a_zero, *factor, product, scratch);
   }
   return 0;

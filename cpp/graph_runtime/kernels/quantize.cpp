@@ -85,7 +85,8 @@ extern "C" int wg_quantize(const std::int32_t* descriptor, const float* x, const
       return;
     }
     std::uint8_t bytes[wg::kDotColumns];
-    results.store(shifted(wg::load_first(x + i, count)), shifted(wg::load_first(x + i + kLanes, count - kLanes)), bytes);
+    results.store(shifted(wg::load_first(x + i, count)),
+                  shifted(wg::load_first(x + i + kLanes, count - kLanes)), bytes);
     for (int j = 0; j < count; ++j) y[i + j] = bytes[j];
   });
   return 0;

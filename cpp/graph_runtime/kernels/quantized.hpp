@@ -1,5 +1,5 @@
-// What the kernels of quantized tensors share: how sums of products become results. The compiler's Quantization class
-// (python/wasmgrad/compiler/passes/kernels/quantized.py) fills these structures.
+// What the kernels of quantized tensors share: how sums of products become results. The compiler's
+// Quantization class (python/wasmgrad/compiler/passes/kernels/quantized.py) fills these structures.
 #pragma once
 
 #include "wasmgrad/graph_runtime/kernels/activation.hpp"
@@ -58,8 +58,8 @@ inline Reading reading(const Quantization& q, const std::uint8_t* zero, std::uin
   return {{q.x_signed != 0, flip}, is_signed ? static_cast<std::int8_t>(panel) : panel, *zero};
 }
 
-/// Turns sums into results of 8 bits: `clip(round(sum * scale) + zero, low, high)`, ties to even. All is computed as
-/// int8; uint8 is 128 more.
+/// Turns sums into results of 8 bits: `clip(round(sum * scale) + zero, low, high)`, ties to even. All is
+/// computed as int8; uint8 is 128 more.
 class ByteResults {
  public:
   explicit ByteResults(const Quantization& q)
@@ -91,17 +91,19 @@ class ByteResults {
 
   /// Rows of whole vectors of sums.
   template <int kRows>
-  void operator()(const Totals (&totals)[kRows], const float* scale, std::uint8_t* y, std::int32_t stride) const {
+  void operator()(const Totals (&totals)[kRows], const float* scale, std::uint8_t* y,
+                  std::int32_t stride) const {
     const Vector low = load(scale);
     const Vector high = load(scale + kLanes);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      store(madd(as_reals(totals[i].low), low, splat(kRounder)), madd(as_reals(totals[i].high), high, splat(kRounder)),
-            y + i * stride);
+      store(madd(as_reals(totals[i].low), low, splat(kRounder)),
+            madd(as_reals(totals[i].high), high, splat(kRounder)), y + i * stride);
     }
   }
 
-  // Added to a float below 2^22 it leaves the nearest integer in the lowest bits; larger ones keep their order.
+  // Added to a float below 2^22 it leaves the nearest integer in the lowest bits; larger ones keep their
+  // order.
   static constexpr float kRounder = 12582912.0F;            // 1.5 * 2^23
   static constexpr std::int32_t kRounderBits = 0x4b400000;  // of that float
 
@@ -122,8 +124,8 @@ class Finish {
  public:
   Finish(const Quantization& q, float factor) : q_(q), factor_(factor) {}
 
-  /// `rows` x `count` sums, rows of kDotColumns of them, become results `stride` elements apart, from element `at` of y
-  /// on. row_sums: of the rows' values as they stand in the panel, where weights are shifted.
+  /// `rows` x `count` sums, rows of kDotColumns of them, become results `stride` elements apart, from element
+  /// `at` of y on. row_sums: of the rows' values as they stand in the panel, where weights are shifted.
   void operator()(const std::int32_t* sums, int rows, const std::int32_t* row_sums, const Columns& columns,
                   const float* residual, void* y, std::int32_t at, std::int32_t stride, int count) const;
 

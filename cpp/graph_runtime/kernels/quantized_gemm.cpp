@@ -1,5 +1,5 @@
-// Register tiles of a dot's rows x kDotColumns over all of k, and the loops that keep panels and weights in the
-// caches.
+// Register tiles of a dot's rows x kDotColumns over all of k, and the loops that keep panels and weights in
+// the caches.
 #include "wasmgrad/graph_runtime/kernels/quantized_gemm.hpp"
 
 namespace wg {
@@ -60,7 +60,8 @@ struct Operands {
   std::int32_t y_stride;
 };
 
-// A function of its own that calls no other: engines keep the sums in registers only where nothing else wants them.
+// A function of its own that calls no other: engines keep the sums in registers only where nothing else wants
+// them.
 template <typename Dot, int kRows, bool kBytes>
 [[gnu::noinline]] void tile(const Operands<Dot>& operands) {
   const Totals start{load_integers(operands.start), load_integers(operands.start + kLanes)};
@@ -117,8 +118,8 @@ void tile_of(int rows, const Operands<Dot>& operands) {
   }
 }
 
-// One row of bytes to its place in a panel of `rows`; what lies behind it up to a multiple of kDepth is zero. Returns
-// the sum of its values.
+// One row of bytes to its place in a panel of `rows`; what lies behind it up to a multiple of kDepth is zero.
+// Returns the sum of its values.
 template <typename Dot>
 std::int32_t pack(const std::uint8_t* row, std::int32_t k, ByteOrder order, int rows,
                   typename Dot::Element* panel, bool wants_sum) {
@@ -211,8 +212,8 @@ class Multiplication {
         tile_of<true>(rows, operands);
       } else {
         tile_of<false>(rows, operands);
-        finish_(sums, rows, row_sums() + row, p_.columns.from(column), p_.residual, p_.y, at + column, p_.y_stride,
-                count);
+        finish_(sums, rows, row_sums() + row, p_.columns.from(column), p_.residual, p_.y, at + column,
+                p_.y_stride, count);
       }
       operands.weights += group;
       operands.start += kDotColumns;

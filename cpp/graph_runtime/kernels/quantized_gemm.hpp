@@ -27,7 +27,7 @@ struct QuantizedProduct {
 };
 
 /// scratch: 4 bytes a column and padded, k and then 2 bytes for each value of a block's rows.
-void multiply(const Quantization& q, const std::uint8_t* x_zero, float factor, const QuantizedProduct& product,
-              void* scratch);
+void multiply(const Quantization& q, const std::uint8_t* x_zero, float factor,
+              const QuantizedProduct& product, void* scratch);
 
 }  // namespace wg

@@ -1,5 +1,5 @@
-// Loops over the floats of a row, whole vectors first, then the rest of them; several vectors at a time where each would
-// wait for the one before.
+// Loops over the floats of a row, whole vectors first, then the rest of them; several vectors at a time where
+// each would wait for the one before.
 #pragma once
 
 #include "wasmgrad/graph_runtime/kernels/simd.hpp"

@@ -37,8 +37,14 @@ class Centred:
     zero: Any
 
     @property
+    def dtype(self) -> Any:
+        """Its type, "int8" or "uint8"."""
+        return str(self.data.ty.dtype)
+
+    @property
     def is_signed(self) -> bool:
-        return str(self.data.ty.dtype) == "int8"
+        """Whether its bytes are signed."""
+        return bool(self.dtype == "int8")
 
 
 def move_before_centring(module: Any) -> Any:
@@ -198,7 +204,7 @@ def _before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
 def _largest(weights: NDArray[np.int32], axis: int) -> NDArray[np.int64]:
     """What sums of products with centred bytes cannot exceed, for each index of the axis."""
     others = tuple(i for i in range(weights.ndim) if i != axis % weights.ndim)
-    return 255 * np.abs(weights.astype(np.int64)).sum(others)
+    return np.asarray(255 * np.abs(weights.astype(np.int64)).sum(others), np.int64)
 
 
 def _as_int8(weights: NDArray[np.int32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.int64]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,9 +56,8 @@ def addition_of_bytes(context: Context, position: int) -> Match | None:
     if zeros[0] is None or zeros[1] is None:
         return None
     offset = -(float(zeros[0][0]) * a_scale + float(zeros[1][0]) * b_scale) * factor
-    dtypes = [str(each.data.ty.dtype) for each in (a, b)]
     kernel = AddQuantized(
-        prod(extents), *dtypes, found.dtype, found.zero, int(found.low), int(found.high), a_scale * factor,
+        prod(extents), a.dtype, b.dtype, found.dtype, found.zero, int(found.low), int(found.high), a_scale * factor,
         b_scale * factor, offset,
     )  # fmt: skip
     return Match(kernel, [a.data, b.data], found.last, found.absorbed)
@@ -86,5 +85,5 @@ def extreme(context: Context, position: int) -> Match | None:
     count = prod(shape(call.args[0]))
     if prod(shape(bindings.variable(position))) != 1 or count < _MIN_ELEMENTS:
         return None
-    kind = "max" if bindings.operator(position) == "relax.max" else "min"
+    kind: Literal["max", "min"] = "max" if bindings.operator(position) == "relax.max" else "min"
     return Match(Extreme(kind, count), [call.args[0]], position)

@@ -36,7 +36,7 @@ class Sums(Chain):
     bias: NDArray[np.int64]
     scale: NDArray[np.float64]
     offset: NDArray[np.float64]
-    dtype: str = "int32"
+    dtype: Any = "int32"
     factor: Any = None
     residual: Any = None
     zero: int = 0
@@ -292,7 +292,7 @@ def _one_division(walk: _Walk, position: int, other: Any) -> bool:
         return False
     number = float(array.reshape(()))
     factor = 1 / number if operator == "relax.divide" else number
-    if not _times(walk.found, np.float64(factor)):
+    if not _times(walk.found, np.full(1, factor)):
         return False
     walk.found.low, walk.found.high = walk.found.low * factor, walk.found.high * factor
     return True

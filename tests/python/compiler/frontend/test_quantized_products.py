@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import wasmgrad
 from wasmgrad.compiler import Compiled, CompileOptions, compile_model

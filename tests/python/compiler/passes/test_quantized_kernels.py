@@ -15,7 +15,10 @@ from . import kernel_library
 from .kernel_library import DETERMINISTIC, VARIANTS, Array, Library
 from .test_kernels import ACTIVATIONS, activate, padded, windows
 
-SYMBOLS = ["conv2d_quantized_gemm", "conv2d_quantized_depthwise", "matmul_quantized"]
+SYMBOLS = [
+    "conv2d_quantized_gemm", "conv2d_quantized_depthwise", "matmul_quantized", "quantize", "add_quantized", "max",
+    "min",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=[*VARIANTS, DETERMINISTIC])
@@ -207,6 +210,54 @@ def test_the_longest_sums_of_extremes_are_exact(library: Library, x: int, weight
         b=d.pack(b), columns=d.pack_columns(k.Columns(), b),
     )  # fmt: skip
     np.testing.assert_array_equal(y, depth * (x - (255 - x)) * weight)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 1003])
+def test_quantization_of_floats(library: Library, count: int, dtype: Any) -> None:
+    rng = np.random.default_rng(count)
+    limits, scale = np.iinfo(dtype), np.float32(0.037)
+    zero = int(rng.integers(limits.min, limits.max))
+    x = (rng.normal(size=count) * 4).astype(np.float32)
+    special = np.float32([np.nan, np.inf, -np.inf, 1e30, -1e30, 0.5 * scale, 1.5 * scale, -0.0])
+    x[: min(count, 8)] = special[: min(count, 8)]
+    d = k.Quantize(count, dtype, limits.min, limits.max - 3)
+    y = library.run(d, (count,), dtype, x=x, scale=scale.reshape(1), zero=np.array([zero], dtype))
+    with np.errstate(invalid="ignore"):
+        right = np.clip(np.rint(x / scale) + zero, limits.min, limits.max - 3)
+    np.testing.assert_array_equal(y, np.where(np.isnan(x), 0, right))
+
+
+@pytest.mark.parametrize("result", ["int8", "uint8"])
+@pytest.mark.parametrize("types", [("int8", "uint8"), ("uint8", "uint8"), ("int8", "int8")])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 1003])
+def test_sum_of_quantized_tensors(library: Library, count: int, types: tuple[Any, Any], result: Any) -> None:
+    rng = np.random.default_rng(count)
+    limits = np.iinfo(result)
+    a, b = (bytes_of(rng, dtype, count) for dtype in types)
+    zero, low = int(rng.integers(limits.min, limits.max)), limits.min + 5
+    d = k.AddQuantized(count, *types, result, zero, low, limits.max, 0.31416, 0.27183, -1.7321)
+    y = library.run(d, (count,), result, a=a, b=b)
+    real = (
+        a * np.float64(np.float32(0.31416))
+        + b * np.float64(np.float32(0.27183))
+        - np.float64(np.float32(1.7321))
+    )
+    check(y, np.clip(np.rint(real) + zero, low, limits.max), 1)
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 17, 1003])
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_extremes(library: Library, kind: Any, count: int) -> None:
+    x = np.random.default_rng(count).normal(size=count).astype(np.float32)
+    right = x.max() if kind == "max" else x.min()
+    assert library.run(k.Extreme(kind, count), (1,), x=x)[0] == right
+    for place in {0, count // 2, count - 1}:
+        spoilt = x.copy()
+        spoilt[place] = np.nan
+        assert np.isnan(library.run(k.Extreme(kind, count), (1,), x=spoilt)[0])
+    x[count - 1] = np.inf if kind == "max" else -np.inf
+    assert library.run(k.Extreme(kind, count), (1,), x=x)[0] == x[count - 1]
 
 
 def test_what_int32_cannot_sum_is_refused() -> None:

@@ -1,8 +1,8 @@
 """The kernel library as the compiler sees it: for each kernel its C function, descriptor, packed weights and sizes.
 
 A kernel is called as `int symbol(const int32_t* descriptor, float* parameter...)`, its pointers in the order of
-`parameters`, all tensors dense and float32 where nothing else is said, pictures in NHWC. The functions themselves are in
-cpp/graph_runtime/kernels.
+`parameters`, all tensors dense and float32 where nothing else is said, pictures in NHWC. The functions themselves are
+in cpp/graph_runtime/kernels.
 """
 
 from __future__ import annotations

@@ -138,6 +138,7 @@ class Conv2d:
         return 2 * outputs * self.kernel_h * self.kernel_w * self.in_c // self.groups
 
     def geometry(self) -> list[int]:
+        """Return the fields of `struct Conv2d` up to the padding."""
         return [
             self.batch, self.in_h, self.in_w, self.in_c, self.out_h, self.out_w, self.out_c, self.kernel_h,
             self.kernel_w, self.stride_h, self.stride_w, self.dilation_h, self.dilation_w, self.pad_top, self.pad_left,

@@ -1,4 +1,4 @@
-"""Kernels between floats and 8 bits, and sums of quantized tensors; and the extremes that dynamic quantization needs."""
+"""Floats to 8 bits, sums of quantized tensors, and the extremes that dynamic quantization needs."""
 
 from __future__ import annotations
 
