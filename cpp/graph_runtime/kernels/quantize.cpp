@@ -96,7 +96,6 @@ extern "C" int wg_add_quantized(const std::int32_t* descriptor, const std::uint8
                                 std::uint8_t* y, void* /*scratch*/) {
   using wg::as_reals;
   using wg::kLanes;
-  using wg::madd;
   using wg::Vector;
   const auto& d = *reinterpret_cast<const wg::AddQuantized*>(descriptor);
   const wg::ByteResults results = wg::results_of(d.result_signed, d.zero, d.low, d.high);
@@ -117,8 +116,8 @@ extern "C" int wg_add_quantized(const std::int32_t* descriptor, const std::uint8
     }
     const wg::Totals x = wg::reals(whole ? a + i : first, d.a_signed);
     const wg::Totals z = wg::reals(whole ? b + i : second, d.b_signed);
-    const Vector low = madd(as_reals(z.low), b_scale, madd(as_reals(x.low), a_scale, offset));
-    const Vector high = madd(as_reals(z.high), b_scale, madd(as_reals(x.high), a_scale, offset));
+    const Vector low = as_reals(z.low) * b_scale + (as_reals(x.low) * a_scale + offset);
+    const Vector high = as_reals(z.high) * b_scale + (as_reals(x.high) * a_scale + offset);
     results.store(low + rounder, high + rounder, whole ? y + i : bytes);
     if (!whole) {
       for (int j = 0; j < count; ++j) y[i + j] = bytes[j];

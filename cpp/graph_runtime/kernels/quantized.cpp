@@ -50,7 +50,7 @@ void Finish::bytes(const std::int32_t* sums, int rows, const Columns& columns, s
   const ByteResults results(q_);
   const Vector rounder = splat(ByteResults::kRounder);
   const auto real = [&](const std::int32_t* from, int c) {
-    return madd(as_reals(load_integers(from + c)), load(columns.scale() + c), load(columns.offset() + c)) +
+    return as_reals(load_integers(from + c)) * load(columns.scale() + c) + load(columns.offset() + c) +
            rounder;
   };
   for (int i = 0; i < rows; ++i, sums += kDotColumns, y += stride) {

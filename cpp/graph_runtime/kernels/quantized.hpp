@@ -59,7 +59,9 @@ inline Reading reading(const Quantization& q, const std::uint8_t* zero, std::uin
 }
 
 /// Turns sums into results of 8 bits: `clip(round(sum * scale) + zero, low, high)`, ties to even. All is
-/// computed as int8; uint8 is 128 more.
+/// computed as int8; uint8 is 128 more. Here and in all that rounds to 8 bits, products are rounded before
+/// they are added, with or without relaxed SIMD: the last place of a float can decide a step, and a step all
+/// that follows.
 class ByteResults {
  public:
   explicit ByteResults(const Quantization& q)
@@ -95,10 +97,11 @@ class ByteResults {
                   std::int32_t stride) const {
     const Vector low = load(scale);
     const Vector high = load(scale + kLanes);
+    const Vector rounder = splat(kRounder);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      store(madd(as_reals(totals[i].low), low, splat(kRounder)),
-            madd(as_reals(totals[i].high), high, splat(kRounder)), y + i * stride);
+      store(as_reals(totals[i].low) * low + rounder, as_reals(totals[i].high) * high + rounder,
+            y + i * stride);
     }
   }
 
