@@ -31,7 +31,7 @@ class Browser:
         self._base = f"{driver}/session"
         answer = self._post("", {"capabilities": {"alwaysMatch": capabilities}})
         self._base += f"/{answer['sessionId']}"
-        self._post("/timeouts", {"implicit": _PATIENCE_MS})
+        self._post("/timeouts", {"implicit": _PATIENCE_MS, "script": _PATIENCE_MS})
 
     def open(self, url: str) -> None:
         """Loads a page."""
@@ -55,6 +55,13 @@ class Browser:
     def text(self, selector: str) -> str:
         """What an element shows."""
         return str(self._ask("GET", f"/element/{self._find(selector)}/text"))
+
+    def evaluate(self, function: str, *arguments: Any) -> Any:
+        """What an asynchronous JavaScript function, as source text, returns for arguments of JSON."""
+        script = f"""
+          const done = arguments[arguments.length - 1];
+          ({function})(...[...arguments].slice(0, -1)).then(done, (error) => done(`failed: ${{error.stack}}`));"""
+        return self._post("/execute/async", {"script": script, "args": list(arguments)})
 
     def close(self) -> None:
         """Ends the browser."""
