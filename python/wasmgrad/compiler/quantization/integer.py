@@ -14,7 +14,7 @@ from .._options import CalibrateBy
 from .prepare import PER_CHANNEL, quiet, with_opset
 from .samples import Sample
 
-__all__ = ["Calibrated", "calibrated", "dynamic"]
+__all__ = ["Calibrated", "calibrated", "dynamic", "operators"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Calibrated:
                 self.ranges,
                 [],
                 sorted(excluded),
-                _operators(),
+                operators(),
                 {},
             )
             quantizer.quantize_model()
@@ -60,7 +60,7 @@ def calibrated(model: onnx.ModelProto, samples: Sequence[Sample], by: CalibrateB
         path = _saved(model, folder)
         calibrator = create_calibrator(
             path,
-            _operators(),
+            operators(),
             str(Path(folder, "augmented.onnx")),
             methods.get(by, CalibrationMethod.MinMax),
             extra_options={"symmetric": False, "moving_average": by == "moving-average"},
@@ -91,7 +91,7 @@ def dynamic(model: onnx.ModelProto, excluded: Collection[str]) -> onnx.ModelProt
         return onnx.load(path)
 
 
-def _operators() -> list[str]:
+def operators() -> list[str]:
     """All operators that onnxruntime can round around."""
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 

@@ -17,7 +17,7 @@ from .._options import CompileOptions
 from ..frontend import normalize
 from ..frontend.reference import onnxruntime_reference
 from ..frontend.source import Source
-from .integer import calibrated, dynamic
+from .integer import calibrated, dynamic, operators
 from .measure import Layer, Session, compare_outputs, layer_noise, layers, noise_alone
 from .prepare import prepared
 from .report import LayerReport, QuantizationReport
@@ -30,6 +30,7 @@ _RANDOM = 4  # samples, where none are given
 _MEASURED = 16  # samples on which layers are compared
 
 _UNSUPPORTED = "not supported by the quantizer"
+_BETWEEN = "beside a layer in float32"
 _NAMED = "kept by keep_float"
 
 _BY_KIND: dict[str, Callable[[onnx.ModelProto, Collection[str]], onnx.ModelProto]] = {
@@ -182,9 +183,14 @@ def _judged(
     if kind not in ("int8", "float16"):
         found = [layer for layer in found if layer.weighted]
 
-    def untouched(layer: Layer) -> bool:
-        if kind == "float16":
-            return refuses_float16(layer.operator)
-        return _untouched(exact, model, layer.name)
+    return [(layer, kept.get(layer.name, _untouched_because(exact, model, layer, kind))) for layer in found]
 
-    return [(layer, kept.get(layer.name, _UNSUPPORTED if untouched(layer) else None)) for layer in found]
+
+def _untouched_because(exact: onnx.ModelProto, model: onnx.ModelProto, layer: Layer, kind: str) -> str | None:
+    """Why the tools left a layer as it was; None where they did not."""
+    if kind == "float16":
+        return _UNSUPPORTED if refuses_float16(layer.operator) else None
+    if not _untouched(exact, model, layer.name):
+        return None
+    # An activation, or what only moves numbers, is not rounded where the layer that it belongs to is not.
+    return _BETWEEN if kind == "int8" and layer.operator in operators() else _UNSUPPORTED

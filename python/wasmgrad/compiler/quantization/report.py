@@ -88,7 +88,10 @@ class QuantizationReport:
         worst = sorted(known, key=lambda layer: layer.snr or 0.0)[:_WORST]
         if not worst:
             return []
-        lines = [f"{'alone dB':>16}  {'':>8}  {'SNR dB':>7}  layers that are furthest off"]
+        with_alone = any(layer.alone_snr is not None for layer in worst)
+        lines = [
+            f"{'alone dB' if with_alone else '':>16}  {'':>8}  {'SNR dB':>7}  layers that are furthest off"
+        ]
         for layer in worst:
             alone = "" if layer.alone_snr is None else f"{layer.alone_snr:.1f}"
             lines.append(f"{alone:>16}  {'':>8}  {layer.snr:>7.1f}  {layer.name} ({layer.operator})")
