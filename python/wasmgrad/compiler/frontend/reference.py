@@ -18,6 +18,7 @@ __all__ = ["Reference", "exact_options", "onnxruntime_reference"]
 Arrays = Mapping[str, NDArray[Any]]
 
 _NUDGE = 1e-6
+_ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,18 @@ class Reference:
     nudged: Callable[[Arrays], list[NDArray[Any]]] | None = None
 
 
-def exact_options() -> Any:
-    """Onnxruntime's `SessionOptions`, so that it computes what the model says, and logs nothing."""
+def exact_options(model: onnx.ModelProto) -> Any:
+    """The `SessionOptions` with which onnxruntime computes what the model says, and logs nothing."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # Without, some processors add products of uint8 and int8 in 16 bits, which do not suffice.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    # Without, it quantizes layers that the model leaves in floats, and rounds others in its own ways.
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    # Without, activations are rounded to 8 bits where they meet weights of few bits.
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+    if any(node.op_type in _ROUNDING for node in model.graph.node):
+        # Its optimizer quantizes layers that the model leaves in floats, and rounds others in ways of its own.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return options
 
 
@@ -66,7 +67,7 @@ def _outputs(model: onnx.ModelProto, inputs: Arrays) -> list[NDArray[Any]]:
         raise NotFound("onnxruntime is not installed: `pip install onnxruntime`") from error
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), exact_options(), providers=["CPUExecutionProvider"]
+            model.SerializeToString(), exact_options(model), providers=["CPUExecutionProvider"]
         )
         known = {info.name for info in session.get_inputs()}
         feeds = {name: value for name, value in inputs.items() if name in known}

@@ -59,7 +59,7 @@ class Session:
     def __init__(self, model: onnx.ModelProto, wanted: Iterable[str] | None = None) -> None:
         import onnxruntime
 
-        options = exact_options()
+        options = exact_options(model)
         if wanted is not None:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
             model = _with_outputs(model, wanted)
