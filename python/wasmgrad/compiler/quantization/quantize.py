@@ -71,8 +71,9 @@ def quantized(source: Source, options: CompileOptions) -> tuple[Source, Quantiza
     except Error:
         raise
     except Exception as error:  # onnxruntime and ONNX report what they cannot do by many classes
+        advice = "WASMGRAD_DEBUG=1 shows what they said, keep_float leaves layers out"
         raise unsupported(
-            f"this model cannot be quantized to {kind} by onnxruntime's tools", error
+            f"onnxruntime's tools cannot quantize this model to {kind}: {advice}", error
         ) from error
     judged = [
         LayerReport(layer.name, layer.operator, noise.get(layer.name), alone.get(layer.name), reason)
