@@ -104,9 +104,10 @@ ROOMS: dict[str, set[str]] = {
     "compiler/passes/kernels": {"shared"},
     "compiler/passes": {"compiler/shared", "compiler/passes/kernels"},
     "compiler/backend": {"shared", "_graph/format", "_graph/engines", "compiler/shared"},
+    "compiler/quantization": {"shared", "_graph/format", "_graph", "compiler/shared", "compiler/frontend"},
     "compiler": {
         "shared", "_graph/format", "_graph", "compiler/shared", "compiler/frontend", "compiler/passes",
-        "compiler/passes/kernels", "compiler/backend",
+        "compiler/passes/kernels", "compiler/backend", "compiler/quantization",
     },
     "_cli": {"native", "shared", "models", "_training", "_guests", "_graph", "compiler"},
     "": {"shared", "models", "_training", "_guests", "_graph", "compiler", "_cli"},

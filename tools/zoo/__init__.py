@@ -15,6 +15,7 @@ from zoo import (
     lenet,
     light,
     mindspore_lenet,
+    minilm,
     mixer,
     mnist_cnn,
     mobilenet,
@@ -44,6 +45,7 @@ MODELS: dict[str, Model] = {
     "efficientnet-lite0": Model("EfficientNet-Lite0 with its ImageNet weights", efficientnet.onnx),
     "opennsfw": Model("thin ResNet-50 with real weights, NHWC input, two classes", opennsfw.onnx),
     "vit-tiny": Model("ViT-Tiny with 16x16 patches, seeded weights", vit.onnx),
+    "minilm": Model("all-MiniLM-L6-v2 with its weights: a sentence of 48 tokens to a vector", minilm.onnx),
     "mlp-mixer": Model("MLP-Mixer of 8 layers with 16x16 patches, seeded weights", mixer.onnx),
     "lstm": Model(
         "token classifier: embedding, bidirectional LSTM of 2 layers, seeded weights", recurrent.onnx

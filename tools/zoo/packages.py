@@ -16,11 +16,15 @@ from deps.report import FetchError, run, say
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel by name, version and SHA-256."""
+    """A wheel by name, version and SHA-256.
+
+    `built_for`: the Python and the platform of one that is not for all; it is fetched for its data, so others do.
+    """
 
     name: str
     version: str
     sha256: str
+    built_for: tuple[str, str] | None = None
 
 
 def fetch(wheel: Wheel) -> Path:
@@ -40,6 +44,9 @@ def fetch(wheel: Wheel) -> Path:
         wanted.write_text(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
         target = Path(temporary, "wheel")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        if wheel.built_for is not None:
+            python, platform = wheel.built_for
+            pip += ["--python-version", python, "--platform", platform]
         run([*pip, "--require-hashes", "--dest", target, "--requirement", wanted])
         try:
             target.rename(folder)

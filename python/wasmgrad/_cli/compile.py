@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_command", "compile_op"]
 
-_MODEL, _CODE, _CHECK = "Model", "Generated code", "Checks and by-products"
+_MODEL, _CODE, _QUANTIZE, _CHECK = "Model", "Generated code", "Quantization", "Checks and by-products"
 
 OutputOption = Annotated[
     Path | None,
@@ -90,6 +90,57 @@ WeightsOption = Annotated[
         parser=str,
     ),
 ]
+QuantizeOption = Annotated[
+    Any,
+    typer.Option(
+        metavar="int8|dynamic|weights-int8|weights-int4|float16",
+        help="Narrower numbers: activations and weights, matrix products, weights alone, or float16.",
+        rich_help_panel=_QUANTIZE,
+        parser=str,
+    ),
+]
+CalibrateOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Pictures, .npy or .npz arrays, or folders of them: int8 learns ranges on them, all are measured on "
+        "them. May be repeated.",
+        rich_help_panel=_QUANTIZE,
+    ),
+]
+CalibrateByOption = Annotated[
+    Any,
+    typer.Option(
+        metavar="minmax|moving-average|percentile|entropy",
+        help="How the range of an activation follows from the values seen.",
+        rich_help_panel=_QUANTIZE,
+        parser=str,
+    ),
+]
+KeepFloatOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Operators or nodes that are not quantized. May be repeated.",
+        rich_help_panel=_QUANTIZE,
+    ),
+]
+MinSnrOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="DB",
+        help="Do not quantize layers that alone would take the outputs below this signal-to-noise ratio.",
+        rich_help_panel=_QUANTIZE,
+    ),
+]
+QuantizeReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.json",
+        help="Where to write how far outputs and layers are from float32.",
+        rich_help_panel=_QUANTIZE,
+    ),
+]
 VerifyOption = Annotated[
     bool | None,
     typer.Option(
@@ -133,6 +184,12 @@ def compile_command(
     opt_level: OptLevelOption = 3,
     tune: TuneOption = 0,
     weights: WeightsOption = "embed",
+    quantize: QuantizeOption = None,
+    calibrate: CalibrateOption = None,
+    calibrate_by: CalibrateByOption = "minmax",
+    keep_float: KeepFloatOption = None,
+    min_snr: MinSnrOption = None,
+    quantize_report: QuantizeReportOption = None,
     verify: VerifyOption = None,
     verify_input: VerifyInputOption = None,
     keep: KeepOption = None,
@@ -156,11 +213,22 @@ def compile_command(
         weights=weights,
         preprocess=preprocess,
         labels=None if labels is None else tuple(read_labels(labels)),
+        quantize=quantize,
+        calibrate=tuple(calibrate or ()),
+        calibrate_by=calibrate_by,
+        keep_float=tuple(keep_float or ()),
+        min_snr=min_snr,
     )
+    if quantize_report is not None and quantize is None:
+        raise InvalidArgument("--quantize-report: there is nothing to report without --quantize")
     compiled = _compile(model, options)
     if verify is not False or verify_input is not None:
         _verify(options, compiled, verify_input, required=bool(verify) or verify_input is not None)
     _write(compiled, written, keep, report)
+    if compiled.quantization is not None:
+        print(compiled.quantization.table(), end="")
+        if quantize_report is not None:
+            compiled.quantization.save(quantize_report)
 
 
 def compile_op(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +16,25 @@ from numpy.typing import NDArray
 from .._errors import InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
 from .._files import write_atomic
 from . import pictures
+from .format.metadata import TensorInfo
 from .module import GraphModule
 from .pictures import Classified
 
-__all__ = ["InputReader", "ProfileRow", "Result", "check_output", "profile", "write_outputs"]
+__all__ = [
+    "ARRAYS",
+    "InputReader",
+    "ProfileRow",
+    "Result",
+    "check_output",
+    "picture_input",
+    "profile",
+    "read_arrays",
+    "write_outputs",
+]
 
-_ARRAYS = (".npy", ".npz")
+ARRAYS = (".npy", ".npz")
+"""Suffixes of files that hold arrays; all others are pictures."""
+
 _IMAGENET_CLASSES = 1000
 
 
@@ -73,17 +87,14 @@ class InputReader:
 
     def run(self, path: Path) -> Result:
         """Feeds one file and runs the module."""
-        if path.suffix not in _ARRAYS:
+        if path.suffix not in ARRAYS:
             return self._run_picture(path)
-        self._module.feed(**self._arrays(path))
+        self._module.feed(**read_arrays(path, self._module.inputs))
         seconds = self._module.run()
         return Result(path, self._outputs(), seconds)
 
     def _run_picture(self, path: Path) -> Result:
-        info = self._module.inputs[0] if len(self._module.inputs) == 1 else None
-        if info is None or not info.shape or info.shape[0] != 1:
-            listed = ", ".join(map(str, self._module.inputs))
-            raise InvalidArgument(f"{path}: a picture needs a model with one input of batch 1, not {listed}")
+        info = picture_input(path, self._module.inputs)
         how = self._module.metadata.preprocess
         if self._choice is not None or how is None:
             how = pictures.preprocessing(self._choice or "imagenet", info)
@@ -103,27 +114,40 @@ class InputReader:
         names = [info.name for info in self._module.outputs]
         return dict(zip(names, values if isinstance(values, tuple) else (values,), strict=True))
 
-    def _arrays(self, path: Path) -> dict[str, NDArray[Any]]:
+
+def picture_input(path: Path, inputs: Sequence[TensorInfo]) -> TensorInfo:
+    """The input that the picture `path` becomes. Errors: `InvalidArgument` unless there is one, of batch 1."""
+    info = inputs[0] if len(inputs) == 1 else None
+    if info is None or not info.shape or info.shape[0] != 1:
+        listed = ", ".join(map(str, inputs))
+        raise InvalidArgument(f"{path}: a picture needs a model with one input of batch 1, not {listed}")
+    return info
+
+
+def read_arrays(path: Path, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by their names, or that of an .npy file by the name of the only input.
+
+    Errors: `NotFound`, `InvalidEncoding`, `RuntimeFailure` when it cannot be read, `InvalidArgument` for one array and
+    several inputs.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise NotFound(f"{path}: this file does not exist") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidEncoding(f"{path}: not an array file of NumPy: {error}") from error
+    except OSError as error:
+        raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
+    if isinstance(loaded, np.ndarray):
+        if len(inputs) != 1:
+            listed = ", ".join(map(str, inputs))
+            raise InvalidArgument(f"{path}: one array for a model with the inputs {listed}; expected an .npz")
+        return {inputs[0].name: loaded}
+    with loaded:
         try:
-            loaded = np.load(path, allow_pickle=False)
-        except FileNotFoundError as error:
-            raise NotFound(f"{path}: this file does not exist") from error
+            return dict(loaded)
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InvalidEncoding(f"{path}: not an array file of NumPy: {error}") from error
-        except OSError as error:
-            raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
-        if isinstance(loaded, np.ndarray):
-            if len(self._module.inputs) != 1:
-                listed = ", ".join(map(str, self._module.inputs))
-                raise InvalidArgument(
-                    f"{path}: one array for a model with the inputs {listed}; expected an .npz"
-                )
-            return {self._module.inputs[0].name: loaded}
-        with loaded:
-            try:
-                return dict(loaded)
-            except (ValueError, EOFError, zipfile.BadZipFile) as error:
-                raise InvalidEncoding(f"{path}: not an array file of NumPy: {error}") from error
 
 
 def profile(module: GraphModule, repeat: int) -> list[ProfileRow]:
@@ -139,7 +163,7 @@ def profile(module: GraphModule, repeat: int) -> list[ProfileRow]:
 
 def check_output(path: Path, module: GraphModule) -> None:
     """Errors: `InvalidArgument` when the module's outputs cannot go to a file of that name."""
-    if path.suffix not in _ARRAYS:
+    if path.suffix not in ARRAYS:
         raise InvalidArgument(f"--output {path}: expected a name that ends in .npy or .npz")
     if path.suffix == ".npy" and len(module.outputs) != 1:
         raise InvalidArgument(

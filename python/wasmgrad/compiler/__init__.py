@@ -18,19 +18,25 @@ except ImportError as error:
 from ._api import compile  # noqa: A004
 from ._compile import STAGES, Compiled, compile_model
 from ._difference import TOLERANCE, Difference, random_inputs
-from ._options import CompileOptions, Simd, WeightsMode
+from ._options import CalibrateBy, CompileOptions, Quantize, Simd, WeightsMode
 from ._verify import Unverified, differences, verify
 from .backend.search import Found
 from .frontend.operators import operator_names, single_operator
 from .frontend.source import Source, open_source
+from .quantization import LayerReport, OutputReport, QuantizationReport
 
 __all__ = [
     "STAGES",
     "TOLERANCE",
+    "CalibrateBy",
     "CompileOptions",
     "Compiled",
     "Difference",
     "Found",
+    "LayerReport",
+    "OutputReport",
+    "QuantizationReport",
+    "Quantize",
     "Simd",
     "Source",
     "Unverified",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._errors import RuntimeFailure
 from ._compile import compile_model
-from ._options import CompileOptions, Simd
+from ._options import CalibrateBy, CompileOptions, Quantize, Simd
 from ._verify import Unverified
 from ._verify import verify as verify_compiled
 
@@ -32,6 +33,12 @@ def compile(  # noqa: A001  (as torch.compile)
     name: str | None = None,
     engine: str = "wasmtime",
     verify: bool | None = None,
+    quantize: Quantize | None = None,
+    calibrate: Sequence[str | os.PathLike[str]] = (),
+    calibrate_by: CalibrateBy = "minmax",
+    keep_float: Sequence[str] = (),
+    min_snr: float | None = None,
+    quantize_report: str | os.PathLike[str] | None = None,
 ) -> GraphModule:
     """Compiles a model to WebAssembly and instantiates it; the result is called with arrays.
 
@@ -49,6 +56,17 @@ def compile(  # noqa: A001  (as torch.compile)
         engine: where it runs: "wasmtime", "wasmedge" or "node".
         verify: whether the module is run on random inputs, and all its outputs are held against onnxruntime's. None:
             where onnxruntime is installed, with a warning when it cannot run the model.
+        quantize: "int8" for activations and weights of 8 bits, "dynamic" for matrix products of 8 bits with
+            activations that are scaled at run time, "weights-int8" or "weights-int4" for weights alone, "float16".
+            A quantized model is held against onnxruntime's results of the quantized model.
+        calibrate: pictures, arrays, or folders of them. "int8" learns the ranges of activations on them; every kind is
+            measured on them.
+        calibrate_by: how a range follows from the values seen: "minmax", "moving-average" of both, "percentile",
+            or "entropy", which keeps the most of their distribution.
+        keep_float: operators or names of nodes that are not quantized; `*` stands for any characters.
+        min_snr: of "int8": a layer that alone would take the outputs below so many dB of signal to noise is not
+            quantized.
+        quantize_report: where a `QuantizationReport` is written as JSON: how far outputs and layers are from float32.
 
     Errors: `NotFound`, `InvalidEncoding` (not a model), `Unsupported` (an operator without kernel, by name),
     `InvalidArgument` (shapes that are missing or do not fit), `TooLarge`, `RuntimeFailure` when outputs differ from
@@ -65,6 +83,11 @@ def compile(  # noqa: A001  (as torch.compile)
         preprocess=preprocess,
         labels=None if labels is None else tuple(labels),
         name=name,
+        quantize=quantize,
+        calibrate=tuple(calibrate),
+        calibrate_by=calibrate_by,
+        keep_float=tuple(keep_float),
+        min_snr=min_snr,
     )
     compiled = compile_model(model, options)
     module = load(compiled.module, engine=engine)
@@ -75,4 +98,6 @@ def compile(  # noqa: A001  (as torch.compile)
                 raise RuntimeFailure(f"the model cannot be verified: {found.reason}")
             if found.installed:
                 warnings.warn(f"the compiled model was not verified: {found.reason}", stacklevel=2)
+    if quantize_report is not None and compiled.quantization is not None:
+        compiled.quantization.save(quantize_report)
     return module

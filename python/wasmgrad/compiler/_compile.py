@@ -41,10 +41,11 @@ from .frontend.importer import Imported, Tensor, from_onnx
 from .frontend.source import Source, open_source
 from .passes.kernels import Kernel
 from .passes.optimize import optimize
+from .quantization import QuantizationReport, quantized
 
 __all__ = ["STAGES", "Compiled", "compile_imported", "compile_model"]
 
-STAGES = ("read", "import", "optimize", "schedule", "generate", "link")
+STAGES = ("read", "quantize", "import", "optimize", "schedule", "generate", "link")
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ class _Machine:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A graph module (or native library), and what it was made of: `source` is the model as it was read.
+    """A graph module (or native library), and what it was made of: `source` is the model as it was read, or quantized.
 
     `weights` are the side file's bytes, None when the module holds them. `graph_object` and `archive` are the object
     file and libgraph_wasm32.a (None for a library); `all_weights` is the image of all constants, wherever it ended
-    up.
+    up. `quantization` is None for a model that was not quantized.
     """
 
     module: bytes
@@ -72,6 +73,7 @@ class Compiled:
     archive: bytes | None
     all_weights: bytes
     source: Source
+    quantization: QuantizationReport | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the module, and `<stem>.weights` beside it when the weights are apart.
@@ -111,8 +113,8 @@ def compile_model(
     """Compiles what `open_source` takes.
 
     `on_stage` is called with each of `STAGES` before it begins, `on_kernel` after the search for a kernel's schedule.
-    Errors: of the source; `Unsupported` naming the operator, or the stage whose tools fail; `TooLarge` for a 32-bit
-    module; `NotFound` without a linker.
+    Errors: of the source, and of `quantized`; `Unsupported` naming the operator, or the stage whose tools fail;
+    `TooLarge` for a 32-bit module; `NotFound` without a linker.
     """
     reached = STAGES[0]
     imported = None
@@ -125,9 +127,14 @@ def compile_model(
     try:
         reach("read")
         source = open_source(model, options.shapes, options.constants)
+        reach("quantize")
+        report = None
+        if options.quantize is not None:
+            source, report = quantized(source, options)
         reach("import")
         imported = from_onnx(source.model, source.shapes, source.constants)
-        return compile_imported(source, imported, options, reach, on_kernel)
+        compiled = compile_imported(source, imported, options, reach, on_kernel)
+        return replace(compiled, quantization=report)
     except (Error, OSError):
         raise
     except MemoryError as error:
@@ -139,7 +146,7 @@ def compile_model(
 
 def _of_the_whole(stage: str, level: int) -> str:
     """The sentence of a failure for which no node is to blame."""
-    if stage in ("read", "import"):
+    if stage in ("read", "quantize", "import"):
         advice = ""
     elif level > 0:
         advice = "each operator alone can, so opt_level 0 may help; "

@@ -28,6 +28,9 @@ _TOLERANCES: dict[int, float] = {
 }
 _STEPS = 2  # of a quantized output: ties may be rounded either way in each layer
 _LEVELS = 255  # of 8 bits
+_NUDGES = (
+    2  # times what a nudge does: in a deep model a tie that is rounded the other way turns others behind it
+)
 _FLIPPED = 1e-3  # the share of integers and truth values that rounding may turn, as where two scores are nearly equal
 _QUANTIZED = (
     "QuantizeLinear",
@@ -122,9 +125,16 @@ def _elem_types(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> Iterator
 
 
 def difference(
-    name: str, value: NDArray[Any], expected: NDArray[Any], rounding: Rounding | None = None
+    name: str,
+    value: NDArray[Any],
+    expected: NDArray[Any],
+    rounding: Rounding | None = None,
+    nudged: NDArray[Any] | None = None,
 ) -> Difference:
-    """How far two outputs of the same shape differ, by the rounding of their model (None: of float32)."""
+    """How far two outputs of the same shape differ, by the rounding of their model (None: of float32).
+
+    nudged: what is expected of a quantized model when its constants differ by as little as sums in another order do.
+    """
     if value.size == 0:
         return Difference(name, 0.0, 0.0)
     if value.dtype != expected.dtype and value.dtype.itemsize == expected.dtype.itemsize == 2:
@@ -142,7 +152,11 @@ def difference(
     relative, flipped = absolute / extent, float(1 - same.mean())
     if counted:
         relative = max(relative, flipped)
-    return Difference(name, absolute, relative, flipped, _allowed(name, value.dtype, extent, rounding))
+    allowed = _allowed(name, value.dtype, extent, rounding)
+    if nudged is not None and allowed is not None:
+        moved = np.abs(nudged.astype(np.float64) - theirs)[np.isfinite(theirs)]
+        allowed = max(allowed, _NUDGES * float(np.max(np.nan_to_num(moved), initial=0.0)) / extent)
+    return Difference(name, absolute, relative, flipped, allowed)
 
 
 def _allowed(name: str, dtype: np.dtype[Any], extent: float, rounding: Rounding | None) -> float | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from .._errors import InvalidArgument
 from .._graph.format.metadata import Preprocess
 
-__all__ = ["CompileOptions", "Simd", "Target", "WeightsMode"]
+__all__ = ["CalibrateBy", "CompileOptions", "Quantize", "Simd", "Target", "WeightsMode"]
 
 Simd = Literal["128", "relaxed", "off"]
 Target = Literal["wasm32", "native"]
 WeightsMode = Literal["embed", "file"]
+Quantize = Literal["int8", "dynamic", "weights-int8", "weights-int4", "float16"]
+CalibrateBy = Literal["minmax", "moving-average", "percentile", "entropy"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,15 @@ class CompileOptions:
             file, or all of it.
         labels: names of the classes, kept in the module.
         name: of the model; by default that of the file.
+        quantize: "int8" for activations and weights of 8 bits, "dynamic" for matrix products of 8 bits with
+            activations that are scaled at run time, "weights-int8" or "weights-int4" for weights alone, "float16".
+        calibrate: pictures, arrays, or folders of them. "int8" learns the ranges of activations on them; every kind is
+            measured on them.
+        calibrate_by: how a range follows from the values seen: "minmax", "moving-average" of both, "percentile",
+            or "entropy", which keeps the most of their distribution.
+        keep_float: operators or names of nodes that are not quantized; `*` stands for any characters.
+        min_snr: of "int8": a layer that alone would take the outputs below so many dB of signal to noise is not
+            quantized.
 
     Errors: `InvalidArgument` for a value out of range.
     """
@@ -47,10 +59,22 @@ class CompileOptions:
     preprocess: Preprocess | str | None = None
     labels: tuple[str, ...] | None = None
     name: str | None = None
+    quantize: Quantize | None = None
+    calibrate: tuple[str | os.PathLike[str], ...] = ()
+    calibrate_by: CalibrateBy = "minmax"
+    keep_float: tuple[str, ...] = ()
+    min_snr: float | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("target", Target), ("simd", Simd), ("weights", WeightsMode)):
-            if getattr(self, name) not in get_args(known):
+        choices = {
+            "target": Target,
+            "simd": Simd,
+            "weights": WeightsMode,
+            "quantize": Quantize,
+            "calibrate_by": CalibrateBy,
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in (*get_args(known), *([None] if name == "quantize" else [])):
                 expected = ", ".join(get_args(known))
                 raise InvalidArgument(f"{name}: expected one of {expected}, not {getattr(self, name)!r}")
         if self.target == "native" and self.weights != "embed":
@@ -63,3 +87,18 @@ class CompileOptions:
             raise InvalidArgument(
                 "tune: schedules are measured in a WebAssembly engine; the target native has none"
             )
+        self._check_quantization()
+
+    def _check_quantization(self) -> None:
+        if self.quantize is None:
+            for name in ("calibrate", "keep_float", "min_snr"):
+                if getattr(self, name) not in ((), None):
+                    raise InvalidArgument(f"{name}: means nothing without quantize")
+        elif self.quantize == "int8" and not self.calibrate:
+            raise InvalidArgument(
+                "quantize: int8 needs inputs to learn ranges of activations on; name pictures or arrays in calibrate"
+            )
+        if self.quantize != "int8":
+            for name, default in (("calibrate_by", "minmax"), ("min_snr", None)):
+                if getattr(self, name) != default:
+                    raise InvalidArgument(f"{name}: means nothing without quantize int8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def verify(
         except RuntimeFailure as error:
             reason = reason or error.message
             continue
-        found = _compared(compiled.source, run, each, expected)
+        found = _compared(compiled.source, run, each, {**each, **constants}, expected)
         _refuse_wrong(found, compiled.source.reference.framework)
         return found
     return Unverified(reason, installed=True)
@@ -76,18 +76,25 @@ def differences(
 
     Errors: those of the reference; `InvalidArgument` when the two disagree on what the outputs are.
     """
-    return _compared(source, run, inputs, source.reference.outputs({**inputs, **constants}))
+    known = {**inputs, **constants}
+    return _compared(source, run, inputs, known, source.reference.outputs(known))
 
 
 def _compared(
-    source: Source, run: Any, inputs: Mapping[str, NDArray[Any]], expected: list[NDArray[Any]]
+    source: Source,
+    run: Any,
+    inputs: Mapping[str, NDArray[Any]],
+    known: Mapping[str, NDArray[Any]],
+    expected: list[NDArray[Any]],
 ) -> list[Difference]:
+    """Holds what `run` makes of `inputs` against `expected`, the reference's of `known`: those and constants."""
     results = run(**inputs)
     results = results if isinstance(results, tuple) else (results,)
     if [value.shape for value in results] != [value.shape for value in expected]:
         raise InvalidArgument(f"{source.reference.framework} returns outputs of other shapes")
     rounding = Rounding(source.model)
-    return [
-        difference(info.name, ours, theirs, rounding)
-        for info, ours, theirs in zip(source.model.graph.output, results, expected, strict=True)
-    ]
+    nudged: Sequence[NDArray[Any] | None] = [None] * len(expected)
+    if rounding.quantized and source.reference.nudged is not None:
+        nudged = source.reference.nudged(known)
+    outputs = zip(source.model.graph.output, results, expected, nudged, strict=True)
+    return [difference(info.name, ours, theirs, rounding, moved) for info, ours, theirs, moved in outputs]

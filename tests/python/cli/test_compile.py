@@ -13,24 +13,13 @@ import pytest
 import torch
 import wasmgrad
 from onnx import TensorProto, helper, numpy_helper
-from wasmgrad._cli import app
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """The `wasmgrad` command in this process, which has the compiler loaded, in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr("sys.argv", ["wasmgrad", *args])
-        with pytest.raises(SystemExit) as end:
-            app.main()
-        out, err = capfd.readouterr()
-        return subprocess.CompletedProcess(args, int(end.value.code or 0), out, err)
-
-    return run
+def command(in_process: Command) -> Command:
+    return in_process
 
 
 @pytest.fixture
