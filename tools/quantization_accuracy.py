@@ -43,17 +43,20 @@ def main() -> int:
     )
     parser.add_argument("models", nargs="*", help="efficientnet, minilm; both by default")
     parser.add_argument("--crops", type=int, default=14, help="of each picture")
+    parser.add_argument(
+        "--at-least", type=float, default=AGREEMENT, help="share of crops with the same first class"
+    )
     parser.add_argument("--modules", type=int, default=20, help="inputs that the compiled module is run on")
     options = parser.parse_args()
     checks = {"efficientnet": efficientnet, "minilm": sentences}
     chosen = options.models or list(checks)
     if unknown := set(chosen) - set(checks):
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(checks)}")
-    passed = [checks[name](options.crops, options.modules) for name in chosen]
+    passed = [checks[name](options) for name in chosen]
     return int(not all(passed))
 
 
-def efficientnet(crops: int, modules: int) -> bool:
+def efficientnet(options: argparse.Namespace) -> bool:
     """Whether the first classes agree, of int8 with float32 and of the module with onnxruntime."""
     file = build("efficientnet-lite0")
     with tempfile.TemporaryDirectory() as folder:
@@ -68,25 +71,24 @@ def efficientnet(crops: int, modules: int) -> bool:
         _print_report(compiled)
         info = compiled.metadata.inputs[0]
         how = preprocessing("imagenet", info)
-        paths = write_crops(judged, crops, calibration=False)
+        paths = write_crops(judged, options.crops, calibration=False)
         feeds = [{info.name: to_tensor(open_image(path), how, info)} for path in paths]
     exact = [scores[0] for scores in _run(open_source(file, {}, {}), feeds)]
     found = [scores[0] for scores in _run(compiled.source, feeds)]
     same = np.mean([left.argmax() == right.argmax() for left, right in zip(exact, found, strict=True)])
     print(f"EfficientNet-Lite0 int8: the same first class in {100 * same:.1f} % of {len(feeds)} crops")
-    step = max(1, len(feeds) // modules)
+    step = max(1, len(feeds) // options.modules)
     module = wasmgrad.load(compiled.module)
     agree = [
         int(module(**feed)[0].argmax() == scores.argmax())
-        for feed, scores in list(zip(feeds, found, strict=True))[::step][:modules]
+        for feed, scores in list(zip(feeds, found, strict=True))[::step][: options.modules]
     ]
     print(f"the module names the first class of onnxruntime in {sum(agree)} of {len(agree)}")
-    return bool(same >= AGREEMENT) and sum(agree) == len(agree)
+    return bool(same >= options.at_least) and sum(agree) == len(agree)
 
 
-def sentences(crops: int, modules: int) -> bool:
+def sentences(options: argparse.Namespace) -> bool:
     """Whether similarities of sentences correlate, of dynamic int8 with float32 and of the module with onnxruntime."""
-    del crops
     file = build("minilm")
     compiled = compile_model(file, CompileOptions(quantize="dynamic"))
     _print_report(compiled)
@@ -97,7 +99,7 @@ def sentences(crops: int, modules: int) -> bool:
     correlation = float(np.corrcoef(exact, found)[0, 1])
     print(f"MiniLM dynamic: similarities of {len(exact)} pairs correlate by {correlation:.5f}")
     module = wasmgrad.load(compiled.module)
-    few = feeds[: max(3, modules)]
+    few = feeds[: max(3, options.modules)]
     ours = _similarities([module(**feed)[0] for feed in few])
     theirs = _similarities(_run(compiled.source, few))
     near = float(np.corrcoef(ours, theirs)[0, 1])

@@ -27,24 +27,29 @@ class Reference:
 
     `framework` is what computes them: onnxruntime, or torch for models that come from it. An exporter stands between
     such a model and its ONNX form, so that form is no witness. `nudged` gives the outputs of a model whose constants
-    differ by a millionth, as sums in another order may; None for torch. Errors: `NotFound` when the framework is not
+    differ by a millionth, as sums in another order may, `integers` those of kernels that multiply quantized tensors as
+    integers, where `outputs` turns them to floats first; None for torch. Errors: `NotFound` when the framework is not
     installed, `RuntimeFailure` when it cannot run the model.
     """
 
     framework: str
     outputs: Callable[[Arrays], list[NDArray[Any]]]
     nudged: Callable[[Arrays], list[NDArray[Any]]] | None = None
+    integers: Callable[[Arrays], list[NDArray[Any]]] | None = None
 
 
-def exact_options(model: onnx.ModelProto) -> Any:
-    """The `SessionOptions` with which onnxruntime computes what the model says, and logs nothing."""
+def exact_options(model: onnx.ModelProto, plain: bool = True) -> Any:
+    """The `SessionOptions` with which onnxruntime computes what the model says, and logs nothing.
+
+    plain: in floats between `DequantizeLinear` and `QuantizeLinear`; else in integers, where it has kernels for that.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # Without, some processors add products of uint8 and int8 in 16 bits, which do not suffice.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    if any(node.op_type in _ROUNDING for node in model.graph.node):
+    if plain and any(node.op_type in _ROUNDING for node in model.graph.node):
         # Its optimizer quantizes layers that the model leaves in floats, and rounds others in ways of its own.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -57,17 +62,18 @@ def onnxruntime_reference(model: onnx.ModelProto) -> Reference:
         "onnxruntime",
         lambda inputs: _outputs(model, inputs),
         lambda inputs: _outputs(_nudged(model), inputs),
+        lambda inputs: _outputs(model, inputs, plain=False),
     )
 
 
-def _outputs(model: onnx.ModelProto, inputs: Arrays) -> list[NDArray[Any]]:
+def _outputs(model: onnx.ModelProto, inputs: Arrays, plain: bool = True) -> list[NDArray[Any]]:
     try:
         import onnxruntime
     except ImportError as error:
         raise NotFound("onnxruntime is not installed: `pip install onnxruntime`") from error
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), exact_options(model), providers=["CPUExecutionProvider"]
+            model.SerializeToString(), exact_options(model, plain), providers=["CPUExecutionProvider"]
         )
         known = {info.name for info in session.get_inputs()}
         feeds = {name: value for name, value in inputs.items() if name in known}

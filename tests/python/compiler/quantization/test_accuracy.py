@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.mark.parametrize(("model", "words"), [("efficientnet", "same first class"), ("minilm", "correlate")])
 def test_real_models_stay_near_float32(model: str, words: str) -> None:
-    few = [] if sweep.WHOLE else ["--crops", "3", "--modules", "3"]
+    # Of few crops, a few more may differ by chance.
+    few = [] if sweep.WHOLE else ["--crops", "3", "--modules", "3", "--at-least", "0.88"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools/quantization_accuracy.py"), model, *few],
         capture_output=True,
