@@ -115,18 +115,29 @@ inline Vector hardswish(Vector x) {
 /// x Phi(x), Phi the normal distribution: accurate to its own last places also where Phi(x) is small, as
 /// (1 + erf(x / sqrt(2))) / 2 is not.
 inline Vector gelu(Vector x) {
-  // log Phi(-a), fitted on [0, 14.3] with the weight Phi(-a) (a + 0.2); from there on Phi(-a) is 0.
+  // The binary logarithm of Phi(-a), fitted on [0, 14.3] with the weight Phi(-a) (a + 0.2); beyond, Phi(-a)
+  // is 0.
   const Vector a = at_most(absolute(x), splat(14.3f));
-  Vector p = splat(-1.39077292e-6f);
-  p = madd(p, a, splat(2.03872460e-5f));
-  p = madd(p, a, splat(-9.59978862e-5f));
-  p = madd(p, a, splat(-1.75708061e-4f));
-  p = madd(p, a, splat(5.00369538e-3f));
-  p = madd(p, a, splat(-3.64648886e-2f));
-  p = madd(p, a, splat(-0.318271428f));
-  p = madd(p, a, splat(-0.797889173f));
-  p = madd(p, a, splat(-0.693147063f));
-  const Vector tail = exp(p);
+  Vector p = splat(-2.00646127e-6f);
+  p = madd(p, a, splat(2.94125784e-5f));
+  p = madd(p, a, splat(-1.38495670e-4f));
+  p = madd(p, a, splat(-2.53493141e-4f));
+  p = madd(p, a, splat(7.21880654e-3f));
+  p = madd(p, a, splat(-5.26077151e-2f));
+  p = madd(p, a, splat(-0.459168613f));
+  p = madd(p, a, splat(-1.15111077f));
+  p = at_least(madd(p, a, splat(-1.0f)), splat(-126.0f));
+  // 2^p = 2^n 2^f, |f| <= 1/2, as in exp; the polynomial's relative error is 1e-7.
+  const Vector magic = splat(12582912.0f);
+  const Vector shifted = p + magic;
+  const Vector f = p - (shifted - magic);
+  Vector q = splat(1.32647273e-3f);
+  q = madd(q, f, splat(9.67151299e-3f));
+  q = madd(q, f, splat(5.55073358e-2f));
+  q = madd(q, f, splat(0.240222424f));
+  q = madd(q, f, splat(0.693147004f));
+  q = madd(q, f, splat(1.0f));
+  const Vector tail = as_floats(as_integers(q) + (as_integers(shifted) << 23));
   return x * (x < splat(0.0f) ? tail : splat(1.0f) - tail);
 }
 
