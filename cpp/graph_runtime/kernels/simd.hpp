@@ -140,6 +140,20 @@ inline void copy(float* to, const float* from, std::int32_t count) {
   }
 }
 
+/// A number in every lane. In wasm it comes from memory by one instruction; engines make a vector of a
+/// literal by several, and in a loop make it anew each time.
+template <float kValue>
+inline Vector constant() {
+#if defined(__wasm__)
+  static constexpr float value = kValue;
+  const float* from = &value;
+  detach(from);
+  return splat(*from);
+#else
+  return splat(kValue);
+#endif
+}
+
 inline Vector as_floats(Integers v) {
   Vector floats;
   std::memcpy(&floats, &v, sizeof v);
