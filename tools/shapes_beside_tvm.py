@@ -3,8 +3,8 @@
 
     python tools/shapes_beside_tvm.py --shapes 300 --results shapes.jsonl
 
-Each shape is compiled at level 3, where our kernels are, and at level 2, where they are not, with relaxed SIMD, and both
-modules run in turn in wasmtime. `times` is TVM's time by ours; `share` is what the machine could need at least, by the
+Each shape is compiled at level 3, where our kernels are, and at level 2, where they are not, with relaxed SIMD, and
+both modules run in turn in wasmtime. `times` is TVM's time by ours; `share` is what the machine could need at least, by the
 peak of multiplications and additions and by the bandwidth of memory, by what our kernels need without the
 transpositions of pictures, which a net has at its ends only. Both rows of worst shapes are printed.
 """
@@ -34,6 +34,7 @@ from benchmarks import peak
 ROUNDS = 7
 SECONDS, BYTES = 120, 4 << 30  # of a child
 MOST_FLOPS, MOST_ELEMENTS = 4e8, 1 << 22
+LEAST_ELEMENTS = 1 << 15  # below, a call costs more than the work
 
 Rng = np.random.Generator
 Attributes = dict[str, Any]
