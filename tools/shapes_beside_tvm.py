@@ -4,8 +4,8 @@
     python tools/shapes_beside_tvm.py --shapes 300 --results shapes.jsonl
 
 Each shape is compiled at level 3, where our kernels are, and at level 2, where they are not, with relaxed SIMD, and
-both modules run in turn in wasmtime. `times` is TVM's time by ours; `share` is what the machine could need at least, by the
-peak of multiplications and additions and by the bandwidth of memory, by what our kernels need without the
+both modules run in turn in wasmtime. `times` is TVM's time by ours; `share` is what the machine could need at least, by
+the peak of multiplications and additions and by the bandwidth of memory, by what our kernels need without the
 transpositions of pictures, which a net has at its ends only. Both rows of worst shapes are printed.
 """
 
@@ -175,11 +175,14 @@ def drawn(count: int, seed: int) -> Iterator[Shape]:
     for share, draw in DRAWS:
         for _ in range(max(1, round(share * count / whole))):
             shape = draw(rng)
-            while (
-                shape.flops > MOST_FLOPS or max(map(prod, (*shape.inputs, *shape.constants))) > MOST_ELEMENTS
-            ):
+            while not _fits(shape):
                 shape = draw(rng)
             yield shape
+
+
+def _fits(shape: Shape) -> bool:
+    sizes = [prod(each) for each in (*shape.inputs, *shape.constants)]
+    return shape.flops <= MOST_FLOPS and max(sizes) <= MOST_ELEMENTS and sum(sizes) >= LEAST_ELEMENTS
 
 
 def model_of(shape: Shape) -> onnx.ModelProto:
