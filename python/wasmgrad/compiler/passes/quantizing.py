@@ -16,6 +16,7 @@ from .sums import bytes_after, rounding_after
 __all__ = ["addition_of_bytes", "extreme", "quantization"]
 
 _MIN_ELEMENTS = 16  # below, a call costs more than the arithmetic
+_LARGEST_SCALE = 2.0**50  # and its inverse is the smallest: sums stay floats
 
 
 def quantization(context: Context, position: int) -> Match | None:
@@ -74,8 +75,9 @@ def _dequantized(bindings: Bindings, expression: Any) -> tuple[Centred, float] |
         return None
     if bindings.operator(producer) != "relax.astype":
         return None
-    source = centred(bindings, bindings.value(producer).args[0])
-    return None if source is None else (source, float(number.reshape(())))
+    source, scale = centred(bindings, bindings.value(producer).args[0]), float(number.reshape(()))
+    ordinary = 1 / _LARGEST_SCALE <= abs(scale) <= _LARGEST_SCALE
+    return (source, scale) if source is not None and ordinary else None
 
 
 def extreme(context: Context, position: int) -> Match | None:

@@ -18,6 +18,7 @@ from ._registry import Node, literal
 __all__ = ["Dequantized", "Steps", "along", "fits_int32", "real", "steps_of"]
 
 _LARGEST = 255  # distance of 8-bit integers
+_SCALES = 2.0**-50, 2.0**50  # products of two with any sum are floats that are neither infinite nor 0
 
 
 class Dequantized(np.ndarray[Any, Any]):
@@ -56,7 +57,7 @@ def steps_of(node: Node, index: int) -> Steps | None:
     """Input `index` as steps, when it was dequantized from 8 bits."""
     value = node.value(index)
     if isinstance(value, Dequantized):
-        near = np.abs(value.steps).max(initial=0) <= _LARGEST
+        near = np.abs(value.steps).max(initial=0) <= _LARGEST and _ordinary(value.scale)
         return Steps(literal(value.steps), value.steps, value.scale) if near else None
     product = _bound_call(node, value, "relax.multiply")
     if product is None:
@@ -65,12 +66,20 @@ def steps_of(node: Node, index: int) -> Steps | None:
     cast = _bound_call(node, product.args[0], "relax.astype")
     if scale is None or scale.dtype != np.float32 or scale.size != 1 or cast is None:
         return None
+    if not _ordinary(scale):
+        return None
     centred = cast.args[0]
     less = _bound_call(node, centred, "relax.subtract")
     bytes_ = _bound_call(node, centred if less is None else less.args[0], "relax.astype")
     if bytes_ is None or str(bytes_.args[0].ty.dtype) not in ("int8", "uint8"):
         return None
     return Steps(centred, None, np.asarray(scale).reshape(()))
+
+
+def _ordinary(scale: NDArray[np.float32]) -> bool:
+    """Whether products with it commute with sums: not so of 0, infinities, NaN and what leads to them."""
+    size = np.abs(scale)
+    return bool(np.all((size >= _SCALES[0]) & (size <= _SCALES[1])))
 
 
 def _bound_call(node: Node, value: Any, operator: str) -> Any | None:

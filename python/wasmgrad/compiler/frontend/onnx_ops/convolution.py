@@ -6,6 +6,7 @@ Conv becomes Relax's canonical convolution, which later passes replace by own ke
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def _of_steps(node: Node, window: Window, groups: int) -> Any | None:
     if data is None or weights is None or weights.array is None or len(window.kernel) > 2:
         return None
     scale = along(data.scale * weights.scale, 0)
-    if data.scale.size > 1 or scale is None or not fits_int32(weights, weights.array[0].size, 0):
+    if data.scale.size > 1 or scale is None or not fits_int32(weights, prod(weights.array.shape[1:]), 0):
         return None
     sums = convolve(node, data.value, weights.value, window, groups)
     return real(node, sums, scale.reshape(-1, *[1] * len(window.kernel)) if scale.size > 1 else scale)
