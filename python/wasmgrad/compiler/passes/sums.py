@@ -139,7 +139,10 @@ def _linear(walk: _Walk, position: int, other: Any) -> bool:
     if operator == "relax.multiply":
         return _scaled(walk, other, vector)
     if operator == "relax.divide":
-        return walk.first(position) and vector is not None and _times(found, 1 / vector.astype(np.float64))
+        with np.errstate(divide="ignore"):
+            return (
+                walk.first(position) and vector is not None and _times(found, 1 / vector.astype(np.float64))
+            )
     if operator == "relax.subtract" and not walk.first(position):
         return False
     if vector is not None:

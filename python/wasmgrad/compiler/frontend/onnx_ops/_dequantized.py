@@ -22,10 +22,13 @@ _SCALES = 2.0**-50, 2.0**50  # products of two with any sum are floats that are 
 
 
 class Dequantized(np.ndarray[Any, Any]):
-    """A constant that is `steps * scale`, with both: int32 of the same shape, and float32 that broadcasts to it."""
+    """A constant that is `steps * scale`, with both: int32 of the same shape, and float32 that broadcasts to it.
 
-    steps: NDArray[np.int32]
-    scale: NDArray[np.float32]
+    What NumPy makes of it, a part of it for one, has neither: None.
+    """
+
+    steps: NDArray[np.int32] | None = None
+    scale: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, steps: NDArray[np.int32], scale: NDArray[np.float32]) -> Dequantized:
@@ -35,8 +38,10 @@ class Dequantized(np.ndarray[Any, Any]):
         array.scale = scale.reshape((1,) * (steps.ndim - scale.ndim) + scale.shape)
         return array
 
-    def transposed(self, axes: list[int] | None) -> Dequantized:
+    def transposed(self, axes: list[int] | None) -> NDArray[Any]:
         """The same with its axes in another order."""
+        if self.steps is None or self.scale is None:
+            return np.ascontiguousarray(self.transpose(axes))
         return Dequantized.of(np.ascontiguousarray(self.steps.transpose(axes)), self.scale.transpose(axes))
 
 
@@ -57,6 +62,8 @@ def steps_of(node: Node, index: int) -> Steps | None:
     """Input `index` as steps, when it was dequantized from 8 bits."""
     value = node.value(index)
     if isinstance(value, Dequantized):
+        if value.steps is None or value.scale is None:
+            return None
         near = np.abs(value.steps).max(initial=0) <= _LARGEST and _ordinary(value.scale)
         return Steps(literal(value.steps), value.steps, value.scale) if near else None
     product = _bound_call(node, value, "relax.multiply")
