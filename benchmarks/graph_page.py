@@ -5,6 +5,9 @@
 The protocol is that of graph_contestant.py, of which it knows `run`. The page is served on loopback, isolated from
 other origins, so that its clock is exact to 5 microseconds. The time of a run is the lesser of what passes in the
 page and the processor time of its thread.
+
+V8 optimises all functions at once. Left to do it one after another, while they run, it settles in some processes on
+code of LiteRT.js that takes nearly twice as long, and which ones cannot be foreseen.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ _SWITCHES = (
     "--no-first-run",
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
+    "--js-flags=--no-wasm-dynamic-tiering",
 )
 _PATIENCE = 300.0  # seconds until an answer
 
