@@ -70,18 +70,20 @@ class _Entrant:
         self._peak: Contestant | None = None
         self._hollow: Contestant | None = None
         self._metadata: dict[str, Any] = {}
-        file = graph_modules.onnx(model.name)
+        file = graph_modules.zoo(model.name)
         if way.build is not None:
             file = graph_modules.compiled(model.name, way.build)
             self._metadata = graph_modules.metadata(file)
         if way.build is not None and way.build != "native":
-            self._hollow = Contestant(way, graph_modules.hollow(model.name, way.build), model.inputs, cache)
+            stubs = graph_modules.hollow(model.name, way.build)
+            self._hollow = Contestant(way.command(stubs, model.inputs), cache)
             module = graph_modules.peak_module(way.build)
-            self._peak = Contestant(way, module, (), cache)
+            self._peak = Contestant(way.command(module, ()), cache)
             self._tile_flops = [entry["flops"] for entry in graph_modules.metadata(module)["plan"]]
-        first = Contestant(way, file, model.inputs, cache)
+        command = way.command(file, model.inputs)
+        first = Contestant(command, cache)
         first.close()
-        self._contestant = Contestant(way, file, model.inputs, cache)
+        self._contestant = Contestant(command, cache)
         self._loads = first.load, self._contestant.load
 
     def warm(self) -> None:

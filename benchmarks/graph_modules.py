@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import platform
 import subprocess
 import sys
 import tempfile
@@ -63,15 +64,16 @@ MODELS = {
         Model("resnet50", 2),
         Model("efficientnet-lite0", 6),
         Model("mobilenetv2", 6),
+        Model("vit-tiny", 2),
         Model("opennsfw", 6, ({"name": "input:0", "dtype": "float32", "shape": [1, 224, 224, 3]},)),
         Model("lenet5", 400, ({"name": "input", "dtype": "float32", "shape": [1, 1, 28, 28]},)),
     )
 }
 
 
-def onnx(model: str) -> Path:
-    """The model's ONNX file."""
-    return Path(_tool("make_models.py", model))
+def zoo(name: str) -> Path:
+    """The file of a model of `tools/make_models.py`."""
+    return Path(_tool("make_models.py", name))
 
 
 def peers() -> Path:
@@ -79,8 +81,14 @@ def peers() -> Path:
     return Path(_tool("fetch_peers.py"))
 
 
+def node() -> str:
+    """The program of the Node that the peers' package names, so that its engine is the same everywhere."""
+    machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
+    return str(peers() / f"node-linux-{machine}/bin/node")
+
+
 def compiled(model: str, build: Build) -> Path:
-    """The model compiled for batch 1."""
+    """The model compiled for batch 1; one in 8 bits is called as in the zoo, with "-int8" behind its name."""
     kind = ".so" if build == "native" else ".wasm"
     return _cached(f"{model}-{build}", kind, model, lambda: _compile(model, build).module)
 
@@ -91,10 +99,11 @@ def hollow(model: str, simd: Simd) -> Path:
 
 
 def _compile(model: str, build: Build) -> Compiled:
-    shapes = {info["name"]: tuple(info["shape"]) for info in MODELS[model].inputs}
+    inputs = MODELS[model.removesuffix("-int8")].inputs
+    shapes = {info["name"]: tuple(info["shape"]) for info in inputs}
     if build == "native":
-        return compile_model(onnx(model), CompileOptions(shapes=shapes, target="native"))
-    return compile_model(onnx(model), CompileOptions(shapes=shapes, simd=build))
+        return compile_model(zoo(model), CompileOptions(shapes=shapes, target="native"))
+    return compile_model(zoo(model), CompileOptions(shapes=shapes, simd=build))
 
 
 def _hollow(whole: Compiled, simd: Simd) -> bytes:
@@ -132,7 +141,7 @@ def _parameters(symbol: str) -> str:
 
 
 def _cached(name: str, kind: str, model: str, make: Callable[[], bytes]) -> Path:
-    source = onnx(model)
+    source = zoo(model)
     key = hashlib.sha256(f"{source.parent.name} {source.name} {name} {_compiler()}".encode()).hexdigest()[:16]
     target = _folder() / f"{name}-{key}{kind}"
     if not target.is_file():

@@ -10,13 +10,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import graph_modules
 from benchmarks.graph_modules import Build
 
+Inputs: TypeAlias = Sequence[Mapping[str, Any]]
+"""Name, dtype and shape of each."""
+
 _ROOT = Path(__file__).resolve().parent.parent
-_NODE = ["node", "--experimental-wasm-relaxed-simd", str(_ROOT / "benchmarks/graph_contestant.mjs")]
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,30 @@ class Way:
         """For tables."""
         return self.engine if self.build in (None, "native") else f"{self.engine} {self.build}"
 
-    def command(self, file: Path, inputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    def command(self, file: Path, inputs: Inputs) -> list[str]:
         """The command line of the contestant."""
+        if self.engine in ("node", "onnxruntime-web"):
+            return in_node("wasmgrad" if self.engine == "node" else self.engine, file, inputs)
         arguments = [str(file), json.dumps(list(inputs))]
-        if self.engine == "onnxruntime-web":
-            return [*_NODE, self.engine, *arguments, str(graph_modules.peers())]
-        if self.engine == "node":
-            return [*_NODE, "wasmgrad", *arguments]
         return [sys.executable, "-m", "benchmarks.graph_contestant", self.engine, *arguments]
+
+
+def in_node(runtime: str, file: Path, inputs: Inputs) -> list[str]:
+    """The command line of a contestant in Node."""
+    return [
+        graph_modules.node(),
+        str(_ROOT / "benchmarks/graph_contestant.mjs"),
+        *_arguments(runtime, file, inputs),
+    ]
+
+
+def in_chromium(runtime: str, file: Path, inputs: Inputs) -> list[str]:
+    """The command line of a contestant in a page of headless Chromium."""
+    return [sys.executable, "-m", "benchmarks.graph_page", *_arguments(runtime, file, inputs)]
+
+
+def _arguments(runtime: str, file: Path, inputs: Inputs) -> list[str]:
+    return [runtime, str(file), json.dumps(list(inputs)), str(graph_modules.peers())]
 
 
 PEER = Way("onnxruntime-web")
@@ -56,9 +74,9 @@ OURS = (
 class Contestant:
     """A running contestant. Errors of all methods: RuntimeError when the process has died."""
 
-    def __init__(self, way: Way, file: Path, inputs: Sequence[Mapping[str, Any]], cache: Path) -> None:
+    def __init__(self, command: Sequence[str], cache: Path) -> None:
         self._process = subprocess.Popen(
-            way.command(file, inputs),
+            command,
             cwd=_ROOT,
             env={**os.environ, "WASMGRAD_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,

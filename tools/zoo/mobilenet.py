@@ -56,7 +56,8 @@ def _make() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000))
 
 
-def _model() -> nn.Module:
+def model() -> nn.Module:
+    """[N, 3, 224, 224] to [N, 1000], with the weights of all its files."""
     return torch_model.seeded_with_statistics(_make, _SHAPE)
 
 
@@ -68,14 +69,14 @@ def _example() -> torch.Tensor:
 
 def onnx() -> bytes:
     """[1, 3, 224, 224] to [1, 1000]."""
-    return torch_model.onnx_bytes(_model(), _example())
+    return torch_model.onnx_bytes(model(), _example())
 
 
 def torchscript() -> bytes:
     """The same as TorchScript."""
-    return torch_model.torchscript_bytes(_model(), _example())
+    return torch_model.torchscript_bytes(model(), _example())
 
 
 def exported() -> bytes:
     """The same as a `torch.export` program."""
-    return torch_model.exported_bytes(_model(), _example())
+    return torch_model.exported_bytes(model(), _example())

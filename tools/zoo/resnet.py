@@ -48,8 +48,13 @@ def _make() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
 
 
+def model() -> nn.Module:
+    """[N, 3, 224, 224] to [N, 1000], with the weights of its file."""
+    return torch_model.seeded_with_statistics(_make, _SHAPE)
+
+
 def onnx() -> bytes:
     """[1, 3, 224, 224] to [1, 1000]."""
     import torch
 
-    return torch_model.onnx_bytes(torch_model.seeded_with_statistics(_make, _SHAPE), torch.zeros(_SHAPE))
+    return torch_model.onnx_bytes(model(), torch.zeros(_SHAPE))

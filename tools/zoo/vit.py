@@ -65,8 +65,13 @@ def _make() -> nn.Module:
     return VisionTransformer()
 
 
+def model() -> nn.Module:
+    """[N, 3, 224, 224] to [N, 1000], with the weights of its file."""
+    return torch_model.seeded(_make)
+
+
 def onnx() -> bytes:
     """[1, 3, 224, 224] to [1, 1000]."""
     import torch
 
-    return torch_model.onnx_bytes(torch_model.seeded(_make), torch.zeros(1, 3, _IMAGE, _IMAGE))
+    return torch_model.onnx_bytes(model(), torch.zeros(1, 3, _IMAGE, _IMAGE))
