@@ -138,7 +138,8 @@ inline Vector gelu(Vector x) {
   q = madd(q, f, constant<0.240222424f>());
   q = madd(q, f, constant<0.693147004f>());
   q = madd(q, f, constant<1.0f>());
-  const Vector tail = as_floats(as_integers(q) + (as_integers(shifted) << 23));
+  const Integers tiny = p <= constant<-126.0f>();
+  const Vector tail = as_floats((as_integers(q) + (as_integers(shifted) << 23)) & ~tiny);
   return x * (x < constant<0.0f>() ? tail : constant<1.0f>() - tail);
 }
 
