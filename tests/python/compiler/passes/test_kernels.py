@@ -335,7 +335,11 @@ def test_function_is_exact_to_a_few_last_places(library: Library, function: Any)
         ("erf", [-np.inf, -9, 0, 9, np.inf, np.nan], [-1, -1, 0, 1, 1, np.nan]),
         ("tanh", [-np.inf, -99, 0, 99, np.inf, np.nan], [-1, -1, 0, 1, 1, np.nan]),
         ("sigmoid", [-np.inf, -200, 0, 200, np.inf, np.nan], [0, 0, 0.5, 1, 1, np.nan]),
-        ("gelu", [-np.inf, -3e38, -1e5, -15, 0, 3e38, np.inf, np.nan], [np.nan, 0, 0, 0, 0, 3e38, np.inf, np.nan]),
+        (
+            "gelu",
+            [-np.inf, -3e38, -1e5, -15, 0, 3e38, np.inf, np.nan],
+            [np.nan, 0, 0, 0, 0, 3e38, np.inf, np.nan],
+        ),
     ],
 )
 def test_limits_of_a_function(library: Library, function: Any, x: list[float], y: list[float]) -> None:
