@@ -32,7 +32,7 @@ from .kernels import (
     UnaryFunction,
 )
 from .match import Context, Match
-from .quantized import conv2d_of_bytes, matmul_of_bytes
+from .quantized import before_swap, conv2d_of_bytes, matmul_of_bytes
 from .quantizing import addition_of_bytes, extreme, quantization
 
 __all__ = ["offload"]
@@ -152,7 +152,7 @@ def _matmul(context: Context, position: int) -> Match | None:
         return None
     matrix, transposed = constant(right), False
     if matrix is None:
-        right, transposed = _before_swap(bindings, right)
+        right, transposed = before_swap(bindings, right)
     found = follow(bindings, position, context.taken, may_scale=matrix is not None)
     kernel = MatMul(
         rows, depth, right_shape[-1], batch=prod(leading), activation=found.activation, lanes=context.lanes,
@@ -166,16 +166,6 @@ def _matmul(context: Context, position: int) -> Match | None:
         )
     operands = [left, right, relax.const(kernel.pack_bias(found.bias)), found.residual]
     return Match(kernel, operands, found.last, found.absorbed)
-
-
-def _before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
-    """A matrix before its last two axes were swapped, when that is how it was made."""
-    position = bindings.producer(expression)
-    if position is None or bindings.operator(position) != "relax.permute_dims":
-        return expression, False
-    call, last = bindings.value(position), len(shape(expression)) - 1
-    swap = [*range(last - 1), last, last - 1]
-    return (call.args[0], True) if _ints(call.attrs.axes) == swap else (expression, False)
 
 
 def _pool2d(context: Context, position: int) -> Match | None:

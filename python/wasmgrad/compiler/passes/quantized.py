@@ -17,6 +17,7 @@ from .sums import Sums, follow_sums
 
 __all__ = [
     "BYTES",
+    "before_swap",
     "cast_bytes",
     "centred",
     "constant_byte",
@@ -169,7 +170,7 @@ def matmul_of_bytes(context: Context, position: int) -> Match | None:
             return None
         packed, zeros = around
     else:
-        source, transposed = _before_swap(bindings, right)
+        source, transposed = before_swap(bindings, right)
         other = centred(bindings, source)
         zero = None if other is None else constant(other.zero)
         if other is None or zero is None:
@@ -189,7 +190,7 @@ def matmul_of_bytes(context: Context, position: int) -> Match | None:
     )
 
 
-def _before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
+def before_swap(bindings: Bindings, expression: Any) -> tuple[Any, bool]:
     """A matrix before its last two axes were swapped, when that is how it was made."""
     position = bindings.producer(expression)
     if position is None or bindings.operator(position) != "relax.permute_dims":
