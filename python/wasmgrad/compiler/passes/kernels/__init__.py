@@ -10,6 +10,7 @@ from __future__ import annotations
 from .base import Activation, Descriptor, Kernel, Tensor
 from .conv import Conv2d
 from .conv_quantized import Conv2dQuantized
+from .gru import Gru, GruReset, GruUpdate
 from .lstm import Lstm
 from .matmul import MatMul
 from .matmul_quantized import MatMulQuantized
@@ -27,6 +28,9 @@ __all__ = [
     "Conv2dQuantized",
     "Descriptor",
     "Extreme",
+    "Gru",
+    "GruReset",
+    "GruUpdate",
     "Kernel",
     "LayerNorm",
     "Lstm",
