@@ -90,6 +90,12 @@ def node() -> str:
     return str(peers() / f"node-linux-{machine}/bin/node")
 
 
+def node_version() -> str:
+    """`Node`, and the version of that one."""
+    line = subprocess.run([node(), "--version"], check=True, capture_output=True, text=True).stdout
+    return f"Node {line.strip().removeprefix('v')}"
+
+
 def compiled(model: str, build: Build) -> Path:
     """The model compiled for batch 1; one in 8 bits is called as in the zoo, with "-int8" behind its name."""
     kind = ".so" if build == "native" else ".wasm"

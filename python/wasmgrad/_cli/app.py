@@ -12,6 +12,7 @@ import typer
 from .._errors import Error, GuestExit, Interrupted, InvalidArgument, TimeLimit
 from .._training.options import Limits
 from .._version import __version__
+from .bench import bench
 from .compile import compile_command, compile_op
 from .graph import inspect, run
 from .options import ArgsArgument, DirOption, EngineOption, EnvOption, ModelOption, pairs, with_limits
@@ -29,6 +30,7 @@ app.command("compile")(compile_command)
 app.command("compile-op")(compile_op)
 app.command("run")(run)
 app.command("inspect")(inspect)
+app.command("bench")(bench)
 
 
 def _print_version(wanted: bool) -> None:
