@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import statistics
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,19 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
+from .._errors import Error, InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
 from .._files import write_atomic
 from . import pictures
 from .format.metadata import TensorInfo
 from .module import GraphModule
 from .pictures import Classified
+from .pool import Outcome
 
 __all__ = [
     "ARRAYS",
+    "AnyInput",
     "InputReader",
     "ProfileRow",
     "Result",
     "check_output",
+    "listed",
     "picture_input",
     "profile",
     "read_arrays",
@@ -74,6 +78,26 @@ class ProfileRow(NamedTuple):
     share: float
 
 
+class AnyInput:
+    """Runs a module on what `GraphModule.map` takes: arrays, or files as they are."""
+
+    def __init__(self, module: GraphModule) -> None:
+        self._module = module
+        self._reader = InputReader(module, None, None)
+
+    def run(self, given: Any) -> Any:
+        """What a call gives for arrays, a `Result` for a path."""
+        if isinstance(given, str | os.PathLike):
+            return self._reader.run(Path(given))
+        if isinstance(given, Mapping):
+            return self._module(**given)
+        return self._module(*given) if isinstance(given, tuple) else self._module(given)
+
+    def close(self) -> None:
+        """Frees the module."""
+        self._module.close()
+
+
 class InputReader:
     """Runs a module on files. `preprocess` and `labels` replace what the module says about pictures and classes.
 
@@ -85,6 +109,14 @@ class InputReader:
         self._choice = preprocess
         self._labels = module.metadata.labels if labels is None else pictures.read_labels(labels)
 
+    def run_all(self, paths: Iterable[Path]) -> Iterator[Outcome]:
+        """One file after the other; one that fails does not end the others."""
+        for path in paths:
+            try:
+                yield Outcome(path, self.run(path))
+            except Error as error:
+                yield Outcome(path, error=error)
+
     def run(self, path: Path) -> Result:
         """Feeds one file and runs the module."""
         if path.suffix not in ARRAYS:
@@ -92,6 +124,10 @@ class InputReader:
         self._module.feed(**read_arrays(path, self._module.inputs))
         seconds = self._module.run()
         return Result(path, self._outputs(), seconds)
+
+    def close(self) -> None:
+        """Frees the module."""
+        self._module.close()
 
     def _run_picture(self, path: Path) -> Result:
         info = picture_input(path, self._module.inputs)
@@ -113,6 +149,28 @@ class InputReader:
         values = self._module.results()
         names = [info.name for info in self._module.outputs]
         return dict(zip(names, values if isinstance(values, tuple) else (values,), strict=True))
+
+
+def listed(inputs: Sequence[Path]) -> list[Path]:
+    """The inputs with the arrays and pictures of a folder, by name, in its place.
+
+    Errors: `InvalidArgument` for a folder without any, `RuntimeFailure` for one that cannot be read.
+    """
+    files = []
+    for path in inputs:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            found = sorted(
+                file for file in path.iterdir() if pictures.is_picture(file) or file.suffix in ARRAYS
+            )
+        except OSError as error:
+            raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
+        if not found:
+            raise InvalidArgument(f"{path}: this folder has no pictures and no .npy or .npz files")
+        files += found
+    return files
 
 
 def picture_input(path: Path, inputs: Sequence[TensorInfo]) -> TensorInfo:

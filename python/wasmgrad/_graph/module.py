@@ -6,7 +6,7 @@ It checks what a caller hands in; the engines check what a module hands out.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .._files import write_atomic
 from .engines import Engine, NativeFile, create
 from .format.file import GraphFile, Source
 from .format.metadata import GraphMetadata, TensorInfo
+from .pool import Outcome, Runner, run_all
 
 __all__ = ["GraphModule", "load"]
 
@@ -25,7 +26,8 @@ __all__ = ["GraphModule", "load"]
 class GraphModule:
     """A model compiled to WebAssembly, ready to run: `outputs = module(array)` or `module(name=array)`.
 
-    One instance may not be used by several threads at a time. It is made by `load`.
+    One instance may not be used by several threads at a time. It is made by `load`. It can be pickled: the other
+    process loads it again from the same file, or from the bytes when it was loaded from bytes.
     """
 
     def __init__(self, graph: GraphFile | NativeFile, engine: str) -> None:
@@ -97,6 +99,37 @@ class GraphModule:
             write_atomic(target.with_suffix(".weights"), self._graph.weights.read())
         write_atomic(target, self._graph.module.read())
 
+    def map(
+        self,
+        inputs: Iterable[Any],
+        workers: int | None = None,
+        runner: Callable[[GraphModule], Runner] | None = None,
+    ) -> Iterator[Outcome]:
+        """Runs the model on many inputs at once: an `Outcome` for each, in their order.
+
+        An input is what a call takes: an array, a tuple of arrays, or a dict of them by name; or the path of a file as
+        `wasmgrad run` takes them, whose result is a `Result`. `workers` is the number of instances, each with a thread
+        and memory of its own, the usable cores when None; this instance is not used. `runner` makes of each what runs
+        the inputs, where that is to be something else. Errors: `InvalidArgument`, `RuntimeFailure`; those of a single
+        input are in its outcome.
+        """
+        from .inputs import AnyInput
+
+        make = AnyInput if runner is None else runner
+        return run_all(lambda: make(self._again()), inputs, workers)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded_again, (*self._sources(), self._engine_name, self.metadata)
+
+    def _again(self) -> GraphModule:
+        """Another instance of the same module."""
+        return _loaded_again(*self._sources(), self._engine_name, self.metadata)
+
+    def _sources(self) -> tuple[Source, Source | None]:
+        """Where the module and its weights come from."""
+        weights = self._graph.weights
+        return self._graph.module.origin(), None if weights is None else weights.origin()
+
     def close(self) -> None:
         """Frees the instance now rather than with the last reference; it cannot run afterwards."""
         self._engine.close()
@@ -144,6 +177,17 @@ def load(
     except BaseException:
         graph.close()
         raise
+
+
+def _loaded_again(
+    module: Source, weights: Source | None, engine: str, expected: GraphMetadata
+) -> GraphModule:
+    """Errors: as `load`, and `InvalidArgument` when the file holds another model by now."""
+    graph = load(module, engine, weights)
+    if graph.metadata != expected:
+        graph.close()
+        raise InvalidArgument(f"{module!s}: this file is another one than when it was first loaded")
+    return graph
 
 
 def _checked(info: TensorInfo, value: Any) -> NDArray[Any]:
