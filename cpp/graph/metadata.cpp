@@ -192,9 +192,9 @@ Memory read_memory(const Node& node) {
 }
 
 Options read_options(const Node& node) {
-  static constexpr std::pair<std::string_view, bool> kSimd[] = {{"128", true},       {"relaxed", true},
-                                                                {"off", true},       {"baseline", true},
-                                                                {"x86-64-v3", true}, {"x86-64-v4", true}};
+  static constexpr std::pair<std::string_view, bool> kSimd[] = {
+      {"128", true},       {"relaxed", true},   {"off", true},           {"baseline", true},
+      {"x86-64-v3", true}, {"x86-64-v4", true}, {"x86-64-v4-vnni", true}};
   (void)node["simd"].choice(kSimd);
   return {node["simd"].text(), node["opt_level"].count()};
 }

@@ -43,7 +43,9 @@ class Direct {
         const std::int32_t here = at + group * columns_ + column;
         const Place place{bias, epilogue_.residual != nullptr ? epilogue_.residual + here : nullptr,
                           y_ + here, d_.out_c, smaller(kColumns, columns_ - column)};
-        if (place.columns == kColumns) {
+        if (place.columns <= kLanes) {
+          narrow_tile(grid, x, row_step, weights, place);
+        } else if (place.columns == kColumns) {
           tile<true>(grid, x, row_step, weights, place);
         } else {
           tile<false>(grid, x, row_step, weights, place);
@@ -87,6 +89,50 @@ class Direct {
         }
       }
     }
+    end<kWhole>(grid, place, sums);
+  }
+
+  // No more channels than a vector has. Four sums would wait for one another, so there are four for every
+  // second product.
+  [[gnu::noinline]] void narrow_tile(const Grid& grid, const float* window, std::int32_t row_step,
+                                     const float* weights, const Place& place) const {
+    Vector sums[2][kTileParts] = {};
+    const std::int32_t products = d_.kernel_w * (d_.in_c / d_.groups);
+    const std::int32_t tap_step = d_.dilation_w * d_.in_c;
+    const std::int32_t second = grid.x[1];
+    const std::int32_t third = grid.x[2];
+    const std::int32_t fourth = grid.x[3];
+    const auto add = [&](const float* x, const float* with, Vector(&to)[kTileParts]) {
+      const Vector w = load(with);
+      const Vector values[kTileParts] = {splat(*x), splat(x[second]), splat(x[third]), splat(x[fourth])};
+#pragma GCC unroll 4
+      for (int i = 0; i < kTileParts; ++i) to[i] = madd(values[i], w, to[i]);
+    };
+    for (const float* last = weights + d_.kernel_h * products * kColumns; weights != last;
+         window += row_step) {
+      const float* tap = window;
+      for (const float* row_end = weights + products * kColumns; weights != row_end; tap += tap_step) {
+        const float* x = tap;
+        for (const float* end = x + run_ / 2 * 2; x != end; x += 2, weights += 2 * kColumns) {
+          detach(x);
+          detach(weights);
+          add(x, weights, sums[0]);
+          add(x + 1, weights + kColumns, sums[1]);
+        }
+        if (run_ % 2 == 0) continue;
+        add(x, weights, sums[0]);
+        weights += kColumns;
+      }
+    }
+    Partial totals[kTileParts];
+#pragma GCC unroll 4
+    for (int i = 0; i < kTileParts; ++i) totals[i] = {sums[0][i] + sums[1][i], Vector{}};
+    end<false>(grid, place, totals);
+  }
+
+  // Bias, residual and bounds of a tile's sums, and then they are stored.
+  template <bool kWhole>
+  void end(const Grid& grid, const Place& place, Partial (&sums)[kTileParts]) const {
     const std::int32_t starts[kTileParts] = {0, grid.y[1], grid.y[2], grid.y[3]};
 #pragma GCC unroll 4
     for (int i = 0; i < kTileParts; ++i) {

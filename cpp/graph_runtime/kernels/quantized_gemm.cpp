@@ -240,7 +240,7 @@ class Multiplication {
 
 void multiply(const Quantization& q, const std::uint8_t* x_zero, float factor,
               const QuantizedProduct& product, void* scratch) {
-#if defined(__wasm_relaxed_simd__)
+#if defined(WASMGRAD_HAS_BYTE_DOT)
   if (byte_dot() != ByteDotKind::kNone) {
     const bool flips = (byte_dot() == ByteDotKind::kSigned) != (q.x_signed != 0);
     return Multiplication<ByteDot>(q, reading(q, x_zero, flips ? 0x80 : 0), factor, product, scratch).run();

@@ -147,7 +147,7 @@ export function readMetadata(bytes) {
   weights.get("mode").choice("embed", "file");
   weights.get("bytes").count(memory.get("weights").value);
   if (!/^[0-9a-f]{64}$/.test(weights.get("sha256").text())) weights.get("sha256").refuse("64 hexadecimal digits in lower case");
-  options.get("simd").choice("128", "relaxed", "off", "baseline", "x86-64-v3", "x86-64-v4");
+  options.get("simd").choice("128", "relaxed", "off", "baseline", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni");
   options.get("opt_level").count();
   for (const call of root.get("plan").items()) {
     for (const key of ["name", "kernel"]) call.get(key).text();

@@ -15,6 +15,7 @@ from tvm import s_tir, tirx
 from .._errors import Error, InvalidArgument, TooLarge
 from .._files import write_atomic
 from .._graph.format import wasm
+from .._graph.format.cpu import LEVELS, best_level
 from .._graph.format.metadata import (
     ABI,
     GraphMetadata,
@@ -33,7 +34,7 @@ from ._foreign import unsupported
 from ._options import CompileOptions
 from .backend.codegen import build_object
 from .backend.link import finish, link
-from .backend.native import LEVELS, cpu_level, link_library, target_options
+from .backend.native import link_library, target_options
 from .backend.plan import Call, Plan, extract, lay_out, weights
 from .backend.schedules import scheduled
 from .backend.search import Found, search
@@ -215,7 +216,7 @@ def compile_imported(
 
 def _machine(options: CompileOptions) -> _Machine:
     if options.target == "native":
-        level = cpu_level()
+        level = best_level()
         chosen, lanes, simd = target_options(level), LEVELS[level][0], level
     else:
         # Generated code gains nothing from relaxed SIMD, and WasmEdge's compiler fails on its relaxed lane selects.

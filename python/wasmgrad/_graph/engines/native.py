@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._errors import InvalidEncoding, RuntimeFailure
+from ..._errors import InvalidEncoding, RuntimeFailure, Unsupported
+from ..format.cpu import LEVELS, missing
 from ..format.file import Blob, Source
 from ..format.metadata import GraphMetadata, TensorInfo
 
@@ -56,6 +57,18 @@ class NativeFile:
             ) from error
         self.library.graph_metadata.restype = ctypes.c_char_p
         self.metadata = GraphMetadata.from_json(self.library.graph_metadata())
+        self._check_cpu()
+
+    def _check_cpu(self) -> None:
+        """Errors: `Unsupported` where its code would end the process for instructions that the CPU lacks."""
+        level = self.metadata.options.simd
+        if level not in LEVELS:
+            raise InvalidEncoding(f"{self.module.name}: says that it is no library but WebAssembly ({level})")
+        if lacking := missing(level):
+            raise Unsupported(
+                f"{self.module.name}: is compiled for a CPU with {', '.join(sorted(lacking))}, which this one has not; "
+                "compile the model on this computer"
+            )
 
     def close(self) -> None:
         """Closes the file and unloads the library."""
