@@ -185,6 +185,7 @@ def test_no_module_of_the_package_is_part_of_a_circle() -> None:
 HEAVY = {"torch", "numpy", "rich", "typer", "_core", "_graph_core"}
 MAY_IMPORT = {
     "_cli/app": {"typer"},
+    "_cli/bench": {"typer"},
     "_cli/compile": {"typer"},
     "_cli/graph": {"typer"},
     "_cli/options": {"typer"},

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from .._errors import Error, InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
 from .._files import write_atomic
 from . import pictures
-from .format.metadata import TensorInfo
-from .module import GraphModule
+from .format.metadata import GraphMetadata, TensorInfo
 from .pictures import Classified
 from .pool import Outcome
 
@@ -68,6 +67,40 @@ class Result:
         }
 
 
+class Model(Protocol):
+    """What a `GraphModule` is here."""
+
+    @property
+    def metadata(self) -> GraphMetadata:
+        """What the module says about itself."""
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """Of the inputs, in order."""
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """Of the outputs, in order."""
+
+    def __call__(self, /, *arrays: Any, **named: Any) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """Run on arrays."""
+
+    def feed(self, /, *arrays: Any, **named: Any) -> None:
+        """Take arrays."""
+
+    def run(self) -> float:
+        """Run on what was fed; the seconds it took."""
+
+    def results(self) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """Give the outputs."""
+
+    def profile_run(self) -> list[float]:
+        """Run call by call; the seconds of each."""
+
+    def close(self) -> None:
+        """Free the instance."""
+
+
 class ProfileRow(NamedTuple):
     """One call of the plan: its time, its speed, and its share of the whole time."""
 
@@ -81,7 +114,7 @@ class ProfileRow(NamedTuple):
 class AnyInput:
     """Runs a module on what `GraphModule.map` takes: arrays, or files as they are."""
 
-    def __init__(self, module: GraphModule) -> None:
+    def __init__(self, module: Model) -> None:
         self._module = module
         self._reader = InputReader(module, None, None)
 
@@ -104,7 +137,7 @@ class InputReader:
     Errors, of the constructor too: `NotFound`, `InvalidEncoding`, `InvalidArgument`, each naming the file.
     """
 
-    def __init__(self, module: GraphModule, preprocess: str | None, labels: Path | None) -> None:
+    def __init__(self, module: Model, preprocess: str | None, labels: Path | None) -> None:
         self._module = module
         self._choice = preprocess
         self._labels = module.metadata.labels if labels is None else pictures.read_labels(labels)
@@ -208,7 +241,7 @@ def read_arrays(path: Path, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[A
             raise InvalidEncoding(f"{path}: not an array file of NumPy: {error}") from error
 
 
-def profile(module: GraphModule, repeat: int) -> list[ProfileRow]:
+def profile(module: Model, repeat: int) -> list[ProfileRow]:
     """The time of each call of the plan on the inputs last fed; medians of `repeat` runs."""
     runs = [module.profile_run() for _ in range(repeat)]
     medians = [statistics.median(times) for times in zip(*runs, strict=True)]
@@ -219,7 +252,7 @@ def profile(module: GraphModule, repeat: int) -> list[ProfileRow]:
     ]
 
 
-def check_output(path: Path, module: GraphModule) -> None:
+def check_output(path: Path, module: Model) -> None:
     """Errors: `InvalidArgument` when the module's outputs cannot go to a file of that name."""
     if path.suffix not in ARRAYS:
         raise InvalidArgument(f"--output {path}: expected a name that ends in .npy or .npz")
@@ -229,7 +262,7 @@ def check_output(path: Path, module: GraphModule) -> None:
         )
 
 
-def write_outputs(path: Path, module: GraphModule, results: list[Result]) -> None:
+def write_outputs(path: Path, module: Model, results: list[Result]) -> None:
     """Writes the outputs, those of several inputs joined along the first axis. Errors: `RuntimeFailure`."""
     joined = {
         info.name: np.concatenate([np.atleast_1d(result.outputs[info.name]) for result in results])
