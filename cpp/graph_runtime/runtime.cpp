@@ -65,6 +65,7 @@ int (*__TVMBackendFreeWorkspace)(int, int,
 void _initialize() {}  // NOLINT(bugprone-reserved-identifier): the name that WASI reactors have
 std::uint32_t graph_input(std::int32_t index) { return address(plan_input, index); }
 std::uint32_t graph_output(std::int32_t index) { return address(plan_output, index); }
+std::uint32_t graph_state(std::int32_t index) { return address(plan_state, index); }
 std::uint32_t graph_weights() { return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(base())); }
 std::int32_t graph_run() { return plan_run(base()); }
 std::int32_t graph_call(std::int32_t index) {

@@ -108,6 +108,15 @@ function checkTensors(node, memory) {
   }
 }
 
+function checkStates(node, inputs, memory) {
+  checkTensors(node, memory);
+  const names = new Set(inputs.items().map((input) => input.get("name").value));
+  for (const state of node.items()) {
+    if (names.has(state.get("name").value)) state.get("name").refuse("a name that no input has");
+    if (state.get("output").text() === "") state.get("output").refuse("a name");
+  }
+}
+
 function checkPreprocess(node) {
   node.get("kind").choice("image");
   const crop = node.get("crop");
@@ -141,6 +150,7 @@ export function readMetadata(bytes) {
   if (memory.get("weights").count(whole) + memory.get("workspace").count(whole) > whole) memory.refuse("weights and workspace within the memory");
   checkTensors(root.get("inputs"), whole);
   checkTensors(root.get("outputs"), whole);
+  root.get("states").optional((states) => checkStates(states, root.get("inputs"), whole));
   const operators = root.get("operators");
   for (const kind of Object.keys(operators.object())) operators.get(kind).count();
   for (const key of ["parameters", "flops"]) root.get(key).count();
@@ -155,5 +165,5 @@ export function readMetadata(bytes) {
   }
   root.get("preprocess").optional(checkPreprocess);
   root.get("labels").optional((labels) => labels.items().forEach((label) => label.text()));
-  return root.value;
+  return { ...root.value, states: root.value.states ?? [] };
 }

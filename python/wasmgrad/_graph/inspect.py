@@ -77,6 +77,7 @@ def _of_wasm(path: Path) -> Summary:
         metadata.flops,
         contents.memory,
         {
+            **{f"state {state.name}": f"{state}, next from {state.output}" for state in metadata.states},
             "model": f"{model.name} ({model.format}{opset})",
             "source SHA-256": model.sha256,
             "compiled by": f"{metadata.producer}, graph ABI {metadata.abi}",

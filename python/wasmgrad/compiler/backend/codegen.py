@@ -159,6 +159,7 @@ def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any) -> dict[Any, 
     functions = [
         _offsets("plan_input", inputs, target),
         _offsets("plan_output", outputs, target),
+        _offsets("plan_state", [layout.offset(operand) for operand in plan.states], target),
         _scratch(layout, target),
         _run(plan, layout, target),
         _call(plan, layout, target),

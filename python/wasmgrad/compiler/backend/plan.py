@@ -87,13 +87,14 @@ class Call:
 
 @dataclass
 class Plan:
-    """Calls in order, over `constants` and over buffers of `buffer_bytes`."""
+    """Calls in order, over `constants` and over buffers of `buffer_bytes`. `states` outlive a run."""
 
     inputs: list[tuple[str, Operand]] = field(default_factory=list)
     outputs: list[Operand] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     constants: list[NDArray[Any]] = field(default_factory=list)
     buffer_bytes: list[int] = field(default_factory=list)
+    states: list[Operand] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,8 @@ class _Extraction:
 def lay_out(plan: Plan) -> MemoryLayout:
     """Gives every constant and buffer its place: buffers that never live at the same time share memory.
 
-    Greedy by size: the largest buffer first, each at the lowest offset that is free during its whole life. Inputs
-    and outputs live always. Errors: `TooLarge` when the whole would not fit a 32-bit module.
+    Greedy by size: the largest buffer first, each at the lowest offset that is free during its whole life. Inputs,
+    outputs and states live always. Errors: `TooLarge` when the whole would not fit a 32-bit module.
     """
     constants, weights_bytes = _pack(array.nbytes for array in plan.constants)
     lives = _lives(plan)
@@ -220,7 +221,7 @@ def lay_out(plan: Plan) -> MemoryLayout:
 
 def _lives(plan: Plan) -> dict[int, range]:
     """From the call that writes a buffer to the last one that uses it, both included."""
-    always = {operand.index for _, operand in plan.inputs}
+    always = {operand.index for operand in (*(operand for _, operand in plan.inputs), *plan.states)}
     always |= {operand.index for operand in plan.outputs if operand.kind == "buffer"}
     lives = {index: range(-1, len(plan.calls) + 1) for index in always}
     for position, call in enumerate(plan.calls):
