@@ -200,6 +200,7 @@ def inspect(
         return
     facts = [("format", summary.format)]
     facts += [("input", text) for text in summary.inputs] + [("output", text) for text in summary.outputs]
+    facts += [("state", text) for text in summary.states]
     facts += [("operators", ", ".join(f"{count} {name}" for name, count in summary.operators.items()))]
     facts += [("parameters", f"{summary.parameters:,}")]
     if summary.flops is not None:

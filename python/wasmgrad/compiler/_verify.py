@@ -70,7 +70,7 @@ def _after_all(
     steps: Sequence[Mapping[str, NDArray[Any]]],
     constants: Mapping[str, NDArray[Any]],
 ) -> list[Difference]:
-    """The largest differences of some runs, one after another. States begin as zero; the reference's are fed back to it."""
+    """The largest differences of runs one after another, from zero states; the reference's own are fed back to it."""
     source, states = compiled.source, compiled.metadata.states
     names = [info.name for info in source.model.graph.output]
     kept = {info.name: np.zeros(info.shape, info.numpy_dtype) for info in states}

@@ -86,7 +86,7 @@ class _Keeper:
     def outputs(
         self, outputs: Sequence[Operand], homes: Sequence[Operand], nexts: Sequence[Operand]
     ) -> list[Operand]:
-        """What is no state, copied where it would share a buffer with one: a host may read it after it set the state."""
+        """What is no state, copied where it would share a buffer with one: a host may set that before it reads this."""
         old, new = ({each.index for each in operands} for operands in (homes, nexts))
         return [
             self._copied(output, first=output.index in old)

@@ -1,0 +1,189 @@
+"""A small GPT that writes about Python: trained here on Python's own documentation, by the training host.
+
+It is trained on whole pieces of text, and compiled as the step that writes one byte: keys and values of the bytes
+before are its state. `large` is the same step in the size of a real model, with seeded weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import torch_model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["SMALL", "STATE", "Sizes", "large", "onnx", "step", "trained"]
+
+STATE = {"key_*": "next_key_*", "value_*": "next_value_*"}
+"""Which inputs of the step become which outputs: what `wasmgrad compile --state` takes."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a model: how many tokens it knows, and how many of a text it sees."""
+
+    vocabulary: int
+    width: int
+    depth: int
+    heads: int
+    context: int
+
+
+SMALL = Sizes(vocabulary=128, width=128, depth=3, heads=4, context=96)
+LARGE = Sizes(vocabulary=8000, width=512, depth=8, heads=8, context=256)
+_STEPS, _BATCH = 600, 12
+
+
+def _text() -> bytes:
+    """What the model learns: the help texts of Python, as ASCII."""
+    from pydoc_data import topics
+
+    return "\n\n".join(topics.topics.values()).encode("ascii", "ignore")
+
+
+def _network(sizes: Sizes) -> nn.Module:
+    """forward(tokens [N, T], targets [N, T]) gives the mean loss; `step` writes one token."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F  # noqa: N812
+
+    class Layer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            width = sizes.width
+            self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+        def parts(self, x: torch.Tensor) -> list[torch.Tensor]:
+            """Queries, keys and values [N, heads, T, width / heads]."""
+            n, t, width = x.shape
+            parts = self.qkv(self.norm1(x)).view(n, t, 3, sizes.heads, width // sizes.heads)
+            return list(parts.permute(2, 0, 3, 1, 4).unbind(0))
+
+        def after(self, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+            x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
+            return x + self.narrow(F.gelu(self.wide(self.norm2(x))))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.parts(x)
+            return self.after(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    class GPT(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens = nn.Embedding(sizes.vocabulary, sizes.width)
+            self.places = nn.Embedding(sizes.context, sizes.width)
+            self.layers = nn.ModuleList([Layer() for _ in range(sizes.depth)])
+            self.norm = nn.LayerNorm(sizes.width)
+            self.head = nn.Linear(sizes.width, sizes.vocabulary, bias=False)
+
+        def forward(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            x = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))
+            for layer in self.layers:
+                x = layer(x)
+            logits = self.head(self.norm(x))
+            return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    return GPT()
+
+
+def step(network: nn.Module, sizes: Sizes) -> nn.Module:
+    """The step: forward(token [1], position [1], keys and values of each layer) gives logits, new keys and values.
+
+    Keys and values are [1, heads, context, width / heads]; those of the token go to its position.
+    """
+    import torch
+    from torch import nn
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(
+            self, token: torch.Tensor, position: torch.Tensor, *cache: torch.Tensor
+        ) -> tuple[torch.Tensor, ...]:
+            model: Any = self.network
+            x = (model.tokens(token) + model.places(position)).unsqueeze(1)
+            hidden = torch.arange(sizes.context) > position
+            updated = []
+            for layer, past_keys, past_values in zip(model.layers, cache[::2], cache[1::2], strict=True):
+                q, k, v = layer.parts(x)
+                keys = past_keys.index_copy(2, position, k)
+                values = past_values.index_copy(2, position, v)
+                updated += [keys, values]
+                scores = q @ keys.transpose(2, 3) * (sizes.width // sizes.heads) ** -0.5
+                scores = scores.masked_fill(hidden, -torch.inf)
+                x = layer.after(x, scores.softmax(-1) @ values)
+            return model.head(model.norm(x))[0, 0], *updated
+
+    return Decoder().eval()
+
+
+@functools.cache
+def trained() -> nn.Module:
+    """The small model after a minute or two of training on two cores."""
+    import numpy as np
+    import torch
+    import wasmgrad
+
+    network = torch_model.seeded(lambda: _network(SMALL)).train()
+    tokens, targets = (torch.zeros(_BATCH, SMALL.context, dtype=torch.int64) for _ in range(2))
+    any_number = {0: torch.export.Dim.AUTO}
+    program = torch.export.export(network, (tokens, targets), dynamic_shapes=(any_number, any_number))
+    trainer = wasmgrad.Trainer(
+        program,
+        losses="model",
+        keep_integers=True,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        seed=0,
+    )
+    data = np.frombuffer(_text(), np.uint8).astype(np.int64)
+    starts = np.random.default_rng(0).integers(0, len(data) - SMALL.context, (_STEPS, _BATCH))
+    for batch in starts:
+        pieces = np.stack([data[start : start + SMALL.context + 1] for start in batch])
+        trainer.step({"tokens": pieces[:, :-1], "targets": pieces[:, 1:]})
+    weights = {name: torch.from_numpy(np.array(value)) for name, value in trainer.state_dict().items()}
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def _step_bytes(network: nn.Module, sizes: Sizes) -> bytes:
+    """The step as ONNX, with the names of `STATE`."""
+    import torch
+
+    shape = (1, sizes.heads, sizes.context, sizes.width // sizes.heads)
+    names = [f"{kind}_{i}" for i in range(sizes.depth) for kind in ("key", "value")]
+    example = (torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's age
+        path = Path(folder, "model.onnx")
+        torch.onnx.export(
+            step(network, sizes),
+            (*example, *(torch.zeros(shape) for _ in names)),
+            path,
+            dynamo=False,
+            opset_version=torch_model.OPSET,
+            input_names=["token", "position", *names],
+            output_names=["logits", *(f"next_{name}" for name in names)],
+        )
+        return path.read_bytes()
+
+
+def onnx() -> bytes:
+    """The step of the small model."""
+    return _step_bytes(trained(), SMALL)
+
+
+def large() -> bytes:
+    """A step of 33 million weights, seeded ones, with a cache of 256 tokens."""
+    return _step_bytes(torch_model.seeded(lambda: _network(LARGE)), LARGE)
