@@ -47,8 +47,8 @@ class Graph {
   /// Of a GraphState, at most. A graph that has none keeps nothing from one computation to the next.
   [[nodiscard]] virtual std::uint64_t state_bytes() const { return 0; }
 
-  /// Lets the computations that follow go on from `state`. It may be out of date until they go on from another one,
-  /// because the graph works on a copy. Errors: kRuntimeError.
+  /// Lets the computations that follow go on from `state`. It may be out of date until they go on from
+  /// another one, because the graph works on a copy. Errors: kRuntimeError.
   virtual Status go_on_from(const std::shared_ptr<GraphState>& /*state*/) { return {}; }
 
   /// The outputs for `inputs`, which carry the names of inputs() and passed check_input(); all that are

@@ -35,7 +35,7 @@ InputsOption = Annotated[
         "-i",
         metavar="FILE",
         help="A picture, an .npy array, an .npz archive with an array for each input, or a folder of these. "
-        "May be repeated.",
+        "May be repeated; a model that keeps state goes on from one to the next.",
         rich_help_panel=_INPUT,
     ),
 ]
