@@ -59,6 +59,8 @@ class Model:
     name: str
     runs: int
     inputs: tuple[dict[str, Any], ...] = ({"name": "input", "dtype": "float32", "shape": [1, 3, 224, 224]},)
+    state: tuple[tuple[str, str], ...] = ()
+    """Inputs that a module may keep, and the outputs that they become."""
 
 
 MODELS = {
@@ -72,6 +74,22 @@ MODELS = {
         Model("lenet5", 400, ({"name": "input", "dtype": "float32", "shape": [1, 1, 28, 28]},)),
     )
 }
+
+_LAYERS, _CACHE = 8, [1, 8, 256, 64]
+DECODER = Model(
+    "gpt-33m",
+    20,
+    (
+        *({"name": name, "dtype": "int64", "shape": [1]} for name in ("token", "position")),
+        *(
+            {"name": f"{kind}_{layer}", "dtype": "float32", "shape": _CACHE}
+            for layer in range(_LAYERS)
+            for kind in ("key", "value")
+        ),
+    ),
+    (("key_*", "next_key_*"), ("value_*", "next_value_*")),
+)
+"""One step of a language model: a token is read, and what comes next is scored."""
 
 
 def zoo(name: str) -> Path:
@@ -102,13 +120,22 @@ def compiled(model: str, build: Build) -> Path:
     return _cached(f"{model}-{build}", kind, model, lambda: _compile(model, build).module)
 
 
+def stateful(model: Model, simd: Simd) -> Path:
+    """A module that keeps the model's state."""
+
+    def make() -> bytes:
+        return compile_model(zoo(model.name), CompileOptions(state=dict(model.state), simd=simd)).module
+
+    return _cached(f"{model.name}-{simd}-stateful", ".wasm", model.name, make)
+
+
 def hollow(model: str, simd: Simd) -> Path:
     """The compiled model with kernels that return at once: a run takes as long as a real one spends outside them."""
     return _cached(f"{model}-{simd}-hollow", ".wasm", model, lambda: _hollow(_compile(model, simd), simd))
 
 
 def _compile(model: str, build: Build) -> Compiled:
-    inputs = MODELS[model.removesuffix("-int8")].inputs
+    inputs = {**MODELS, DECODER.name: DECODER}[model.removesuffix("-int8")].inputs
     shapes = {info["name"]: tuple(info["shape"]) for info in inputs}
     if build == "native":
         return compile_model(zoo(model), CompileOptions(shapes=shapes, target="native"))

@@ -55,6 +55,7 @@ MODELS: dict[str, Model] = {
         "token classifier: embedding, bidirectional LSTM of 2 layers, seeded weights", recurrent.onnx
     ),
     "gpt-text": Model("a step of a small GPT that was trained here on Python's own documentation", gpt.onnx),
+    "gpt-text.pt2": Model("gpt-text on a whole piece of text at once, as an exported program", gpt.whole),
     "gpt-33m": Model(
         "a step of a GPT of 33 million weights and a cache of 256 tokens, seeded weights", gpt.large
     ),

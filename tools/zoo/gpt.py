@@ -6,20 +6,20 @@ before are its state. `large` is the same step in the size of a real model, with
 
 from __future__ import annotations
 
-import functools
+import io
 import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import torch_model
+from zoo import store, torch_model
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["SMALL", "STATE", "Sizes", "large", "onnx", "step", "trained"]
+__all__ = ["SMALL", "STATE", "Sizes", "large", "onnx", "step", "trained", "whole"]
 
 STATE = {"key_*": "next_key_*", "value_*": "next_value_*"}
 """Which inputs of the step become which outputs: what `wasmgrad compile --state` takes."""
@@ -36,9 +36,9 @@ class Sizes:
     context: int
 
 
-SMALL = Sizes(vocabulary=128, width=128, depth=3, heads=4, context=96)
+SMALL = Sizes(vocabulary=128, width=128, depth=3, heads=4, context=64)
 LARGE = Sizes(vocabulary=8000, width=512, depth=8, heads=8, context=256)
-_STEPS, _BATCH = 600, 12
+_STEPS, _BATCH = 500, 12
 
 
 def _text() -> bytes:
@@ -85,12 +85,15 @@ def _network(sizes: Sizes) -> nn.Module:
             self.norm = nn.LayerNorm(sizes.width)
             self.head = nn.Linear(sizes.width, sizes.vocabulary, bias=False)
 
-        def forward(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        def logits(self, tokens: torch.Tensor) -> torch.Tensor:
             x = self.tokens(tokens) + self.places(torch.arange(tokens.shape[1]))
             for layer in self.layers:
                 x = layer(x)
-            logits = self.head(self.norm(x))
-            return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+            result: torch.Tensor = self.head(self.norm(x))
+            return result
+
+        def forward(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            return F.cross_entropy(self.logits(tokens).flatten(0, 1), targets.flatten())
 
     return GPT()
 
@@ -128,14 +131,22 @@ def step(network: nn.Module, sizes: Sizes) -> nn.Module:
     return Decoder().eval()
 
 
-@functools.cache
 def trained() -> nn.Module:
-    """The small model after a minute or two of training on two cores."""
+    """The small model, after a minute or two of training on two cores the first time."""
+    import torch
+
+    network = torch_model.seeded(lambda: _network(SMALL))
+    file = "gpt-text.weights"
+    path = store.find(file) or store.publish(file, _trained_weights(network))
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network.eval()
+
+
+def _trained_weights(network: nn.Module) -> bytes:
     import numpy as np
     import torch
     import wasmgrad
 
-    network = torch_model.seeded(lambda: _network(SMALL)).train()
     tokens, targets = (torch.zeros(_BATCH, SMALL.context, dtype=torch.int64) for _ in range(2))
     any_number = {0: torch.export.Dim.AUTO}
     program = torch.export.export(network, (tokens, targets), dynamic_shapes=(any_number, any_number))
@@ -153,8 +164,9 @@ def trained() -> nn.Module:
         pieces = np.stack([data[start : start + SMALL.context + 1] for start in batch])
         trainer.step({"tokens": pieces[:, :-1], "targets": pieces[:, 1:]})
     weights = {name: torch.from_numpy(np.array(value)) for name, value in trainer.state_dict().items()}
-    network.load_state_dict(weights)
-    return network.eval()
+    buffer = io.BytesIO()
+    torch.save(weights, buffer)
+    return buffer.getvalue()
 
 
 def _step_bytes(network: nn.Module, sizes: Sizes) -> bytes:
@@ -182,6 +194,23 @@ def _step_bytes(network: nn.Module, sizes: Sizes) -> bytes:
 def onnx() -> bytes:
     """The step of the small model."""
     return _step_bytes(trained(), SMALL)
+
+
+def whole() -> bytes:
+    """The small model from tokens [1, 64] to the logits of each next one [1, 64, 128], as torch computes it."""
+    import torch
+    from torch import nn
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network: Any = trained()
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.network.logits(tokens)
+            return result
+
+    return torch_model.exported_bytes(Whole().eval(), torch.zeros(1, SMALL.context, dtype=torch.int64))
 
 
 def large() -> bytes:

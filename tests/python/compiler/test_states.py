@@ -5,6 +5,7 @@ Random ones are drawn from a seed; WASMGRAD_SWEEP=1 takes 500 of them in each fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import cycle, islice
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 import wasmgrad
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -162,6 +164,64 @@ def test_a_cache_of_fixed_size_is_updated_in_place(kind: str, level: int) -> Non
         for at in (0, 1, 5, 1)
     ]
     check(CACHES[kind], {"past": "present"}, module, steps)
+
+
+class _Cache(torch.nn.Module):
+    """A cache that torch updates at a position, or at two."""
+
+    def __init__(self, update: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.update = update
+
+    def forward(self, past: torch.Tensor, new: torch.Tensor, at: torch.Tensor) -> dict[str, torch.Tensor]:
+        present = self.update(past, new, at)
+        return {"sum": present.sum(2), "present": present}
+
+
+def _put(past: torch.Tensor, new: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    present = past.clone()
+    present[:, :, at] = new
+    return present
+
+
+def _put_one(past: torch.Tensor, new: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    present = past.clone()
+    present[:, :, at - 8] = new[:, :1, :1, :1]
+    return present
+
+
+TORCH = {
+    "index_copy": lambda past, new, at: past.index_copy(2, at, new),
+    "index_copy from the end": lambda past, new, at: past.index_copy(-2, at, new),
+    "[:, :, at] =": _put,
+    "[:, :, at - 8] = one": _put_one,
+    "scatter": lambda past, new, at: past.scatter(2, at.view(1, 1, -1, 1).expand(new.shape), new),
+    "where": lambda past, new, at: torch.where(
+        (torch.arange(8) == at[:1]).view(1, 1, 8, 1), new[:, :, :1], past
+    ),
+}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("kind", TORCH)
+def test_a_cache_of_torch_is_updated_in_place(kind: str, count: int) -> None:
+    examples = (torch.zeros(1, 2, 8, 4), torch.zeros(1, 2, count, 4), torch.zeros(count, dtype=torch.int64))
+    program = torch.export.export(_Cache(TORCH[kind]), examples)
+    compiled = compile_model(program, CompileOptions(state={"past": "present"}))
+    kernels = _kernels(compiled)
+    assert any("_in_place" in kernel for kernel in kernels), kernels
+    assert not any(kernel.startswith(("copy_", "transpose")) for kernel in kernels), kernels
+    random = np.random.default_rng(3)
+    module = wasmgrad.load(compiled.module)
+    past = torch.zeros(1, 2, 8, 4)
+    for _ in range(4):
+        new = random.integers(-3, 4, (1, 2, count, 4)).astype(np.float32)
+        at = random.permutation(8)[:count]
+        found = module(new=new, at=at)
+        after = program.module()(past, torch.from_numpy(new), torch.from_numpy(at))
+        past = after["present"]
+        np.testing.assert_array_equal(found, after["sum"].numpy())
+        np.testing.assert_array_equal(module.state("past"), past.numpy())
 
 
 def _hazards() -> dict[str, tuple[list[onnx.NodeProto], dict[str, str], list[str]]]:

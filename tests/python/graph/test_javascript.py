@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import json
@@ -178,9 +179,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield session
 
 
-@pytest.fixture
-def address() -> Iterator[str]:
-    """The page, served to this machine only."""
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """The address of `guests/web`, served to this machine only."""
     root = find_part("guests/web", "guests/web")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -191,9 +192,16 @@ def address() -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/page/index.html"
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """The page that classifies."""
+    with serving() as root:
+        yield f"{root}/page/index.html"
 
 
 class TestPage:
