@@ -120,13 +120,18 @@ def compiled(model: str, build: Build) -> Path:
     return _cached(f"{model}-{build}", kind, model, lambda: _compile(model, build).module)
 
 
-def stateful(model: Model, simd: Simd) -> Path:
-    """A module that keeps the model's state."""
+def _known(name: str) -> Model:
+    return DECODER if name == DECODER.name else MODELS[name]
+
+
+def stateful(name: str, simd: Simd) -> Path:
+    """The model compiled to a module that keeps its state."""
 
     def make() -> bytes:
-        return compile_model(zoo(model.name), CompileOptions(state=dict(model.state), simd=simd)).module
+        options = CompileOptions(state=dict(_known(name).state), simd=simd)
+        return compile_model(zoo(name), options).module
 
-    return _cached(f"{model.name}-{simd}-stateful", ".wasm", model.name, make)
+    return _cached(f"{name}-{simd}-stateful", ".wasm", name, make)
 
 
 def hollow(model: str, simd: Simd) -> Path:
@@ -135,7 +140,7 @@ def hollow(model: str, simd: Simd) -> Path:
 
 
 def _compile(model: str, build: Build) -> Compiled:
-    inputs = {**MODELS, DECODER.name: DECODER}[model.removesuffix("-int8")].inputs
+    inputs = _known(model.removesuffix("-int8")).inputs
     shapes = {info["name"]: tuple(info["shape"]) for info in inputs}
     if build == "native":
         return compile_model(zoo(model), CompileOptions(shapes=shapes, target="native"))

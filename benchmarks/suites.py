@@ -8,7 +8,7 @@ from typing import Protocol, cast
 
 from benchmarks.report import Ratio, Report, machine
 
-NAMES = ("training", "engines", "web")
+NAMES = ("training", "engines", "web", "decode")
 
 
 class Suite(Protocol):
