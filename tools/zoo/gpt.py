@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["SMALL", "STATE", "Sizes", "large", "onnx", "step", "trained", "whole"]
-
-STATE = {"key_*": "next_key_*", "value_*": "next_value_*"}
-"""Which inputs of the step become which outputs: what `wasmgrad compile --state` takes."""
+__all__ = ["LARGE", "SMALL", "examples", "large", "large_step", "onnx", "step", "trained", "whole"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Sizes:
 
 SMALL = Sizes(vocabulary=128, width=128, depth=3, heads=4, context=64)
 LARGE = Sizes(vocabulary=8000, width=512, depth=8, heads=8, context=256)
-_STEPS, _BATCH = 500, 12
+_STEPS, _BATCH = 1000, 12
 
 
 def _text() -> bytes:
@@ -132,7 +129,7 @@ def step(network: nn.Module, sizes: Sizes) -> nn.Module:
 
 
 def trained() -> nn.Module:
-    """The small model, after a minute or two of training on two cores the first time."""
+    """The small model, after a minute of training on two quiet cores the first time."""
     import torch
 
     network = torch_model.seeded(lambda: _network(SMALL))
@@ -169,19 +166,26 @@ def _trained_weights(network: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def _step_bytes(network: nn.Module, sizes: Sizes) -> bytes:
-    """The step as ONNX, with the names of `STATE`."""
+def examples(sizes: Sizes) -> tuple[torch.Tensor, ...]:
+    """What a step takes."""
     import torch
 
     shape = (1, sizes.heads, sizes.context, sizes.width // sizes.heads)
+    places = (torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    return *places, *(torch.zeros(shape) for _ in range(2 * sizes.depth))
+
+
+def _step_bytes(decoder: nn.Module, sizes: Sizes) -> bytes:
+    """The step as ONNX: what was `next_key_0` or `next_value_0` becomes `key_0` or `value_0`, and so for all layers."""
+    import torch
+
     names = [f"{kind}_{i}" for i in range(sizes.depth) for kind in ("key", "value")]
-    example = (torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's age
         path = Path(folder, "model.onnx")
         torch.onnx.export(
-            step(network, sizes),
-            (*example, *(torch.zeros(shape) for _ in names)),
+            decoder,
+            examples(sizes),
             path,
             dynamo=False,
             opset_version=torch_model.OPSET,
@@ -193,7 +197,7 @@ def _step_bytes(network: nn.Module, sizes: Sizes) -> bytes:
 
 def onnx() -> bytes:
     """The step of the small model."""
-    return _step_bytes(trained(), SMALL)
+    return _step_bytes(step(trained(), SMALL), SMALL)
 
 
 def whole() -> bytes:
@@ -213,6 +217,11 @@ def whole() -> bytes:
     return torch_model.exported_bytes(Whole().eval(), torch.zeros(1, SMALL.context, dtype=torch.int64))
 
 
-def large() -> bytes:
+def large_step() -> nn.Module:
     """A step of 33 million weights, seeded ones, with a cache of 256 tokens."""
-    return _step_bytes(torch_model.seeded(lambda: _network(LARGE)), LARGE)
+    return step(torch_model.seeded(lambda: _network(LARGE)), LARGE)
+
+
+def large() -> bytes:
+    """The same as ONNX."""
+    return _step_bytes(large_step(), LARGE)

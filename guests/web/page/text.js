@@ -44,15 +44,12 @@ export function* write(graph, prompt, { temperature = 0, seed = 0 } = {}) {
     scores = graph.run({ token: BigInt64Array.of(BigInt(byte)), position: BigInt64Array.of(BigInt(read.length)) })[graph.outputs[0].name];
     read.push(byte);
   };
-  const bytes = Array.from(prompt, (character) => character.charCodeAt(0)).filter((byte) => byte < scoresOf(graph));
+  const known = graph.outputs[0].shape.at(-1);
+  const bytes = Array.from(prompt, (character) => character.charCodeAt(0)).filter((byte) => byte < known);
   (bytes.length > 0 ? bytes : [10]).forEach(feed);
   for (;;) {
     const byte = choose(scores, temperature, random);
     yield String.fromCharCode(byte);
     feed(byte);
   }
-}
-
-function scoresOf({ outputs }) {
-  return outputs[0].shape.at(-1);
 }

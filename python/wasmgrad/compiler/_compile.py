@@ -183,13 +183,11 @@ def compile_imported(
     fast = scheduled(functions, machine.target)
     on_stage("generate")
     plan, more = keep_states(plan, functions, states.places)
-    functions |= more
-    fast |= more
     layout = lay_out(plan)
-    graph_object, scratch_bytes = build_object(fast, plan, layout, machine.target)
+    graph_object, scratch_bytes = build_object({**fast, **more}, plan, layout, machine.target)
     on_stage("link")
     image = weights(plan, layout)
-    entries = _entries(plan, functions, kernels)
+    entries = _entries(plan, {**functions, **more}, kernels)
     metadata = GraphMetadata(
         abi=ABI,
         producer=f"wasmgrad {__version__}",

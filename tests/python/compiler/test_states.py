@@ -288,18 +288,43 @@ def test_a_reader_that_needs_nothing_of_the_update_comes_before_it() -> None:
     )
 
 
-def test_the_states_of_a_step_of_a_recurrent_layer() -> None:
-    weights = np.random.default_rng(2).standard_normal((3, 1, 32, 8)).astype(np.float32)
-    node = helper.make_node("LSTM", ["x", "w", "r", "", "", "h", "c"], ["y", "h2", "c2"], hidden_size=8)
-    state = [1, 1, 8]
+@pytest.mark.parametrize("level", [0, 3])
+@pytest.mark.parametrize(("kind", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_the_states_of_a_step_of_a_recurrent_layer(kind: str, gates: int, level: int) -> None:
+    weights = np.random.default_rng(2).standard_normal((2, 1, 8 * gates, 8)).astype(np.float32)
+    states = ["h", "c"] if kind == "LSTM" else ["h"]
+    named = {state: f"next_{state}" for state in states}
+    node = helper.make_node(kind, ["x", "w", "r", "", "", *states], ["y", *named.values()], hidden_size=8)
+    shape = [1, 1, 8]
     model = _model(
         [node],
-        [_info("x", state), _info("h", state), _info("c", state)],
-        [_info("y", [1, 1, 1, 8]), _info("h2", state), _info("c2", state)],
+        [_info(name, shape) for name in ("x", *states)],
+        [_info("y", [1, 1, 1, 8]), *(_info(name, shape) for name in named.values())],
         w=weights[0],
         r=weights[1],
     )
-    compiled = compile_model(model, CompileOptions(state={"h": "h2", "c": "c2"}))
+    compiled = compile_model(model, CompileOptions(state=named, opt_level=level))
+    found = verify(compiled, wasmgrad.load(compiled.module), {})
+    assert isinstance(found, list) and all(each.ok for each in found)
+
+
+@pytest.mark.parametrize("level", [0, 3])
+def test_a_convolution_over_a_stream_keeps_what_it_needs_of_the_past(level: int) -> None:
+    node = helper.make_node
+    model = _model(
+        [
+            node("Concat", ["past", "x"], ["whole"], axis=2),
+            node("Conv", ["whole", "w"], ["y"]),
+            node("Slice", ["whole", "begin", "end", "axis"], ["rest"]),
+        ],
+        [_info("x", [1, 4, 5]), _info("past", [1, 4, 2])],
+        [_info("y", [1, 6, 5]), _info("rest", [1, 4, 2])],
+        w=np.random.default_rng(4).standard_normal((6, 4, 3)).astype(np.float32),
+        begin=np.array([5]),
+        end=np.array([7]),
+        axis=np.array([2]),
+    )
+    compiled = compile_model(model, CompileOptions(state={"past": "rest"}, opt_level=level))
     found = verify(compiled, wasmgrad.load(compiled.module), {})
     assert isinstance(found, list) and all(each.ok for each in found)
 

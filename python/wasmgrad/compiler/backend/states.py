@@ -41,13 +41,13 @@ def keep_states(
     keeper = _Keeper(plan, functions)
     homes = [plan.inputs[state.input][1] for state in states]
     nexts = keeper.nexts([plan.outputs[state.output] for state in states], homes)
-    outputs = keeper.outputs(
-        [each for i, each in enumerate(plan.outputs) if i not in {s.output for s in states}], homes, nexts
-    )
+    becoming, kept = {state.output for state in states}, {state.input for state in states}
+    others = [each for i, each in enumerate(plan.outputs) if i not in becoming]
+    outputs = keeper.outputs(others, homes, nexts)
     for home, after in zip(homes, nexts, strict=True):
         if home.type.bytes and after.index != home.index and not keeper.written_at(home, after):
             keeper.calls.append(keeper.copy(after, home))
-    inputs = [each for i, each in enumerate(plan.inputs) if i not in {state.input for state in states}]
+    inputs = [each for i, each in enumerate(plan.inputs) if i not in kept]
     whole = Plan(inputs, outputs, keeper.calls, plan.constants, keeper.buffer_bytes, homes)
     return whole, {tvm.ir.GlobalVar(name): function for name, function in keeper.functions.items()}
 
