@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,32 @@ def test_two_instances_have_states_of_their_own(counting: GraphModule, arrays: A
     counting(**arrays)
     assert (counting.state("total"), other.state("total")) == (21, 0)
     other.close()
+
+
+def test_many_inputs_go_through_one_instance_in_order(make_module: MakeModule, arrays: Arrays) -> None:
+    loaded = load(make_module(metadata=STATEFUL))
+    loaded(**arrays)
+    seen = []
+
+    class Counting:
+        def __init__(self, instance: GraphModule) -> None:
+            self.instance, self.close = instance, instance.close
+
+        def run(self, given: Any) -> None:
+            self.instance(**given)
+            seen.append(int(self.instance.state("total")))
+
+    list(loaded.map([arrays] * 5, runner=Counting))
+    assert seen == [21, 42, 63, 84, 105]
+    assert loaded.state("total") == 21
+    with pytest.raises(InvalidArgument, match="a model that keeps state has one instance, not 2"):
+        list(loaded.map([arrays], workers=2))
+
+
+def test_a_pickled_module_begins_anew(make_module: MakeModule, arrays: Arrays) -> None:
+    loaded = load(make_module(metadata=STATEFUL))
+    loaded(**arrays)
+    assert pickle.loads(pickle.dumps(loaded)).state("total") == 0
 
 
 def test_a_copy_of_a_state_stays_as_it_is(counting: GraphModule, arrays: Arrays) -> None:
