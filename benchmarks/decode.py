@@ -2,8 +2,8 @@
 
 A GPT of 33 million weights reads one token a run, with a cache of 256, in headless Chromium and in Node, one thread.
 Ours are compiled with relaxed SIMD, with and without `--state`; onnxruntime-web runs the file that they are made from,
-and LiteRT.js, which runs in browsers only, the same weights: their caches go in and out. Contestants take turns as in
-`benchmarks.engines`. A ratio is a way's time by that of the module that keeps its state, in the same place.
+whose cache goes in and out. Contestants take turns as in `benchmarks.engines`. A ratio is a way's time by that of the
+module that keeps its state, in the same place.
 """
 
 from __future__ import annotations
@@ -24,24 +24,22 @@ __all__ = ["MODELS", "ROUNDS", "TITLE", "measure", "versions"]
 TITLE = "A step of a language model, one thread: time of each way by ours with its state in the module"
 MODELS = (DECODER.name,)
 ROUNDS = 10
-_KEPT, _HANDED = "state kept", "wasmgrad without state"
-_PEERS = {"onnxruntime-web": DECODER.name, "LiteRT.js": f"{DECODER.name}.tflite"}
+_KEPT, _HANDED, _PEER = "state kept", "wasmgrad without state", "onnxruntime-web"
 _PLACES = {"Chromium": in_chromium, "Node": in_node}
 _WARMING_SECONDS = 1.0
 
 
 def _contestant(place: str, way: str, cache: Path) -> Contestant:
     """The contestant, when its model is loaded."""
-    if way in _PEERS:
-        return Contestant(_PLACES[place](way, graph_modules.zoo(_PEERS[way]), DECODER.inputs), cache)
+    if way == _PEER:
+        return Contestant(_PLACES[place](_PEER, graph_modules.zoo(DECODER.name), DECODER.inputs), cache)
     make = graph_modules.stateful if way == _KEPT else graph_modules.compiled
     return Contestant(_PLACES[place]("wasmgrad", make(DECODER.name, "relaxed"), DECODER.inputs), cache)
 
 
 def measure(model: str, rounds: int) -> list[Ratio]:
     """One interleaved run of all ways."""
-    every = [(place, way) for place in _PLACES for way in (_KEPT, _HANDED, *_PEERS)]
-    ways = [each for each in every if each != ("Node", "LiteRT.js")]
+    ways = [(place, way) for place in _PLACES for way in (_KEPT, _HANDED, _PEER)]
     with tempfile.TemporaryDirectory() as cache, contextlib.ExitStack() as running:
         contestants: dict[tuple[str, str], Contestant] = {}
         for way in ways:

@@ -59,7 +59,6 @@ MODELS: dict[str, Model] = {
     "gpt-33m": Model(
         "a step of a GPT of 33 million weights and a cache of 256 tokens, seeded weights", gpt.large
     ),
-    "gpt-33m.tflite": Model("gpt-33m for LiteRT", lambda: tflite.converted("gpt-33m")),
     "lenet5-mindspore": Model("LeNet-5 as MindSpore exports it, seeded weights", mindspore_lenet.onnx),
     **{
         name: Model(f"{name.removeprefix('light_')} of the onnx package, seeded weights", make)

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["LARGE", "SMALL", "examples", "large", "large_step", "onnx", "step", "trained", "whole"]
+__all__ = ["large", "onnx", "whole"]
 
 
 @dataclass(frozen=True)
-class Sizes:
+class _Sizes:
     """Of a model: how many tokens it knows, and how many of a text it sees."""
 
     vocabulary: int
@@ -33,9 +33,9 @@ class Sizes:
     context: int
 
 
-SMALL = Sizes(vocabulary=128, width=128, depth=3, heads=4, context=64)
-LARGE = Sizes(vocabulary=8000, width=512, depth=8, heads=8, context=256)
-_STEPS, _BATCH = 1000, 12
+_SMALL = _Sizes(vocabulary=128, width=128, depth=3, heads=4, context=64)
+_LARGE = _Sizes(vocabulary=8000, width=512, depth=8, heads=8, context=256)
+_STEPS, _BATCH = 500, 12
 
 
 def _text() -> bytes:
@@ -45,7 +45,7 @@ def _text() -> bytes:
     return "\n\n".join(topics.topics.values()).encode("ascii", "ignore")
 
 
-def _network(sizes: Sizes) -> nn.Module:
+def _network(sizes: _Sizes) -> nn.Module:
     """forward(tokens [N, T], targets [N, T]) gives the mean loss; `step` writes one token."""
     import torch
     from torch import nn
@@ -95,7 +95,7 @@ def _network(sizes: Sizes) -> nn.Module:
     return GPT()
 
 
-def step(network: nn.Module, sizes: Sizes) -> nn.Module:
+def _step(network: nn.Module, sizes: _Sizes) -> nn.Module:
     """The step: forward(token [1], position [1], keys and values of each layer) gives logits, new keys and values.
 
     Keys and values are [1, heads, context, width / heads]; those of the token go to its position.
@@ -128,11 +128,11 @@ def step(network: nn.Module, sizes: Sizes) -> nn.Module:
     return Decoder().eval()
 
 
-def trained() -> nn.Module:
+def _trained() -> nn.Module:
     """The small model, after a minute of training on two quiet cores the first time."""
     import torch
 
-    network = torch_model.seeded(lambda: _network(SMALL))
+    network = torch_model.seeded(lambda: _network(_SMALL))
     file = "gpt-text.weights"
     path = store.find(file) or store.publish(file, _trained_weights(network))
     network.load_state_dict(torch.load(path, weights_only=True))
@@ -144,7 +144,7 @@ def _trained_weights(network: nn.Module) -> bytes:
     import torch
     import wasmgrad
 
-    tokens, targets = (torch.zeros(_BATCH, SMALL.context, dtype=torch.int64) for _ in range(2))
+    tokens, targets = (torch.zeros(_BATCH, _SMALL.context, dtype=torch.int64) for _ in range(2))
     any_number = {0: torch.export.Dim.AUTO}
     program = torch.export.export(network, (tokens, targets), dynamic_shapes=(any_number, any_number))
     trainer = wasmgrad.Trainer(
@@ -156,9 +156,9 @@ def _trained_weights(network: nn.Module) -> bytes:
         seed=0,
     )
     data = np.frombuffer(_text(), np.uint8).astype(np.int64)
-    starts = np.random.default_rng(0).integers(0, len(data) - SMALL.context, (_STEPS, _BATCH))
+    starts = np.random.default_rng(0).integers(0, len(data) - _SMALL.context, (_STEPS, _BATCH))
     for batch in starts:
-        pieces = np.stack([data[start : start + SMALL.context + 1] for start in batch])
+        pieces = np.stack([data[start : start + _SMALL.context + 1] for start in batch])
         trainer.step({"tokens": pieces[:, :-1], "targets": pieces[:, 1:]})
     weights = {name: torch.from_numpy(np.array(value)) for name, value in trainer.state_dict().items()}
     buffer = io.BytesIO()
@@ -166,26 +166,19 @@ def _trained_weights(network: nn.Module) -> bytes:
     return buffer.getvalue()
 
 
-def examples(sizes: Sizes) -> tuple[torch.Tensor, ...]:
-    """What a step takes."""
-    import torch
-
-    shape = (1, sizes.heads, sizes.context, sizes.width // sizes.heads)
-    places = (torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
-    return *places, *(torch.zeros(shape) for _ in range(2 * sizes.depth))
-
-
-def _step_bytes(decoder: nn.Module, sizes: Sizes) -> bytes:
+def _step_bytes(decoder: nn.Module, sizes: _Sizes) -> bytes:
     """The step as ONNX: what was `next_key_0` or `next_value_0` becomes `key_0` or `value_0`, and so for all layers."""
     import torch
 
+    shape = (1, sizes.heads, sizes.context, sizes.width // sizes.heads)
     names = [f"{kind}_{i}" for i in range(sizes.depth) for kind in ("key", "value")]
+    example = (torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's age
         path = Path(folder, "model.onnx")
         torch.onnx.export(
             decoder,
-            examples(sizes),
+            (*example, *(torch.zeros(shape) for _ in names)),
             path,
             dynamo=False,
             opset_version=torch_model.OPSET,
@@ -197,7 +190,7 @@ def _step_bytes(decoder: nn.Module, sizes: Sizes) -> bytes:
 
 def onnx() -> bytes:
     """The step of the small model."""
-    return _step_bytes(step(trained(), SMALL), SMALL)
+    return _step_bytes(_step(_trained(), _SMALL), _SMALL)
 
 
 def whole() -> bytes:
@@ -208,20 +201,15 @@ def whole() -> bytes:
     class Whole(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network: Any = trained()
+            self.network: Any = _trained()
 
         def forward(self, tokens: torch.Tensor) -> torch.Tensor:
             result: torch.Tensor = self.network.logits(tokens)
             return result
 
-    return torch_model.exported_bytes(Whole().eval(), torch.zeros(1, SMALL.context, dtype=torch.int64))
-
-
-def large_step() -> nn.Module:
-    """A step of 33 million weights, seeded ones, with a cache of 256 tokens."""
-    return step(torch_model.seeded(lambda: _network(LARGE)), LARGE)
+    return torch_model.exported_bytes(Whole().eval(), torch.zeros(1, _SMALL.context, dtype=torch.int64))
 
 
 def large() -> bytes:
-    """The same as ONNX."""
-    return _step_bytes(large_step(), LARGE)
+    """A step of 33 million weights, seeded ones, with a cache of 256 tokens."""
+    return _step_bytes(_step(torch_model.seeded(lambda: _network(_LARGE)), _LARGE), _LARGE)

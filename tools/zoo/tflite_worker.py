@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import efficientnet, gpt, mobilenet, resnet, vit
+from zoo import efficientnet, mobilenet, resnet, vit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from torch import nn
 
 _CONVOLUTIONAL: dict[str, Callable[[], nn.Module]] = {
@@ -22,35 +21,8 @@ _CONVOLUTIONAL: dict[str, Callable[[], nn.Module]] = {
     "mobilenetv2": mobilenet.model,
     "efficientnet-lite0": efficientnet.model,
 }
+_OTHERS: dict[str, Callable[[], nn.Module]] = {"vit-tiny": vit.model}
 _PICTURES = 4
-
-
-def _vit() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    import torch
-
-    return vit.model(), (torch.zeros(1, 3, 224, 224),)
-
-
-def _decoder() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    """The step of the large GPT, with token and position as LiteRT.js takes them, as int32."""
-    from torch import nn
-
-    class Narrow(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.step = gpt.large_step()
-
-        def forward(
-            self, token: torch.Tensor, position: torch.Tensor, *cache: torch.Tensor
-        ) -> tuple[torch.Tensor, ...]:
-            result: tuple[torch.Tensor, ...] = self.step(token.long(), position.long(), *cache)
-            return result
-
-    token, position, *cache = gpt.examples(gpt.LARGE)
-    return Narrow(), (token.int(), position.int(), *cache)
-
-
-_OTHERS = {"vit-tiny": _vit, "gpt-33m": _decoder}
 
 
 def _convert(name: str, result: Path) -> None:
@@ -58,11 +30,12 @@ def _convert(name: str, result: Path) -> None:
     import torch
 
     if name in _CONVOLUTIONAL:
-        examples: tuple[torch.Tensor, ...] = (torch.zeros(1, 224, 224, 3),)
+        example = torch.zeros(1, 224, 224, 3)
         model = litert_torch.to_channel_last_io(_CONVOLUTIONAL[name](), args=[0])
     else:
-        model, examples = _OTHERS[name]()
-    litert_torch.convert(model.eval(), examples).export(str(result))
+        example = torch.zeros(1, 3, 224, 224)
+        model = _OTHERS[name]()
+    litert_torch.convert(model.eval(), (example,)).export(str(result))
 
 
 def _quantize(how: str, model: str, result: Path) -> None:
