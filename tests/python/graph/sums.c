@@ -1,5 +1,6 @@
 // A graph module small enough to know by heart, for the tests of everything that runs graph modules: outputs
-// sum = a + b + w and count = 2 * n, over weights w, and a state, the total of all n. Macros make it lie or misbehave.
+// sum = a + b + w and count = 2 * n, over weights w, and a state, the total of all n. Macros make it lie or
+// misbehave.
 #include <stdint.h>
 
 #define EXPORT(name) __attribute__((export_name(name)))
