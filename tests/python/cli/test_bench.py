@@ -46,7 +46,7 @@ def stored(tmp_path: Path) -> Path:
 
 def test_suites_are_listed_with_their_models() -> None:
     listed = bench().stdout
-    assert {line.split()[0] for line in listed.splitlines()} == {"training", "engines", "web"}
+    assert {line.split()[0] for line in listed.splitlines()} == {"training", "engines", "web", "decode"}
     assert "lenet-5" in listed and "resnet50" in listed
 
 
@@ -80,7 +80,7 @@ def test_a_drop_of_a_tenth_fails(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["speed"], "bench: there is no suite 'speed'; there are training, engines, web"),
+        (["speed"], "bench: there is no suite 'speed'; there are training, engines, web, decode"),
         (
             ["training", "--model", "vgg"],
             "bench: training has no model 'vgg'; it has mnist-cnn, lenet-5, mlp",
