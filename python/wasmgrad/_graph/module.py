@@ -30,9 +30,9 @@ class GraphModule:
     process loads it again from the same file, or from the bytes when it was loaded from bytes.
     """
 
-    def __init__(self, graph: GraphFile | NativeFile, engine: str) -> None:
+    def __init__(self, graph: GraphFile | NativeFile, engine: str, threads: int | None) -> None:
         self._graph = graph
-        self._engine: Engine = create(engine, graph)
+        self._engine: Engine = create(engine, graph, threads)
         self._engine_name = engine
 
     @property
@@ -162,18 +162,21 @@ def load(
     engine: str = "wasmtime",
     weights: Source | None = None,
     max_memory: int | None = None,
+    threads: int | None = None,
 ) -> GraphModule:
     """Loads a graph module from a path or from bytes and instantiates it.
 
     `weights` names the file of the weights, or gives its bytes, when the module does not hold them and they are not
-    in `<stem>.weights` beside it. `max_memory` limits the module's linear memory, in bytes. The engine "native" runs
+    in `<stem>.weights` beside it. `max_memory` limits the module's linear memory, in bytes. A
+    module that was compiled for several threads runs on `threads` of them, by default on as many as the process has
+    CPUs, with the same results. The engine "native" runs
     libraries that were compiled with `--target native`, which no sandbox holds. Errors: `NotFound`,
     `InvalidEncoding` for a file that is not a graph module or lies about itself, `Unsupported` for one of a newer
     ABI, `TooLarge`, `InvalidArgument`, `RuntimeFailure`.
     """
     graph = NativeFile(source) if engine == "native" else GraphFile(source, weights, max_memory)
     try:
-        return GraphModule(graph, engine)
+        return GraphModule(graph, engine, threads)
     except BaseException:
         graph.close()
         raise

@@ -96,7 +96,7 @@ def _check_whole(library: Blob) -> None:
 class NativeEngine:
     """See `Engine`. Tensors are views of the library's memory."""
 
-    def __init__(self, graph: NativeFile) -> None:
+    def __init__(self, graph: NativeFile, threads: int) -> None:
         self._library = graph.library
         self._name = graph.module.name
         for name in ("graph_input", "graph_output"):
@@ -105,6 +105,8 @@ class NativeEngine:
             raise RuntimeFailure(f"{self._name}: not enough memory for {graph.metadata.memory.bytes:,} bytes")
         self._inputs = self._views("graph_input", graph.metadata.inputs)
         self._outputs = self._views("graph_output", graph.metadata.outputs)
+        if threads > 1:
+            self._library.graph_start_threads(threads - 1)
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""

@@ -16,6 +16,7 @@ from tvm import relax
 
 from ..._errors import TooLarge, Unsupported
 from ..._graph.format.metadata import ITEM_BYTES
+from ..passes.kernels import Kernel
 
 __all__ = [
     "ALIGNMENT",
@@ -26,6 +27,7 @@ __all__ = [
     "TensorType",
     "extract",
     "lay_out",
+    "memory_of_thread",
     "weights",
 ]
 
@@ -33,6 +35,9 @@ ALIGNMENT = 64
 _MAX_BYTES = (1 << 31) - (
     1 << 24
 )  # offsets are signed 32-bit; what is left holds the module's own data and stack
+
+
+_THREAD_STACK = 1 << 16  # as cpp/graph_runtime/threads/exports.cpp has it
 
 
 @dataclass(frozen=True)
@@ -216,6 +221,11 @@ def lay_out(plan: Plan) -> MemoryLayout:
             f"a 32-bit module holds {_MAX_BYTES:,}"
         )
     return MemoryLayout(tuple(constants), tuple(buffers), weights_bytes, workspace_bytes)
+
+
+def memory_of_thread(kernels: Iterable[Kernel]) -> int:
+    """What each thread but the first one has: a stack, and scratch memory for any kernel."""
+    return _THREAD_STACK + _aligned(max((kernel.scratch_bytes() for kernel in kernels), default=0))
 
 
 def _lives(plan: Plan) -> dict[int, range]:
