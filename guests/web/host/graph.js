@@ -8,22 +8,28 @@ import { GraphError } from "./error.js";
 import { instantiate } from "./module.js";
 import { openSource } from "./source.js";
 import { viewFor } from "./tensors.js";
+import { MAY_SLEEP, countThreads, startThreads } from "./threads.js";
 import { fillWeights } from "./weights.js";
 
 export { GraphError };
 
-/** Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. */
-export async function loadGraph(from, { weights } = {}) {
+/**
+ * Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. `threads`: how
+ * many run it, of those that it was compiled for; by default as many as are of use. A page that is not cross-origin isolated has one.
+ */
+export async function loadGraph(from, { weights, threads } = {}) {
   const source = await openSource(from);
-  const { metadata, instance } = await instantiate(source).finally(() => source.close());
+  const { metadata, module, memory, instance } = await instantiate(source).finally(() => source.close());
   const graph = new Graph(metadata, instance);
   if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, weights);
+  await graph.begin(module, memory, threads);
   return graph;
 }
 
 /** A module that can run. `inputs` and `outputs` list {name, dtype, shape}; `views` are typed arrays over their memory. */
 class Graph {
   #instance;
+  #end = () => {};
 
   constructor(metadata, instance) {
     this.#instance = instance;
@@ -48,6 +54,23 @@ class Graph {
   /** Runs on what the input views hold. */
   execute() {
     this.#instance.succeed("graph_run");
+  }
+
+  /** Starts its other threads. */
+  async begin(module, memory, wanted) {
+    this.threads = await countThreads(this.metadata.options.threads ?? 1, wanted);
+    if (this.threads === 1) return;
+    if (!MAY_SLEEP) this.#instance.invoke("graph_spin");
+    const end = await startThreads(module, memory, this.threads);
+    this.#end = () => {
+      this.#instance.invoke("graph_stop");
+      end();
+    };
+  }
+
+  /** Ends its other threads; it cannot run afterwards. One thread alone needs no end. */
+  close() {
+    this.#end();
   }
 
   /** Runs one call of `metadata.plan`, for profiling. */
