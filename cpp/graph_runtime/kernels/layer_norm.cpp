@@ -34,7 +34,7 @@ void layer_norm(const LayerNorm& d, const float* x, const float* scale, const fl
 extern "C" int wg_layer_norm(const std::int32_t* descriptor, const float* x, const float* scale,
                              const float* bias, float* y, void* scratch) {
   const auto& d = *reinterpret_cast<const wg::LayerNorm*>(descriptor);
-  wg::in_parallel(d.rows, std::int64_t{10} * d.columns, scratch,
+  wg::in_parallel(d.rows, std::int64_t{80} * d.columns, scratch,
                   [&](wg::Range rows, void* /*scratch*/) { wg::layer_norm(d, x, scale, bias, y, rows); });
   return 0;
 }

@@ -159,7 +159,7 @@ void pool(const Pool2d& d, const float* x, float* y, Range outputs) {
 
 extern "C" int wg_pool2d(const std::int32_t* descriptor, const float* x, float* y, void* scratch) {
   const auto& d = *reinterpret_cast<const wg::Pool2d*>(descriptor);
-  const std::int64_t cost = std::int64_t{d.out_w} * d.channels * d.kernel_h * d.kernel_w;
+  const std::int64_t cost = std::int64_t{10} * d.out_w * d.channels * d.kernel_h * d.kernel_w;
   wg::in_parallel(d.batch * d.out_h, cost, scratch, [&](wg::Range rows, void* /*scratch*/) {
     if (d.is_max != 0) {
       wg::pool<wg::Maximum>(d, x, y, rows);

@@ -41,7 +41,7 @@ std::int32_t value_of(std::uint8_t byte, std::int32_t is_signed) {
 // Bytes of a tensor that are not less than kDotColumns any more.
 template <typename Function>
 void for_each_group(std::int32_t count, void* scratch, const Function& function) {
-  constexpr std::int64_t kCost = 8 * kDotColumns;
+  constexpr std::int64_t kCost = 30 * kDotColumns;
   const int groups = (count - 1) / kDotColumns + 1;
   in_parallel(groups, kCost, scratch, [&](Range part, void* /*scratch*/) {
     const std::int32_t end = part.end == groups ? count : part.end * kDotColumns;

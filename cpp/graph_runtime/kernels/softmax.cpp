@@ -47,7 +47,7 @@ void softmax(const Softmax& d, const float* x, float* y, Range rows) {
 
 extern "C" int wg_softmax(const std::int32_t* descriptor, const float* x, float* y, void* scratch) {
   const auto& d = *reinterpret_cast<const wg::Softmax*>(descriptor);
-  const std::int64_t cost = std::int64_t{wg::kCostOfFunction} * d.columns;
+  const std::int64_t cost = std::int64_t{2 * wg::kCostOfFunction} * d.columns;
   wg::in_parallel(d.rows, cost, scratch,
                   [&](wg::Range rows, void* /*scratch*/) { wg::softmax(d, x, y, rows); });
   return 0;

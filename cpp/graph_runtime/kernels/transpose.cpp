@@ -2,15 +2,15 @@
 #include <cstdint>
 
 #include "wasmgrad/graph_runtime/kernels/simd.hpp"
-
 #include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
 
 constexpr int kSquare = 4;
-constexpr std::int64_t kCostOfMove = 60;  // of a float, in floating-point operations
-constexpr int kRowsAtATime = 64;  // the lines that four columns of them touch stay in L1
+constexpr std::int64_t kCostOfMove = 60;  // of a float alone, in floating-point operations
+constexpr std::int64_t kCostOfCopy = 8;   // of one in a run
+constexpr int kRowsAtATime = 64;          // the lines that four columns of them touch stay in L1
 
 typedef float Quad __attribute__((vector_size(16)));
 
@@ -73,10 +73,9 @@ extern "C" int wg_transpose(const std::int32_t* descriptor, const float* x, floa
   const std::int32_t batch = descriptor[0], rows = descriptor[1], columns = descriptor[2];
   const std::int32_t inner = descriptor[3];
   if (inner > 1) {
-    wg::in_parallel(batch * columns, wg::kCostOfMove * rows * inner, scratch,
-                    [&](wg::Range part, void* /*scratch*/) {
-                      wg::transpose_runs(x, rows, columns, inner, y, part);
-                    });
+    wg::in_parallel(
+        batch * columns, wg::kCostOfCopy * rows * inner, scratch,
+        [&](wg::Range part, void* /*scratch*/) { wg::transpose_runs(x, rows, columns, inner, y, part); });
     return 0;
   }
   const int blocks = (rows - 1) / wg::kRowsAtATime + 1;

@@ -14,6 +14,7 @@ constexpr std::int32_t kInside = kOpen - 1;
 // that is slower takes fewer.
 constexpr std::int64_t kLeastCost = 400000;
 constexpr int kPartsOfThread = 4;
+constexpr int kTailShare = 4;  // the end of a job takes a fourth of a part
 
 Job job;  // written while it is closed and nobody inside
 std::int32_t state = 0;
@@ -42,7 +43,16 @@ bool busy() { return get(state) != 0; }
 
 int pieces(int of, int size) { return (of - 1) / size + 1; }
 
-int smaller(int a, int b) { return a < b ? a : b; }
+int round_up(int value, int multiple) { return pieces(value, multiple) * multiple; }
+
+// Of a part, by what a product of one row and column costs: a row is packed for each part, and the weights of
+// a column come from a farther cache for each block of rows.
+std::int64_t cost_of(const Division& part, int row_block) {
+  constexpr int kPacking = 10;
+  constexpr int kFetching = 3;
+  return std::int64_t{part.rows} * part.columns + kPacking * part.rows +
+         kFetching * part.columns * pieces(part.rows, row_block);
+}
 
 bool join() {
   std::int32_t seen = get(state);
@@ -87,21 +97,31 @@ int present() { return get(others) + 1; }
 int part_of(int count, std::int64_t cost) {
   const int threads = present();
   if (threads == 1 || busy()) return count;
-  const int even = (count - 1) / (threads * kPartsOfThread) + 1;
-  const std::int64_t least = (kLeastCost - 1) / (cost > 0 ? cost : 1) + 1;
-  return least > even ? (least < count ? static_cast<int>(least) : count) : even;
+  const int even = pieces(count, threads * kPartsOfThread);
+  const std::int64_t worth = (kLeastCost - 1) / (cost > 0 ? cost : 1) + 1;
+  if (worth >= count) return count;
+  return worth > even ? static_cast<int>(worth) : even;
 }
 
 Division divide(int rows, int row_block, int columns, int column_step, std::int64_t cost) {
   const int threads = present();
   const std::int64_t worth = cost * rows * columns / kLeastCost;
-  const int parts = worth < threads * kPartsOfThread ? static_cast<int>(worth) : threads * kPartsOfThread;
-  if (threads == 1 || parts < 2 || busy()) return {rows, columns};
-  const int blocks = pieces(rows, row_block);
-  const int across = blocks >= parts ? 1 : smaller(pieces(columns, column_step), pieces(parts, blocks));
-  const int down = smaller(pieces(rows, kRowsOfPart), pieces(parts, across));
-  return {pieces(pieces(rows, down), kRowsOfPart) * kRowsOfPart,
-          pieces(pieces(columns, across), column_step) * column_step};
+  Division best{rows, columns};
+  if (threads == 1 || worth < 2 || busy()) return best;
+  std::int64_t least = INT64_MAX;
+  for (int parts = threads; parts <= threads * kPartsOfThread && parts <= worth; parts *= 2) {
+    for (int down = 1; down <= parts; ++down) {
+      const Division division{round_up(pieces(rows, down), kRowsOfPart),
+                              round_up(pieces(columns, pieces(parts, down)), column_step)};
+      const std::int64_t made = std::int64_t{pieces(rows, division.rows)} * pieces(columns, division.columns);
+      // With the last parts some threads wait for others.
+      const std::int64_t time = (kTailShare * made + threads) * cost_of(division, row_block);
+      if (time >= least) continue;
+      least = time;
+      best = division;
+    }
+  }
+  return best;
 }
 
 void share(const Job& given) {
