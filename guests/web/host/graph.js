@@ -8,7 +8,7 @@ import { GraphError } from "./error.js";
 import { instantiate } from "./module.js";
 import { openSource } from "./source.js";
 import { viewFor } from "./tensors.js";
-import { MAY_SLEEP, countThreads, startThreads } from "./threads.js";
+import { Threads } from "./threads.js";
 import { fillWeights } from "./weights.js";
 
 export { GraphError };
@@ -19,20 +19,24 @@ export { GraphError };
  */
 export async function loadGraph(from, { weights, threads } = {}) {
   const source = await openSource(from);
-  const { metadata, module, memory, instance } = await instantiate(source).finally(() => source.close());
-  const graph = new Graph(metadata, instance);
+  const made = await instantiate(source).finally(() => source.close());
+  const { metadata, module, memory, instance } = made;
+  const team = await Threads.of(made, threads);
+  const graph = new Graph(metadata, instance, team);
   if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, weights);
-  await graph.begin(module, memory, threads);
+  await team.start(module, memory);
   return graph;
 }
 
 /** A module that can run. `inputs` and `outputs` list {name, dtype, shape}; `views` are typed arrays over their memory. */
 class Graph {
   #instance;
-  #end = () => {};
+  #threads;
 
-  constructor(metadata, instance) {
+  constructor(metadata, instance, threads) {
     this.#instance = instance;
+    this.#threads = threads;
+    this.threads = threads.count;
     this.metadata = metadata;
     this.inputs = metadata.inputs;
     this.outputs = metadata.outputs;
@@ -56,21 +60,9 @@ class Graph {
     this.#instance.succeed("graph_run");
   }
 
-  /** Starts its other threads. */
-  async begin(module, memory, wanted) {
-    this.threads = await countThreads(this.metadata.options.threads ?? 1, wanted);
-    if (this.threads === 1) return;
-    if (!MAY_SLEEP) this.#instance.invoke("graph_spin");
-    const end = await startThreads(module, memory, this.threads);
-    this.#end = () => {
-      this.#instance.invoke("graph_stop");
-      end();
-    };
-  }
-
   /** Ends its other threads; it cannot run afterwards. One thread alone needs no end. */
   close() {
-    this.#end();
+    this.#threads.end();
   }
 
   /** Runs one call of `metadata.plan`, for profiling. */

@@ -26,6 +26,7 @@ def compile(  # noqa: A001  (as torch.compile)
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, Any] | None = None,
     simd: Simd = "128",
+    threads: int = 1,
     opt_level: int = 3,
     tune: int = 0,
     preprocess: Preprocess | str | None = None,
@@ -47,6 +48,8 @@ def compile(  # noqa: A001  (as torch.compile)
         shapes: static shapes of inputs whose own are symbolic or, for torch modules, unknown.
         constants: arrays, or numbers, for inputs that are to become part of the model.
         simd: "128", "relaxed" (faster where the engine has relaxed SIMD) or "off".
+        threads: how many threads can share the work of a run, with results of the same bits. Here as many of them run
+            it as the process has CPUs.
         opt_level: 0 to 3.
         tune: how many random schedules are measured for each generated kernel; the fastest is kept for later, too.
         preprocess: how pictures become the first input, kept in the module: "imagenet", "raw", the path of a JSON
@@ -78,6 +81,7 @@ def compile(  # noqa: A001  (as torch.compile)
         shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
         constants=dict(constants or {}),
         simd=simd,
+        threads=threads,
         opt_level=opt_level,
         tune=tune,
         preprocess=preprocess,

@@ -180,7 +180,7 @@ def compile_imported(
         search(plan, functions, machine.target, options.simd, options.tune, on_kernel)
     fast = scheduled(functions, machine.target)
     on_stage("generate")
-    thread_bytes = memory_of_thread(kernels)
+    thread_bytes = memory_of_thread(kernel.scratch_bytes() for kernel in kernels)
     graph_object, scratch_bytes = build_object(
         fast, plan, layout, machine.target, options.threads, thread_bytes
     )

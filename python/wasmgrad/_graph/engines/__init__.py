@@ -7,7 +7,7 @@ every address that its code returns is checked by the engine.
 from __future__ import annotations
 
 from ..._cpus import usable_cpus
-from ..._errors import InvalidArgument, Unsupported
+from ..._errors import InvalidArgument
 from ..format.file import GraphFile
 from ..format.metadata import GraphMetadata
 from .engine import Engine
@@ -18,7 +18,7 @@ __all__ = ["ENGINES", "Engine", "NativeFile", "create"]
 ENGINES = ("wasmtime", "wasmedge", "node", "native")
 
 
-def create(engine: str, graph: GraphFile | NativeFile, threads: int | None) -> Engine:
+def create(engine: str, graph: GraphFile | NativeFile, threads: int | None = None) -> Engine:
     """Instantiates a module in an engine, with its weights in place. threads: how many run it; None: of use here.
 
     Errors: `InvalidArgument` for an unknown engine, `NotFound` for one that is not installed, `InvalidEncoding` for a
@@ -37,8 +37,7 @@ def create(engine: str, graph: GraphFile | NativeFile, threads: int | None) -> E
     if engine == "wasmedge":
         from .wasmedge import WasmEdgeEngine
 
-        if threads is not None and threads > 1:
-            raise Unsupported("threads: the engine wasmedge runs a module on one thread; others on several")
+        _threads(graph.metadata, threads)
         return WasmEdgeEngine(graph)
     raise InvalidArgument(f"engine {engine!r}: expected one of {', '.join(ENGINES)}")
 

@@ -27,6 +27,7 @@ from ..format.metadata import TensorInfo
 
 try:
     import wasmtime
+    from wasmtime._instance import InstanceExports
 
     from .wasmtime_threads import SharedMemory, Threads
 except ImportError as error:
@@ -127,7 +128,7 @@ class WasmtimeEngine:
             address = ctypes.addressof(memory.data_ptr().contents)
             shared = (ctypes.c_uint8 * memory.data_len()).from_address(address)
             shared.owner = memory  # type: ignore[attr-defined]
-            return np.frombuffer(shared, np.uint8)
+            return np.frombuffer(memoryview(shared), np.uint8)
         assert isinstance(memory, wasmtime.Memory)  # GraphFile has checked its kind
         return np.frombuffer(memoryview(memory.get_buffer_ptr(self._store)), np.uint8)
 
@@ -194,7 +195,7 @@ def _config(shared: bool) -> wasmtime.Config:
 
 def _instance(
     engine: wasmtime.Engine, module: wasmtime.Module, imports: Sequence[SharedMemory], memory_bytes: int
-) -> tuple[wasmtime.Store, wasmtime.InstanceExports]:
+) -> tuple[wasmtime.Store, InstanceExports]:
     store = wasmtime.Store(engine)
     store.set_limits(memory_size=memory_bytes, table_elements=_MAX_TABLE, instances=1, tables=8, memories=1)
     return store, wasmtime.Instance(store, module, imports).exports(store)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import wasmtime
 from wasmtime import _ffi as ffi
+from wasmtime._instance import InstanceExports
 
 __all__ = ["SharedMemory", "Threads"]
 
@@ -33,7 +34,7 @@ class Threads:
 
     def __init__(
         self,
-        instance: Callable[[], tuple[wasmtime.Store, wasmtime.InstanceExports]],
+        instance: Callable[[], tuple[wasmtime.Store, InstanceExports]],
         count: int,
         stop: Callable[[], object],
     ) -> None:
@@ -49,7 +50,7 @@ class Threads:
         """Makes all of them return, and waits for it. It is also called when nobody needs them any more."""
 
 
-def _serve(store: wasmtime.Store, exports: wasmtime.InstanceExports, index: int, failures: list[str]) -> None:
+def _serve(store: wasmtime.Store, exports: InstanceExports, index: int, failures: list[str]) -> None:
     graph_thread, graph_stop = exports["graph_thread"], exports["graph_stop"]
     assert isinstance(graph_thread, wasmtime.Func)
     assert isinstance(graph_stop, wasmtime.Func)

@@ -16,7 +16,6 @@ from tvm import relax
 
 from ..._errors import TooLarge, Unsupported
 from ..._graph.format.metadata import ITEM_BYTES
-from ..passes.kernels import Kernel
 
 __all__ = [
     "ALIGNMENT",
@@ -223,9 +222,9 @@ def lay_out(plan: Plan) -> MemoryLayout:
     return MemoryLayout(tuple(constants), tuple(buffers), weights_bytes, workspace_bytes)
 
 
-def memory_of_thread(kernels: Iterable[Kernel]) -> int:
-    """What each thread but the first one has: a stack, and scratch memory for any kernel."""
-    return _THREAD_STACK + _aligned(max((kernel.scratch_bytes() for kernel in kernels), default=0))
+def memory_of_thread(scratch_bytes: Iterable[int]) -> int:
+    """What each thread but the first one has: a stack, and scratch memory for any of the kernels that take so much."""
+    return _THREAD_STACK + _aligned(max(scratch_bytes, default=0))
 
 
 def _lives(plan: Plan) -> dict[int, range]:
