@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -18,12 +20,14 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
-from wasmgrad import InvalidArgument, Unsupported, load
+from wasmgrad import InvalidArgument, RuntimeFailure, Unsupported, load
 from wasmgrad._graph.format import wasm
 from wasmgrad._graph.module import GraphModule
 from wasmgrad.compiler import CompileOptions, compile_model
+from wasmgrad.compiler.backend.link import finish, link
 
 Array = NDArray[Any]
+ROOT = Path(__file__).resolve().parents[3]
 MOST = 5
 COUNTS = (1, 2, 3, 5)
 REPEATS = 3
@@ -312,3 +316,55 @@ def test_wasmedge_refuses_modules_for_several_threads() -> None:
 def test_impossible_numbers_are_refused_when_compiling(threads: Any) -> None:
     with pytest.raises(InvalidArgument, match="threads: expected 1 to 64"):
         CompileOptions(threads=threads)
+
+
+DYING = """
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
+
+extern "C" int wg_matmul(const std::int32_t*, const float*, const float*, const float*, const float*, float*,
+                         void* scratch) {
+  wg::in_parallel(1000, 1 << 20, scratch, [&](wg::Range, void* memory) {
+    if (memory != scratch) __builtin_trap();
+    for (int turn = 0; turn < 100000; ++turn) asm volatile("");
+  });
+  return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def dying(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, dict[str, Array]]:
+    """A module whose other threads trap while they take part in a product."""
+    g = Branches(0)
+    g.end(g.node("MatMul", g.input(40, 300), g.weights(300, 200)))
+    made = compile_model(g.model(), CompileOptions(threads=MOST))
+    folder = tmp_path_factory.mktemp("dying")
+    (folder / "plan.o").write_bytes(made.graph_object)
+    (folder / "dying.cpp").write_text(DYING)
+    include = folder / "wasmgrad"
+    include.mkdir()
+    (include / "graph_runtime").symlink_to(ROOT / "cpp/graph_runtime")
+    zig = [sys.executable, "-m", "ziglang"]
+    options = ["-target", "wasm32-wasi", "-std=c++20", "-O2", "-g0", "-matomics", "-mbulk-memory"]
+    compiler = [*zig, "c++", *options, "-DWASMGRAD_THREADS", "-fno-exceptions", "-fno-rtti", f"-I{folder}"]
+    for command in (
+        [*compiler, "-c", "dying.cpp", "-o", "dying.o"],
+        [*zig, "wasm-ld", "-r", "plan.o", "dying.o", "-o", "both.o"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    linked = link((folder / "both.o").read_bytes(), "128", threads=True)
+    pages = linked.pages(made.metadata.memory.bytes)
+    return finish(linked, pages, made.all_weights, made.metadata), g.feeds
+
+
+@pytest.mark.parametrize("engine", ["wasmtime", "node"])
+def test_a_thread_that_traps_ends_the_run(dying: tuple[bytes, dict[str, Array]], engine: str) -> None:
+    module, feeds = dying
+    with closing(load(module, engine, threads=1)) as alone:
+        alone(**feeds)
+    with closing(load(module, engine, threads=3)) as shared:
+        with pytest.raises(RuntimeFailure, match=r"graph_run\(\) failed with code 4"):
+            for _ in range(1000):  # the others may come late
+                shared(**feeds)
+        with pytest.raises(RuntimeFailure, match=r"graph_run\(\) failed with code 4"):
+            shared(**feeds)

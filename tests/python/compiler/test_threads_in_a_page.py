@@ -29,7 +29,8 @@ SCRIPT = """async (threads, runs, feeds) => {
   const graph = await loadGraph("/model.wasm", { threads });
   const inputs = Object.fromEntries(Object.entries(feeds).map(([name, values]) => [name, Float32Array.from(values)]));
   const said = new Set();
-  for (let i = 0; i < runs; i++) said.add(Object.values(graph.run(inputs)).map((y) => [...new Uint32Array(y.buffer)]).join());
+  const bits = (array) => [...new Uint32Array(array.buffer)];
+  for (let i = 0; i < runs; i++) said.add(Object.values(graph.run(inputs)).map(bits).join());
   graph.close();
   return [graph.threads, [...said]];
 }"""
