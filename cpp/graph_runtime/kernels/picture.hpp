@@ -80,7 +80,7 @@ inline Grid choose_grid(const Conv2d& d, std::int32_t picture_width, int unit) {
 template <typename Body>
 inline void rows_in_parallel(const Conv2d& d, const Grid& grid, void* scratch, const Body& body) {
   const std::int64_t cost =
-      std::int64_t{2} * grid.rows * d.out_w * d.out_c * d.in_c * d.kernel_h * d.kernel_w;
+      std::int64_t{2} * grid.rows * d.out_w * d.out_c * (d.in_c / d.groups) * d.kernel_h * d.kernel_w;
   const int whole = d.out_h / grid.rows;
   in_parallel(whole, cost, scratch, [&](Range tiles, void* /*scratch*/) {
     body(Range{tiles.begin * grid.rows, tiles.end == whole ? d.out_h : tiles.end * grid.rows});

@@ -32,9 +32,9 @@ inline void in_parts(int count, int step, void* scratch, const Body& body) {
 }
 
 /// Calls body(Range, scratch) so that all of [0, count) is done once, on as many threads as it is worth. The
-/// body writes nothing that another part reads or writes; what it calls stays on its thread. `scratch` is the
-/// kernel's own or, on another thread, as much memory that belongs to that one. cost: floating-point
-/// operations of one step, or what takes as long.
+/// body writes nothing that another part reads or writes; what one of several parts calls stays on its
+/// thread. `scratch` is the kernel's own or, on another thread, as much memory that belongs to that one.
+/// cost: floating-point operations of one step, or what takes as long.
 template <typename Body>
 inline void in_parallel(int count, std::int64_t cost, void* scratch, const Body& body) {
   in_parts(count, part_of(count, cost), scratch, body);

@@ -34,6 +34,7 @@ class GraphModule:
         self._graph = graph
         self._engine: Engine = create(engine, graph, threads)
         self._engine_name = engine
+        self._threads = threads
 
     @property
     def metadata(self) -> GraphMetadata:
@@ -108,8 +109,8 @@ class GraphModule:
         """Runs the model on many inputs at once: an `Outcome` for each, in their order.
 
         An input is what a call takes: an array, a tuple of arrays, or a dict of them by name; or the path of a file as
-        `wasmgrad run` takes them, whose result is a `Result`. `workers` is the number of instances, each with a thread
-        and memory of its own, the usable cores when None; this instance is not used. `runner` makes of each what runs
+        `wasmgrad run` takes them, whose result is a `Result`. `workers` is the number of instances, each with memory of
+        its own and one thread, the usable cores when None; this instance is not used. `runner` makes of each what runs
         the inputs, where that is to be something else. Errors: `InvalidArgument`, `RuntimeFailure`; those of a single
         input are in its outcome.
         """
@@ -119,11 +120,11 @@ class GraphModule:
         return run_all(lambda: make(self._again()), inputs, workers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _loaded_again, (*self._sources(), self._engine_name, self.metadata)
+        return _loaded_again, (*self._sources(), self._engine_name, self.metadata, self._threads)
 
     def _again(self) -> GraphModule:
-        """Another instance of the same module."""
-        return _loaded_again(*self._sources(), self._engine_name, self.metadata)
+        """Another instance of the same module, on one thread."""
+        return _loaded_again(*self._sources(), self._engine_name, self.metadata, 1)
 
     def _sources(self) -> tuple[Source, Source | None]:
         """Where the module and its weights come from."""
@@ -183,10 +184,10 @@ def load(
 
 
 def _loaded_again(
-    module: Source, weights: Source | None, engine: str, expected: GraphMetadata
+    module: Source, weights: Source | None, engine: str, expected: GraphMetadata, threads: int | None
 ) -> GraphModule:
     """Errors: as `load`, and `InvalidArgument` when the file holds another model by now."""
-    graph = load(module, engine, weights)
+    graph = load(module, engine, weights, threads=threads)
     if graph.metadata != expected:
         graph.close()
         raise InvalidArgument(f"{module!s}: this file is another one than when it was first loaded")

@@ -5,6 +5,7 @@ A thread sleeps inside the module until there is work. One that fails makes the 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -47,7 +48,8 @@ class Threads:
         for thread in self._threads:
             thread.start()
         self.end = weakref.finalize(self, _end, stop, self._threads)
-        """Makes all of them return, and waits for it. It is also called when nobody needs them any more."""
+        """Makes all of them return, and waits for it, but not long for a module that does not do so. It is also called
+        when nobody needs them any more."""
 
 
 def _serve(store: wasmtime.Store, exports: InstanceExports, index: int, failures: list[str]) -> None:
@@ -59,11 +61,12 @@ def _serve(store: wasmtime.Store, exports: InstanceExports, index: int, failures
         if code != 0:
             failures.append(f"graph_thread({index}) failed with code {code}")
     except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-        failures.append(f"graph_thread({index}) failed: {error}")
+        failures.append(f"graph_thread({index}) failed: {str(error).strip().splitlines()[-1].strip()}")
         graph_stop(store)  # or the run would wait for this thread
 
 
 def _end(stop: Callable[[], object], threads: list[threading.Thread]) -> None:
-    stop()
+    with contextlib.suppress(wasmtime.Trap, wasmtime.WasmtimeError):  # of a module that fails at that, too
+        stop()
     for thread in threads:
         thread.join(_PATIENCE)
