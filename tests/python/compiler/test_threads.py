@@ -364,7 +364,11 @@ def test_a_thread_that_traps_ends_the_run(dying: tuple[bytes, dict[str, Array]],
         alone(**feeds)
     with closing(load(module, engine, threads=3)) as shared:
         with pytest.raises(RuntimeFailure, match=r"graph_run\(\) failed with code 4"):
-            for _ in range(1000):  # the others may come late
-                shared(**feeds)
+            run_often(shared, feeds)  # the others may come late
         with pytest.raises(RuntimeFailure, match=r"graph_run\(\) failed with code 4"):
             shared(**feeds)
+
+
+def run_often(module: GraphModule, feeds: dict[str, Array]) -> None:
+    for _ in range(1000):
+        module(**feeds)
