@@ -11,11 +11,12 @@
 
 namespace wg {
 
-/// Turns of waiting awake before sleeping: about as long as waking another thread takes.
+/// Turns of waiting awake before sleeping, a fifth of a millisecond: longer than what one thread does alone
+/// between the jobs of a run, since waking another one takes as long as a small job.
 #if defined(__x86_64__)
-inline constexpr int kTurnsAwake = 1000;
+inline constexpr int kTurnsAwake = 5000;
 #else
-inline constexpr int kTurnsAwake = 20000;
+inline constexpr int kTurnsAwake = 200000;
 #endif
 
 /// Sleeps until another thread wakes it, unless the word is something else than `expected`. It may also
