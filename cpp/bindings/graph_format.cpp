@@ -84,7 +84,7 @@ nb::dict fields_of(const graph::Metadata& metadata) {
       "memory", fields("bytes", memory.bytes, "weights", memory.weights, "workspace", memory.workspace),
       "weights",
       fields("mode", weights.in_file ? "file" : "embed", "bytes", weights.bytes, "sha256", weights.sha256),
-      "options", fields("simd", options.simd, "opt_level", options.opt_level),  //
+      "options", fields("simd", options.simd, "opt_level", options.opt_level, "threads", options.threads),  //
       "plan", tuple_of(metadata.plan, each), "preprocess", optional_of(metadata.preprocess, each), "labels",
       optional_of(metadata.labels, [](const auto& labels) { return tuple_of(labels); }));
 }

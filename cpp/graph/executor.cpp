@@ -75,6 +75,12 @@ Status check_length(std::size_t length, const TensorInfo& tensor, const char* ki
 
 Expected<Executor> Executor::create(const ExecutorConfig& config) {
   WASMGRAD_ASSIGN(GraphFile file, read_graph_file(config.module));
+  if (file.metadata.options.threads > 1) {
+    return Error{Errc::kUnsupportedOperation,
+                 "the module is for " + std::to_string(file.metadata.options.threads) +
+                     " threads that share a memory, which this engine does not run; compile it without "
+                     "--threads, or run it in wasmtime or Node"};
+  }
   WASMGRAD_CHECK(check_weights(file.metadata.weights, config.weights));
   sandbox::SandboxConfig guest;
   guest.module = std::move(file.code);

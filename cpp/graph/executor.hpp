@@ -32,10 +32,10 @@ struct ExecutorConfig {
 class Executor {
  public:
   /// Loads, checks and compiles the module, and puts the weights into its memory, the only place in this
-  /// process where they are when they come from files. Errors: as read_graph_file(); kInvalidEncoding (code
-  /// or functions that are wrong, addresses outside the memory, weights of another model), kTooLarge (needs
-  /// more memory than allowed), kInvalidArgument (weights missing or of another length), kRuntimeError (a
-  /// file that cannot be read).
+  /// process where they are when they come from files. Errors: as read_graph_file(); kUnsupportedOperation
+  /// for a module for several threads; kInvalidEncoding (code or functions that are wrong, addresses outside
+  /// the memory, weights of another model), kTooLarge (needs more memory than allowed), kInvalidArgument
+  /// (weights missing or of another length), kRuntimeError (a file that cannot be read).
   static Expected<Executor> create(const ExecutorConfig& config);
 
   [[nodiscard]] const Metadata& metadata() const noexcept { return metadata_; }

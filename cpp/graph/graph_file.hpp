@@ -19,9 +19,12 @@ struct GraphFile {
   std::vector<DataSegment> data;  ///< what those segments held, all of it inside the memory
 };
 
-/// Errors: as take_apart() and Metadata::from_json(); kInvalidEncoding for imports, exports that are missing
-/// or of another kind, a memory that can grow, and metadata or data for more memory than there is. Code and
-/// the signatures of functions are left to the engine.
+/// A module for several threads imports its memory, which is shared, as `env` `memory`; any other has its
+/// own.
+///
+/// Errors: as take_apart() and Metadata::from_json(); kInvalidEncoding for other imports, exports that are
+/// missing or of another kind, a memory that can grow, and metadata or data for more memory than there is.
+/// Code and the signatures of functions are left to the engine.
 Expected<GraphFile> read_graph_file(const ByteSource& module);
 
 }  // namespace wasmgrad::graph

@@ -212,7 +212,10 @@ Options read_options(const Node& node) {
       {"128", true},       {"relaxed", true},   {"off", true},           {"baseline", true},
       {"x86-64-v3", true}, {"x86-64-v4", true}, {"x86-64-v4-vnni", true}};
   (void)node["simd"].choice(kSimd);
-  return {node["simd"].text(), node["opt_level"].count()};
+  const Node threads = node["threads"];
+  const std::uint64_t count = threads.is_null() ? 1 : threads.count(kMostThreads);
+  if (count == 0) threads.refuse("1 or more");
+  return {node["simd"].text(), node["opt_level"].count(), count};
 }
 
 Weights read_weights(const Node& node, std::uint64_t memory_bytes) {

@@ -84,7 +84,11 @@ struct Weights {
 struct Options {
   std::string simd;  ///< "128", "relaxed", "off"; of a native library, one of its own
   std::uint64_t opt_level = 0;
+  std::uint64_t threads =
+      1;  ///< that can share the work of a run: from 1, if nothing is said, to kMostThreads
 };
+
+inline constexpr std::uint64_t kMostThreads = 64;
 
 struct Metadata {
   std::uint64_t abi = kAbi;

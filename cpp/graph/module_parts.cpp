@@ -16,7 +16,7 @@ namespace {
 using sandbox::append_number;
 using sandbox::SectionReader;
 
-enum SectionId : std::uint8_t { kCustom = 0, kStart = 8, kData = 11 };
+enum SectionId : std::uint8_t { kCustom = 0, kImport = 2, kStart = 8, kData = 11 };
 
 // By id, in the order of a module: tags stand before globals, the count of data segments before the code.
 constexpr std::array<std::uint8_t, 13> kOrder{1, 2, 3, 4, 5, 13, 6, 7, kStart, 9, 12, 10, kData};
@@ -122,8 +122,9 @@ Expected<std::vector<Section>> list_sections(Pieces& module) {
   return sections;
 }
 
-// Nothing when a segment has another form than those of an ordinary linker, or is malformed.
-Expected<std::optional<SplitData>> split_data(Pieces& module, const Section& section) {
+// Takes out segments of `least` bytes and more. Nothing when a segment has another form than those of an
+// ordinary linker, or is malformed.
+Expected<std::optional<SplitData>> split_data(Pieces& module, const Section& section, std::size_t least) {
   constexpr std::uint8_t kActive = 0, kI32Const = 0x41, kEnd = 0x0b;
   constexpr std::size_t kHeadBytes = 3 + 2 * kNumberBytes;
   WASMGRAD_ASSIGN(const auto start, module.head(section.begin, section.end, kNumberBytes));
@@ -149,7 +150,7 @@ Expected<std::optional<SplitData>> split_data(Pieces& module, const Section& sec
     split.end = std::uint64_t{address} + *length;
     at = contents + *length;
     split.section.insert(split.section.end(), bytes.begin(), head_end);
-    const bool large = *length >= kLargeBytes;
+    const bool large = *length >= least;
     append_number(split.section, large ? 0 : *length);
     if (large) {
       split.taken.push_back({address, contents, *length});
@@ -209,12 +210,13 @@ Expected<ModuleParts> take_apart(const ByteSource& source) {
   WASMGRAD_ASSIGN(parts.metadata, find_metadata(module, sections));
   // A start function would run before the host has copied anything.
   const bool starts = std::ranges::any_of(sections, [](const Section& one) { return one.id == kStart; });
+  const bool imports = std::ranges::any_of(sections, [](const Section& one) { return one.id == kImport; });
   WASMGRAD_CHECK(module.append(parts.code, 0, sandbox::kWasmHeaderBytes));
   for (const Section& section : sections) {
     if (section.id == kCustom) continue;
     std::optional<SplitData> split;
     if (section.id == kData && !starts) {
-      WASMGRAD_ASSIGN(split, split_data(module, section));
+      WASMGRAD_ASSIGN(split, split_data(module, section, imports ? 1 : kLargeBytes));
     }
     parts.code.push_back(static_cast<std::byte>(section.id));
     append_number(parts.code, split ? split->section.size() : section.end - section.begin);

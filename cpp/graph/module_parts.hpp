@@ -25,10 +25,12 @@ struct DataSegment {
 struct ModuleParts {
   std::string metadata;           ///< the custom section `wasmgrad.graph`
   std::vector<std::byte> code;    ///< the module without custom sections, its large data segments emptied
-  std::vector<DataSegment> data;  ///< what those segments held, of at least 64 KiB each
+  std::vector<DataSegment> data;  ///< what those segments held, of at least 64 KiB each or all
   std::uint64_t data_end = 0;     ///< the address behind all segments; 0 when data stays in the code
 };
 
+/// Of a module that imports its memory, which several instances share, all data is taken out.
+///
 /// Data stays in the code when the module starts by itself, or has segments other than those of an ordinary
 /// linker: active, in memory 0, at constant addresses, none before the end of the one before it.
 ///

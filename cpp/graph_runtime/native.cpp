@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "wasmgrad/graph_runtime/plan.hpp"
+#include "wasmgrad/graph_runtime/threads/native_threads.hpp"
 
 #define WASMGRAD_EXPORT __attribute__((visibility("default")))
 
@@ -91,8 +92,16 @@ WASMGRAD_EXPORT std::int32_t graph_initialize() {
   return 0;
 }
 
-/// Gives the memory back.
+/// Starts as many threads that share the work of runs, besides the one that calls graph_run, or as many as
+/// the library was compiled for and the system allows; returns how many there are. To be called once at most,
+/// after graph_initialize. In a child of fork() there are none.
+WASMGRAD_EXPORT std::int32_t graph_start_threads(std::int32_t wanted) {
+  return wg::start_threads(base, wanted);
+}
+
+/// Ends its threads and gives the memory back.
 WASMGRAD_EXPORT void graph_close() {
+  wg::end_threads();
   std::free(base);
   base = nullptr;
 }

@@ -2,8 +2,8 @@
 // else does.
 //
 // All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (inputs, outputs,
-// intermediates), then the scratch memory of generated kernels. Generated functions can only return 0, so
-// results go through pointers.
+// intermediates), then the scratch memory of generated kernels, then what other threads have. Generated
+// functions can only return 0, so results go through pointers.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,10 @@ std::int32_t plan_state(std::int32_t index, std::int32_t* offset);
 
 /// The offset of the scratch memory of generated kernels, the last part of the memory.
 std::int32_t plan_scratch(std::int32_t* offset);
+
+/// How many threads there may be, where the memory of the second one begins, and how many bytes each has: a
+/// stack, and as much scratch memory as any kernel of ours takes.
+std::int32_t plan_threads(std::int32_t* count, std::int32_t* offset, std::int32_t* bytes);
 
 /// Runs all calls of the plan in order.
 std::int32_t plan_run(std::uint8_t* base);

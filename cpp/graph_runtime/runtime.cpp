@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "wasmgrad/graph_runtime/plan.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 extern "C" {
 extern unsigned char __heap_end;  // NOLINT(bugprone-reserved-identifier): the linker's name
@@ -20,7 +21,8 @@ std::uint8_t* base() {
   return &__heap_end;
 }  // the memory's end as it was linked: a multiple of the page size
 
-constexpr std::int32_t kInvalidArgument = 1;  // as wasi-nn numbers it
+constexpr std::int32_t kInvalidArgument = 1;  // as wasi-nn numbers them
+constexpr std::int32_t kRuntimeError = 4;
 
 using Offset = std::int32_t (*)(std::int32_t index, std::int32_t* offset);
 
@@ -62,12 +64,15 @@ void* (*__TVMBackendAllocWorkspace)(int, int, std::uint64_t, int,
 int (*__TVMBackendFreeWorkspace)(int, int,
                                  void*) = give_back_scratch;  // NOLINT(bugprone-reserved-identifier)
 
-void _initialize() {}  // NOLINT(bugprone-reserved-identifier): the name that WASI reactors have
+void _initialize() { wg::find_threads(); }  // NOLINT(bugprone-reserved-identifier): as WASI reactors have it
 std::uint32_t graph_input(std::int32_t index) { return address(plan_input, index); }
 std::uint32_t graph_output(std::int32_t index) { return address(plan_output, index); }
 std::uint32_t graph_state(std::int32_t index) { return address(plan_state, index); }
 std::uint32_t graph_weights() { return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(base())); }
-std::int32_t graph_run() { return plan_run(base()); }
+std::int32_t graph_run() {
+  const std::int32_t failure = plan_run(base());
+  return wg::stopped() ? kRuntimeError : failure;
+}
 std::int32_t graph_call(std::int32_t index) {
   std::int32_t ran = 0;
   plan_call(index, base(), &ran);

@@ -155,6 +155,29 @@ def module(**replaced: bytes) -> bytes:
     return HEADER + b"".join(parts(**replaced).values())
 
 
+THREADS = 4
+THREAD_FUNCTIONS = {"graph_thread": 1, "graph_stop": 0, "graph_spin": 0}
+SHARED = text(b"env") + text(b"memory") + b"\2\3" + unsigned(PAGES) * 2
+
+
+def threads(count: int = THREADS, **replaced: bytes) -> bytes:
+    """The honest module for several threads, or one that lies."""
+    document = copy.deepcopy(METADATA)
+    document["options"]["threads"] = count
+    functions = FUNCTIONS | THREAD_FUNCTIONS
+    rows = [("memory", 2, 0), *((name, 0, index) for index, name in enumerate(functions))]
+    waiting = {"graph_thread": body(constant(0)), "graph_stop": body(), "graph_spin": body()}
+    shared = {
+        "imports": section(IMPORT, vector(SHARED)),
+        "functions": section(3, vector(*map(unsigned, functions.values()))),
+        "memory": b"",
+        "exports": section(EXPORT, exports(rows)),
+        "code": section(CODE, code(**waiting)),
+        "metadata": custom(b"wasmgrad.graph", json.dumps(document).encode()),
+    }
+    return module(**(shared | replaced))
+
+
 def with_metadata(contents: bytes) -> bytes:
     """The module that says so of itself."""
     return module(metadata=custom(b"wasmgrad.graph", contents))

@@ -107,6 +107,49 @@ def interfaces() -> Iterator[Case]:
     yield "memory-missing", a.module(memory=b""), INVALID
 
 
+def threads() -> Iterator[Case]:
+    """Modules for several threads: their memory is shared, and imported."""
+    yield "threads-honest", a.threads(), OK
+    yield "threads-2", a.threads(2), OK
+    yield "threads-64", a.threads(64), OK
+    yield "threads-0", a.threads(0), INVALID
+    yield "threads-65", a.threads(65), INVALID
+    yield "threads-1-with-shared-memory", a.threads(1), INVALID
+    yield "threads-with-own-memory", a.with_value(("options", "threads"), 4), INVALID
+    yield "threads-1-with-own-memory", a.with_value(("options", "threads"), 1), OK
+    yield "threads-of-text", a.with_value(("options", "threads"), "4"), INVALID
+    pages = a.unsigned(a.PAGES)
+    memory = a.text(b"env") + a.text(b"memory") + b"\2"
+    imports = {
+        "not-shared": [memory + b"\1" + pages * 2],
+        "growing": [memory + b"\3" + pages + a.unsigned(a.PAGES + 1)],
+        "without-maximum": [memory + b"\2" + pages],
+        "of-64-bits": [memory + b"\7" + pages * 2],
+        "too-small": [memory + b"\3" + a.unsigned(a.PAGES - 1) * 2],
+        "of-more-than-4-gib": [memory + b"\3" + a.unsigned(65537) * 2],
+        "of-another-name": [a.text(b"env") + a.text(b"memories") + b"\2\3" + pages * 2],
+        "of-another-module": [a.text(b"host") + a.text(b"memory") + b"\2\3" + pages * 2],
+        "that-is-a-function": [a.text(b"env") + a.text(b"memory") + b"\0\0"],
+        "twice": [a.SHARED, a.SHARED],
+        "and-more": [a.SHARED, a.text(b"env") + a.text(b"it") + b"\3\x7f\0"],
+    }
+    for name, rows in imports.items():
+        yield f"threads-memory-{name}", a.threads(imports=a.section(a.IMPORT, a.vector(*rows))), INVALID
+    yield "threads-memory-missing", a.threads(imports=b""), INVALID
+    yield "threads-imports-cut", a.threads(imports=a.section(a.IMPORT, b"\1\3env\6mem")), INVALID
+    yield "threads-memory-imported-and-own", a.threads(memory=a.section(a.MEMORY, a.vector(a.FIXED))), INVALID
+    for missing in a.THREAD_FUNCTIONS:
+        rows = [("memory", 2, 0)]
+        rows += [(name, 0, i) for i, name in enumerate(a.FUNCTIONS | a.THREAD_FUNCTIONS) if name != missing]
+        yield f"threads-without-{missing}", a.threads(exports=a.section(a.EXPORT, a.exports(rows))), INVALID
+    passive = a.section(a.DATA, a.vector(a.active(a.W, a.WEIGHT), b"\1" + a.text(b"later")))
+    yield "threads-with-passive-data", a.threads(data=passive), INVALID
+    yield "threads-that-start", a.threads(start=a.section(a.START, b"\0")), INVALID
+    large = a.code(a.LARGE, graph_thread=a.body(a.constant(0)), graph_stop=a.body(), graph_spin=a.body())
+    whole = a.section(a.DATA, a.vector(a.active(a.LARGE, a.WEIGHT.ljust(65536, b"w"))))
+    yield "threads-with-large-data", a.threads(code=a.section(a.CODE, large), data=whole), OK
+
+
 def data() -> Iterator[Case]:
     """Data segments, small and large, in order and not."""
     large = a.section(a.CODE, a.code(a.LARGE))
@@ -300,7 +343,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cases = [
         case
-        for group in (files, sections, interfaces, data, addresses, documents, values, states)
+        for group in (files, sections, interfaces, threads, data, addresses, documents, values, states)
         for case in group()
     ]
     verdicts = {}

@@ -120,6 +120,7 @@ ROOM_OF = {
     "_core": "native",
     "_graph_core": "native",
     "_graph_format": "native",
+    "_cpus": "shared",
     "_errors": "shared",
     "_files": "shared",
     "_version": "shared",

@@ -1,6 +1,7 @@
 // Convolution of each channel by itself: channels are lanes. A register tile is some neighbouring outputs by
 // some vectors.
 #include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -21,13 +22,13 @@ class Depthwise {
         y_(y),
         padded_((d.in_c + kLanes - 1) / kLanes * kLanes) {}
 
-  void run() const {
+  void run(Range rows) const {
     // Outputs whose windows lie inside the picture from left to right.
     const int inner_begin = smaller(d_.out_w, (d_.pad_left + d_.stride_w - 1) / d_.stride_w);
     const int reach = d_.in_w + d_.pad_left - (d_.kernel_w - 1) * d_.dilation_w - 1;
     const int inner_end =
         reach < 0 ? inner_begin : larger(inner_begin, smaller(d_.out_w, reach / d_.stride_w + 1));
-    for (int row = 0; row < d_.batch * d_.out_h; ++row) {
+    for (int row = rows.begin; row < rows.end; ++row) {
       const int image = row / d_.out_h;
       const int top = row % d_.out_h * d_.stride_h - d_.pad_top;
       const Row here{x_ + (image * d_.in_h + top) * d_.in_w * d_.in_c,
@@ -149,8 +150,11 @@ class Depthwise {
 }  // namespace wg
 
 extern "C" int wg_conv2d_depthwise(const std::int32_t* descriptor, const float* x, const float* weights,
-                                   const float* bias, const float* residual, float* y, void* /*scratch*/) {
+                                   const float* bias, const float* residual, float* y, void* scratch) {
   const auto& d = *reinterpret_cast<const wg::Conv2d*>(descriptor);
-  wg::Depthwise(d, x, weights, bias, residual, y).run();
+  const wg::Depthwise depthwise(d, x, weights, bias, residual, y);
+  const std::int64_t cost = std::int64_t{2} * d.out_w * d.out_c * d.kernel_h * d.kernel_w;
+  wg::in_parallel(d.batch * d.out_h, cost, scratch,
+                  [&](wg::Range rows, void* /*scratch*/) { depthwise.run(rows); });
   return 0;
 }

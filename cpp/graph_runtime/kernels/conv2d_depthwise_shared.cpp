@@ -4,6 +4,7 @@
 // is some neighbouring outputs of one vector of channels; taps of a row of the window are taken up to three
 // at a time, so that what they see is loaded once.
 #include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -194,13 +195,17 @@ extern "C" int wg_conv2d_depthwise_shared(const std::int32_t* descriptor, const 
                                           const float* weights, const float* bias, const float* residual,
                                           float* y, void* scratch) {
   const auto& d = *reinterpret_cast<const wg::Conv2d*>(descriptor);
-  const wg::SharedDepthwise depthwise(d, residual, y, static_cast<float*>(scratch));
-  for (int image = 0; image < d.batch; ++image) {
-    for (int channel = 0; channel < d.in_c; channel += wg::kBlock) {
+  const int blocks = (d.in_c - 1) / wg::kBlock + 1;
+  const std::int64_t cost = std::int64_t{2} * d.out_h * d.out_w * wg::kBlock * d.kernel_h * d.kernel_w;
+  wg::in_parallel(d.batch * blocks, cost, scratch, [&](wg::Range part, void* memory) {
+    const wg::SharedDepthwise depthwise(d, residual, y, static_cast<float*>(memory));
+    for (int block = part.begin; block < part.end; ++block) {
+      const int image = block / blocks;
+      const int channel = block % blocks * wg::kBlock;
       depthwise.convolve(x + image * d.in_h * d.in_w * d.in_c + channel,
                          weights + channel * d.kernel_h * d.kernel_w, bias + channel, channel,
                          wg::smaller(wg::kBlock, d.in_c - channel), image);
     }
-  }
+  });
   return 0;
 }

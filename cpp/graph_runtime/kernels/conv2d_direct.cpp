@@ -16,10 +16,15 @@ class Direct {
         columns_(d.out_c / d.groups),
         run_(d.groups == 1 && d.dilation_w == 1 ? d.kernel_w * d.in_c : d.in_c / d.groups) {}
 
-  void convolve(const Picture& picture, int image) const {
+  void convolve(const Picture& picture, int image, void* scratch) const {
     const Grid grid = choose_grid(d_, picture.width, 1);
+    rows_in_parallel(d_, grid, scratch, [&](Range rows) { convolve(picture, image, grid, rows); });
+  }
+
+ private:
+  void convolve(const Picture& picture, int image, const Grid& grid, Range rows) const {
     const std::int32_t row_step = d_.dilation_h * picture.width * d_.in_c;
-    for (int i = 0; i < d_.out_h; i += grid.rows) {
+    for (int i = rows.begin; i < rows.end; i += grid.rows) {
       const int row = smaller(i, d_.out_h - grid.rows);  // the last tiles may do some a second time
       const float* x = picture.pixels + row * d_.stride_h * picture.width * d_.in_c;
       for (int j = 0; j < d_.out_w; j += grid.columns) {
@@ -30,7 +35,6 @@ class Direct {
     }
   }
 
- private:
   // All channels of a tile, the first output of which is the pixel `pixel`.
   void outputs(const Grid& grid, const float* x, std::int32_t row_step, int pixel) const {
     const std::int32_t at = pixel * d_.out_c;
@@ -162,7 +166,7 @@ extern "C" int wg_conv2d_direct(const std::int32_t* descriptor, const float* x, 
   const wg::Epilogue epilogue{bias, d.has_residual != 0 ? residual : nullptr, d.activation};
   const wg::Direct direct(d, weights, epilogue, y);
   for (int image = 0; image < d.batch; ++image) {
-    direct.convolve(wg::picture(d, x, image, static_cast<float*>(scratch)), image);
+    direct.convolve(wg::picture(d, x, image, static_cast<float*>(scratch)), image, scratch);
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 // im2col matrix.
 #include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
 #include "wasmgrad/graph_runtime/kernels/gemm.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -125,25 +126,40 @@ Pixel pack_windows(const Conv2d& d, const WindowPacker& packer, Pixel pixel, int
   return pixel;
 }
 
-void convolve_group(const Conv2d& d, const float* x, const float* weights, const Epilogue& epilogue, float* y,
-                    float* panels) {
-  const WindowPacker packer(d, x);
+struct Group {
+  const float* x;
+  const float* weights;
+  Epilogue epilogue;
+  float* y;
+};
+
+// Some pixels, from the begin of a tile on, of some groups of columns.
+void convolve_part(const Conv2d& d, const Group& group, float* panels, Range pixels, Range columns) {
+  const WindowPacker packer(d, group.x);
   const int k_total = d.kernel_h * d.kernel_w * (d.in_c / d.groups);
-  const int pixels = d.batch * d.out_h * d.out_w;
-  Pixel first{};
-  for (int done = 0; done < pixels; done += d.row_block) {
-    const int rows = smaller(d.row_block, pixels - done);
-    Epilogue here = epilogue;
-    if (here.residual != nullptr) here.residual += done * d.out_c;
+  const float* weights = group.weights + columns.begin * k_total;
+  Pixel first = pixel_at(pixels.begin, d.out_h, d.out_w);
+  for (int done = pixels.begin; done < pixels.end; done += d.row_block) {
+    const int rows = smaller(d.row_block, pixels.end - done);
+    const Epilogue here = group.epilogue.from(done * d.out_c, columns.begin);
     Pixel after{};
     for (int k = 0; k < k_total; k += d.depth_block) {
       const int depth = smaller(d.depth_block, k_total - k);
       after = pack_windows(d, packer, first, rows, k, depth, panels);
-      run({panels, rows, depth, weights + k * kColumns, k_total * kColumns, d.out_c / d.groups,
-           y + done * d.out_c, d.out_c, k == 0, k + depth == k_total ? &here : nullptr});
+      run({panels, rows, depth, weights + k * kColumns, k_total * kColumns, columns.end - columns.begin,
+           group.y + done * d.out_c + columns.begin, d.out_c, k == 0,
+           k + depth == k_total ? &here : nullptr});
     }
     first = after;
   }
+}
+
+void convolve_group(const Conv2d& d, const Group& group, void* scratch) {
+  const std::int64_t cost = std::int64_t{2} * d.kernel_h * d.kernel_w * (d.in_c / d.groups);
+  in_parallel(d.batch * d.out_h * d.out_w, d.row_block, d.out_c / d.groups, kColumnStep, cost, scratch,
+              [&](Range pixels, Range columns, void* panels) {
+                convolve_part(d, group, static_cast<float*>(panels), pixels, columns);
+              });
 }
 
 }  // namespace
@@ -155,11 +171,20 @@ extern "C" int wg_conv2d_gemm(const std::int32_t* descriptor, const float* x, co
   const int columns = d.out_c / d.groups;
   const int padded = (columns + wg::kColumns - 1) / wg::kColumns * wg::kColumns;
   const int k = d.kernel_h * d.kernel_w * (d.in_c / d.groups);
-  for (int group = 0; group < d.groups; ++group) {
-    const wg::Epilogue epilogue{bias + group * padded,
-                                d.has_residual != 0 ? residual + group * columns : nullptr, d.activation};
-    wg::convolve_group(d, x + group * (d.in_c / d.groups), weights + group * padded * k, epilogue,
-                       y + group * columns, static_cast<float*>(scratch));
+  const std::int64_t cost = std::int64_t{2} * d.batch * d.out_h * d.out_w * columns * k;
+  const auto convolve = [&](wg::Range groups, void* memory) {
+    for (int group = groups.begin; group < groups.end; ++group) {
+      const wg::Epilogue epilogue{bias + group * padded,
+                                  d.has_residual != 0 ? residual + group * columns : nullptr, d.activation};
+      wg::convolve_group(
+          d, {x + group * (d.in_c / d.groups), weights + group * padded * k, epilogue, y + group * columns},
+          memory);
+    }
+  };
+  if (d.groups < wg::kFewParts) {
+    convolve({0, d.groups}, scratch);  // each in parallel
+  } else {
+    wg::in_parallel(d.groups, cost, scratch, convolve);
   }
   return 0;
 }

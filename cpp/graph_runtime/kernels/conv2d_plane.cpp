@@ -13,12 +13,17 @@ class Plane {
   Plane(const Conv2d& d, const Activation& activation, const float* bias, float* y)
       : d_(d), activation_(activation), bias_(bias), y_(y) {}
 
-  void convolve(const Picture& picture, const float* weights, int image) const {
+  void convolve(const Picture& picture, const float* weights, int image, void* scratch) const {
     const Grid grid = choose_grid(d_, picture.width, kLanes);
+    rows_in_parallel(d_, grid, scratch, [&](Range rows) { convolve(picture, weights, image, grid, rows); });
+  }
+
+ private:
+  void convolve(const Picture& picture, const float* weights, int image, const Grid& grid, Range rows) const {
     const int taps = d_.kernel_h * d_.kernel_w;
     for (int channel = 0; channel < d_.out_c; channel += kAtATime) {
       const int channels = smaller(kAtATime, d_.out_c - channel);
-      for (int i = 0; i < d_.out_h; i += grid.rows) {
+      for (int i = rows.begin; i < rows.end; i += grid.rows) {
         const int row = smaller(i, d_.out_h - grid.rows);  // the last tiles may do some a second time
         const Window window{picture.pixels + row * d_.stride_h * picture.width, d_.dilation_h * picture.width,
                             weights};
@@ -33,7 +38,6 @@ class Plane {
     }
   }
 
- private:
   struct Window {
     const float* x;
     std::int32_t row_step;
@@ -117,6 +121,6 @@ extern "C" int wg_conv2d_plane(const std::int32_t* descriptor, const float* x, c
   const auto& d = *reinterpret_cast<const wg::Conv2d*>(descriptor);
   const wg::Plane plane(d, d.activation, bias, y);
   for (int image = 0; image < d.batch; ++image)
-    plane.convolve(wg::picture(d, x, image, static_cast<float*>(scratch)), weights, image);
+    plane.convolve(wg::picture(d, x, image, static_cast<float*>(scratch)), weights, image, scratch);
   return 0;
 }

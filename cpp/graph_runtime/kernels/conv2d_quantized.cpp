@@ -3,6 +3,7 @@
 
 #include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
 #include "wasmgrad/graph_runtime/kernels/quantized_gemm.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -12,20 +13,18 @@ struct Windows {
   const std::uint8_t* x;  // at the first channel of the group
   std::int32_t channels;  // of a group
   std::uint8_t outside;   // what stands for zero
-  std::int32_t index;     // of the window gathered last, and its pixel
-  Pixel pixel;
-
-  // Windows are gathered one after the other.
-  const Pixel& move_to(std::int32_t next) {
-    if (next != index + 1 || index < 0) {
-      pixel = pixel_at(next, d.out_h, d.out_w);
-    } else if (++pixel.x == d.out_w) {
-      pixel = pixel_at(next, d.out_h, d.out_w);
-    }
-    index = next;
-    return pixel;
-  }
 };
+
+// Windows are gathered one after the other.
+const Pixel& move_to(const Conv2d& d, std::int32_t next, Cursor& cursor) {
+  if (next != cursor.index + 1 || cursor.index < 0) {
+    cursor.pixel = pixel_at(next, d.out_h, d.out_w);
+  } else if (++cursor.pixel.x == d.out_w) {
+    cursor.pixel = pixel_at(next, d.out_h, d.out_w);
+  }
+  cursor.index = next;
+  return cursor.pixel;
+}
 
 // Values of one row of the picture, `at` bytes from its begin, which may lie outside.
 void gather_run(const Windows& w, const std::uint8_t* row, std::int32_t at, std::int32_t count,
@@ -41,7 +40,8 @@ void gather_run(const Windows& w, const std::uint8_t* row, std::int32_t at, std:
 }
 
 // Of windows of one pixel, one after the other.
-const std::uint8_t* pixel(void* source, std::int32_t index, std::uint8_t* /*buffer*/) {
+const std::uint8_t* pixel(const void* source, std::int32_t index, Cursor& /*cursor*/,
+                          std::uint8_t* /*buffer*/) {
   const auto& w = *static_cast<const Windows*>(source);
   return w.x + index * w.d.in_c;
 }
@@ -51,10 +51,10 @@ bool takes_every_pixel(const Conv2d& d) {
          d.pad_left == 0 && d.in_h == d.out_h && d.in_w == d.out_w;
 }
 
-const std::uint8_t* window(void* source, std::int32_t index, std::uint8_t* buffer) {
-  auto& w = *static_cast<Windows*>(source);
+const std::uint8_t* window(const void* source, std::int32_t index, Cursor& cursor, std::uint8_t* buffer) {
+  const auto& w = *static_cast<const Windows*>(source);
   const Conv2d& d = w.d;
-  const Pixel pixel = w.move_to(index);
+  const Pixel pixel = move_to(d, index, cursor);
   const int top = pixel.y * d.stride_h - d.pad_top;
   const int left = pixel.x * d.stride_w - d.pad_left;
   const std::uint8_t* image = w.x + pixel.image * d.in_h * d.in_w * d.in_c;
@@ -98,23 +98,29 @@ extern "C" int wg_conv2d_quantized_gemm(const std::int32_t* descriptor, const st
   const std::int32_t out_c = d.out_c / d.groups;
   const std::int32_t tiles = (out_c + wg::kDotColumns - 1) / wg::kDotColumns;
   const std::int32_t padded = tiles * wg::kDotColumns;
-  wg::Windows windows{d, x, d.in_c / d.groups, *x_zero, -1, {}};
-  const std::int32_t k = d.kernel_h * d.kernel_w * windows.channels;
+  const std::int32_t channels = d.in_c / d.groups;
+  const std::int32_t k = d.kernel_h * d.kernel_w * channels;
   const std::int32_t group_weights = tiles * ((k + wg::kDepth - 1) / wg::kDepth) * wg::kDotWeights;
-  for (int group = 0; group < d.groups; ++group) {
-    windows.x = x + group * windows.channels;
-    windows.index = -1;
-    const wg::QuantizedProduct product{
-        {&windows, wg::takes_every_pixel(d) ? wg::pixel : wg::window, d.batch * d.out_h * d.out_w, k},
-        weights + group * group_weights,
-        {columns + group * 5 * padded, padded},
-        out_c,
-        residual,
-        y,
-        group * out_c,
-        d.out_c,
-        d.row_block};
-    wg::multiply(all.quantization, x_zero, *factor, product, scratch);
+  const auto convolve = [&](wg::Range groups, void* memory) {
+    for (int group = groups.begin; group < groups.end; ++group) {
+      const wg::Windows windows{d, x + group * channels, channels, *x_zero};
+      const wg::QuantizedProduct product{
+          {&windows, wg::takes_every_pixel(d) ? wg::pixel : wg::window, d.batch * d.out_h * d.out_w, k},
+          weights + group * group_weights,
+          {columns + group * 5 * padded, padded},
+          out_c,
+          residual,
+          y,
+          group * out_c,
+          d.out_c,
+          d.row_block};
+      wg::multiply(all.quantization, x_zero, *factor, product, memory);
+    }
+  };
+  if (d.groups < wg::kFewParts) {
+    convolve({0, d.groups}, scratch);  // each in parallel
+  } else {
+    wg::in_parallel(d.groups, std::int64_t{2} * d.batch * d.out_h * d.out_w * out_c * k, scratch, convolve);
   }
   return 0;
 }

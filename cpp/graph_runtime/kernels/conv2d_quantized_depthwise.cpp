@@ -2,6 +2,7 @@
 // one dot takes four taps that stand below each other; several rows of the output share them where windows
 // are low.
 #include "wasmgrad/graph_runtime/kernels/conv2d_quantized.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -45,7 +46,8 @@ template <typename Dot>
 class Depthwise {
  public:
   Depthwise(const Conv2dQuantized& all, const Reading& reading, float factor, const std::uint8_t* x,
-            const std::int8_t* weights, const Columns& columns, const float* residual, void* y, void* scratch)
+            const std::int8_t* weights, const Columns& columns, const float* residual, void* y,
+            const std::int32_t* start, void* scratch)
       : d_(all.conv),
         all_(all),
         reading_(reading),
@@ -57,26 +59,25 @@ class Depthwise {
         columns_(columns),
         residual_(residual),
         y_(y),
-        start_(static_cast<std::int32_t*>(scratch)),
-        quads_(reinterpret_cast<Element*>(start_ + columns.padded)),
-        width_((d_.out_w - 1) * d_.stride_w + (d_.kernel_w - 1) * d_.dilation_w + 1) {
-    start_sums(columns, reading.zero, 1, start_);
-  }
+        start_(start),
+        quads_(static_cast<Element*>(scratch)),
+        width_((d_.out_w - 1) * d_.stride_w + (d_.kernel_w - 1) * d_.dilation_w + 1) {}
 
-  void run() {
+  // Some of all steps: rows of a block of channels of a picture, block after block.
+  void run(Range steps) {
     const std::int32_t block_weights = all_.rows * all_.quads * d_.kernel_w * kBlock * kDepth;
-    for (int image = 0; image < d_.batch; ++image) {
-      for (int channel = 0; channel < d_.in_c; channel += kBlock) {
-        const std::int8_t* weights = weights_ + channel / kBlock * block_weights;
-        for (int row = 0; row < d_.out_h; row += all_.rows) {
-          const int top = row * d_.stride_h - d_.pad_top;
-          for (int quad = 0; quad < all_.quads; ++quad) build(image, channel, top, quad);
-          const int rows = smaller(all_.rows, d_.out_h - row);
-          for (int i = 0; i < rows; ++i) {
-            output_row((image * d_.out_h + row + i) * d_.out_w, channel,
-                       weights + i * block_weights / all_.rows);
-          }
-        }
+    const int steps_of_block = (d_.out_h - 1) / all_.rows + 1;
+    const int blocks = (d_.in_c - 1) / kBlock + 1;
+    for (int step = steps.begin; step < steps.end; ++step) {
+      const int image = step / steps_of_block / blocks;
+      const int block = step / steps_of_block % blocks;
+      const int row = step % steps_of_block * all_.rows;
+      const int top = row * d_.stride_h - d_.pad_top;
+      for (int quad = 0; quad < all_.quads; ++quad) build(image, block * kBlock, top, quad);
+      const int rows = smaller(all_.rows, d_.out_h - row);
+      for (int i = 0; i < rows; ++i) {
+        output_row((image * d_.out_h + row + i) * d_.out_w, block * kBlock,
+                   weights_ + block * block_weights + i * block_weights / all_.rows);
       }
     }
   }
@@ -245,10 +246,24 @@ class Depthwise {
   Columns columns_;
   const float* residual_;
   void* y_;
-  std::int32_t* start_;
+  const std::int32_t* start_;
   Element* quads_;  // [quads][width][kBlock][kDepth]
   std::int32_t width_;
 };
+
+template <typename Dot>
+void convolve(const Conv2dQuantized& all, const Reading& reading, float factor, const std::uint8_t* x,
+              const std::int8_t* weights, const Columns& columns, const float* residual, void* y,
+              void* scratch) {
+  const Conv2d& d = all.conv;
+  auto* start = static_cast<std::int32_t*>(scratch);
+  start_sums(columns, reading.zero, 1, start);
+  const int steps = d.batch * ((d.in_c - 1) / kBlock + 1) * ((d.out_h - 1) / all.rows + 1);
+  const std::int64_t cost = std::int64_t{2} * all.rows * d.out_w * kBlock * d.kernel_h * d.kernel_w;
+  in_parallel(steps, cost, start + columns.padded, [&](Range part, void* memory) {
+    Depthwise<Dot>(all, reading, factor, x, weights, columns, residual, y, start, memory).run(part);
+  });
+}
 
 }  // namespace
 }  // namespace wg
@@ -263,14 +278,12 @@ extern "C" int wg_conv2d_quantized_depthwise(const std::int32_t* descriptor, con
 #if defined(WASMGRAD_HAS_BYTE_DOT)
   if (wg::byte_dot() != wg::ByteDotKind::kNone) {
     const bool flips = (wg::byte_dot() == wg::ByteDotKind::kSigned) != (d.quantization.x_signed != 0);
-    wg::Depthwise<wg::ByteDot>(d, wg::reading(d.quantization, x_zero, flips ? 0x80 : 0), *factor, x, weights,
-                               of_channels, residual, y, scratch)
-        .run();
+    wg::convolve<wg::ByteDot>(d, wg::reading(d.quantization, x_zero, flips ? 0x80 : 0), *factor, x, weights,
+                              of_channels, residual, y, scratch);
     return 0;
   }
 #endif
-  wg::Depthwise<wg::WordDot>(d, wg::reading(d.quantization, x_zero, 0), *factor, x, weights, of_channels,
-                             residual, y, scratch)
-      .run();
+  wg::convolve<wg::WordDot>(d, wg::reading(d.quantization, x_zero, 0), *factor, x, weights, of_channels,
+                            residual, y, scratch);
   return 0;
 }

@@ -4,6 +4,7 @@
 // it: tiles with such outputs are computed again, by definition.
 #include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
 #include "wasmgrad/graph_runtime/kernels/gemm.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -90,26 +91,34 @@ class Winograd {
     const int padded = (d_.out_c + kColumns - 1) / kColumns * kColumns;
     for (int first = 0; first < tiles; first += d_.row_block) {
       const int count = smaller(d_.row_block, tiles - first);
-      for (int i = 0; i < count; ++i)
-        transform_input(pixel_at(first + i, tiles_h_, tiles_w_), inputs_ + i * d_.in_c);
-      for (int point = 0; point < kPoints; ++point) {
-        const float* x = inputs_ + point * d_.row_block * d_.in_c;
-        float* y = outputs_ + point * d_.row_block * d_.out_c;
-        multiply({count, d_.in_c, d_.out_c, x, d_.in_c, weights + point * padded * d_.in_c, y, d_.out_c,
-                  d_.depth_block, d_.row_block},
-                 nullptr, panels_);
-      }
-      for (int i = 0; i < count; ++i) {
-        const Pixel tile = pixel_at(first + i, tiles_h_, tiles_w_);
-        if (!transform_output(tile, outputs_ + i * d_.out_c)) [[unlikely]]
-          compute_directly(tile, weights, padded);
-      }
+      in_parallel(count, kCost * d_.in_c, panels_, [&](Range part, void* /*scratch*/) {
+        for (int i = part.begin; i < part.end; ++i)
+          transform_input(pixel_at(first + i, tiles_h_, tiles_w_), inputs_ + i * d_.in_c);
+      });
+      const std::int64_t cost = std::int64_t{2} * count * d_.in_c * d_.out_c;
+      in_parallel(kPoints, cost, panels_, [&](Range part, void* panels) {
+        for (int point = part.begin; point < part.end; ++point) {
+          const float* x = inputs_ + point * d_.row_block * d_.in_c;
+          float* y = outputs_ + point * d_.row_block * d_.out_c;
+          multiply({count, d_.in_c, d_.out_c, x, d_.in_c, weights + point * padded * d_.in_c, y, d_.out_c,
+                    d_.depth_block, d_.row_block},
+                   nullptr, static_cast<float*>(panels));
+        }
+      });
+      in_parallel(count, kCost * d_.out_c, panels_, [&](Range part, void* /*scratch*/) {
+        for (int i = part.begin; i < part.end; ++i) {
+          const Pixel tile = pixel_at(first + i, tiles_h_, tiles_w_);
+          if (!transform_output(tile, outputs_ + i * d_.out_c)) [[unlikely]]
+            compute_directly(tile, weights, padded);
+        }
+      });
     }
   }
 
  private:
   static constexpr int kWindow = kTile + 2;
   static constexpr int kPoints = kWindow * kWindow;
+  static constexpr std::int64_t kCost = 8 * kPoints;  // of transforming a tile of one channel
 
   // One tile of all channels to every point's row at `points`.
   void transform_input(const Pixel& tile, float* points) const {

@@ -2,6 +2,7 @@
 #include "wasmgrad/graph_runtime/kernels/gemm.hpp"
 
 #include "wasmgrad/graph_runtime/kernels/tile.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -249,16 +250,16 @@ template <int kGroups, bool kWhole>
 }
 
 // Needs no panel: every value of the row is splatted once for each group of columns, as a panel's would be.
-void multiply_row(const Product& product, const Epilogue* epilogue) {
+void multiply_row(const Product& product, const Epilogue* epilogue, Range columns) {
   const std::int32_t group = product.k * kColumns;
-  const float* weights = product.weights;
-  for (int column = 0; column < product.columns;) {
+  const float* weights = product.weights + columns.begin / kColumns * group;
+  for (int column = columns.begin; column < columns.end;) {
     Place place{nullptr, nullptr, product.y + column, product.y_stride, kColumns};
     if (epilogue != nullptr) {
       place.bias = epilogue->bias + column;
       if (epilogue->residual != nullptr) place.residual = epilogue->residual + column;
     }
-    const int left = product.columns - column;
+    const int left = columns.end - column;
     const int whole = left / kColumns;
     const int groups = whole >= kRowGroups ? kRowGroups : whole == 2 ? 2 : 1;
     if (groups == kRowGroups) {
@@ -280,16 +281,16 @@ void multiply_row(const Product& product, const Epilogue* epilogue) {
   }
 }
 
-}  // namespace
-
-void multiply(const Product& product, const Epilogue* epilogue, float* panels) {
-  if (product.rows == 1) return multiply_row(product, epilogue);
+// Some rows, from the begin of a tile on, times some groups of columns.
+void multiply_part(const Product& product, const Epilogue* epilogue, float* panels, Range all_rows,
+                   Range columns) {
   const std::int32_t stride = product.x_stride;
-  for (int row = 0; row < product.rows; row += product.row_block) {
-    const int rows = product.rows - row < product.row_block ? product.rows - row : product.row_block;
+  const float* weights = product.weights + columns.begin * product.k;
+  for (int row = all_rows.begin; row < all_rows.end; row += product.row_block) {
+    const int rows = all_rows.end - row < product.row_block ? all_rows.end - row : product.row_block;
+    float* y = product.y + row * product.y_stride + columns.begin;
     Epilogue here{};
-    if (epilogue != nullptr) here = *epilogue;
-    if (here.residual != nullptr) here.residual += row * product.y_stride;
+    if (epilogue != nullptr) here = epilogue->from(row * product.y_stride, columns.begin);
     for (int k = 0; k < product.k; k += product.depth_block) {
       const int depth = product.k - k < product.depth_block ? product.k - k : product.depth_block;
       const float* x = product.x + row * stride + k;
@@ -298,10 +299,28 @@ void multiply(const Product& product, const Epilogue* epilogue, float* panels) {
         pack_panel(x + i * stride, stride, depth, place(panels, i, depth));
       for (; i < rows; ++i) pack(x + i * stride, depth, rows % kRows, place(panels, i, depth));
       const bool last = k + depth == product.k;
-      run({panels, rows, depth, product.weights + k * kColumns, product.k * kColumns, product.columns,
-           product.y + row * product.y_stride, product.y_stride, k == 0,
-           last && epilogue != nullptr ? &here : nullptr});
+      run({panels, rows, depth, weights + k * kColumns, product.k * kColumns, columns.end - columns.begin, y,
+           product.y_stride, k == 0, last && epilogue != nullptr ? &here : nullptr});
     }
+  }
+}
+
+}  // namespace
+
+void multiply(const Product& product, const Epilogue* epilogue, float* panels) {
+  const std::int64_t cost = std::int64_t{2} * product.k;
+  if (product.rows == 1) {
+    constexpr int kStep = kRowGroups * kColumns;
+    const int steps = (product.columns - 1) / kStep + 1;
+    in_parallel(steps, cost * kStep, panels, [&](Range part, void* /*scratch*/) {
+      multiply_row(product, epilogue,
+                   {part.begin * kStep, part.end == steps ? product.columns : part.end * kStep});
+    });
+  } else {
+    in_parallel(product.rows, product.row_block, product.columns, kColumnStep, cost, panels,
+                [&](Range rows, Range columns, void* scratch) {
+                  multiply_part(product, epilogue, static_cast<float*>(scratch), rows, columns);
+                });
   }
 }
 

@@ -12,6 +12,7 @@ namespace wg {
 
 inline constexpr int kRows = 4;
 inline constexpr int kColumns = 2 * kLanes;
+inline constexpr int kColumnStep = 2 * kColumns;  // between parts of a product
 inline constexpr int kSplat = kLanes == 4 ? 4 : 1;
 
 /// What a product becomes once its last part is added. Addresses belong to its first row and column; the
@@ -20,6 +21,11 @@ struct Epilogue {
   const float* bias;
   const float* residual;
   Activation activation;
+
+  /// The same for what begins `row` floats and `column` columns further on.
+  Epilogue from(std::int32_t row, int column) const {
+    return {bias + column, residual != nullptr ? residual + row + column : nullptr, activation};
+  }
 };
 
 /// One pass: `rows` packed rows times `depth` of the k products of every column.

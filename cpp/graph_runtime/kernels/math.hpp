@@ -6,6 +6,9 @@
 
 namespace wg {
 
+/// About what a function of one value takes, in floating-point operations.
+inline constexpr int kCostOfFunction = 60;
+
 inline Vector absolute(Vector v) { return as_floats(as_integers(v) & 0x7fffffff); }
 
 /// `magnitude` with the sign of `sign`.

@@ -1,5 +1,6 @@
 // Product of row-major matrices; a right-hand side that is not constant is packed on the way.
 #include "wasmgrad/graph_runtime/kernels/gemm.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -18,10 +19,12 @@ struct MatMul {
 };
 
 // b[row][column] of [k, n], or of the [n, k] that it is the transpose of, to the layout of gemm.hpp.
-void pack_columns(const MatMul& d, const float* b, float* packed) {
+void pack_columns(const MatMul& d, const float* b, float* packed, Range groups) {
   const std::int32_t down = d.b_transposed != 0 ? 1 : d.n;
   const std::int32_t right = d.b_transposed != 0 ? d.k : 1;
-  for (int begin = 0; begin < d.n; begin += kColumns) {
+  packed += groups.begin * kColumns * d.k;
+  for (int group = groups.begin; group < groups.end; ++group) {
+    const int begin = group * kColumns;
     const int columns = d.n - begin < kColumns ? d.n - begin : kColumns;
     for (int row = 0; row < d.k; ++row, packed += kColumns) {
       const float* from = b + row * down + begin * right;
@@ -41,19 +44,29 @@ void pack_columns(const MatMul& d, const float* b, float* packed) {
 extern "C" int wg_matmul(const std::int32_t* descriptor, const float* a, const float* b, const float* bias,
                          const float* residual, float* y, void* scratch) {
   const auto& d = *reinterpret_cast<const wg::MatMul*>(descriptor);
-  auto* panels = static_cast<float*>(scratch);
-  float* packed = panels + d.row_block * d.depth_block * wg::kSplat;
-  const std::int32_t packed_size = (d.n + wg::kColumns - 1) / wg::kColumns * wg::kColumns * d.k;
-  for (int i = 0; i < d.batch; ++i) {
-    const float* weights = b + i * packed_size;
-    if (d.b_is_constant == 0) {
-      wg::pack_columns(d, b + i * d.k * d.n, packed);
-      weights = packed;
+  const int groups = (d.n + wg::kColumns - 1) / wg::kColumns;
+  const std::int32_t packed_size = groups * wg::kColumns * d.k;
+  const auto products = [&](wg::Range batch, void* memory) {
+    auto* panels = static_cast<float*>(memory);
+    float* packed = panels + d.row_block * d.depth_block * wg::kSplat;
+    for (int i = batch.begin; i < batch.end; ++i) {
+      const float* weights = b + i * packed_size;
+      if (d.b_is_constant == 0) {
+        wg::in_parallel(
+            groups, std::int64_t{4} * d.k * wg::kColumns, memory,
+            [&](wg::Range part, void* /*scratch*/) { wg::pack_columns(d, b + i * d.k * d.n, packed, part); });
+        weights = packed;
+      }
+      const std::int32_t at = i * d.m * d.n;
+      const wg::Epilogue epilogue{bias, d.has_residual != 0 ? residual + at : nullptr, d.activation};
+      wg::multiply({d.m, d.k, d.n, a + i * d.m * d.k, d.k, weights, y + at, d.n, d.depth_block, d.row_block},
+                   &epilogue, panels);
     }
-    const std::int32_t at = i * d.m * d.n;
-    const wg::Epilogue epilogue{bias, d.has_residual != 0 ? residual + at : nullptr, d.activation};
-    wg::multiply({d.m, d.k, d.n, a + i * d.m * d.k, d.k, weights, y + at, d.n, d.depth_block, d.row_block},
-                 &epilogue, panels);
+  };
+  if (d.batch < wg::kFewParts) {
+    products({0, d.batch}, scratch);  // each in parallel
+  } else {
+    wg::in_parallel(d.batch, std::int64_t{2} * d.m * d.n * d.k, scratch, products);
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 
@@ -72,6 +73,18 @@ inline Grid choose_grid(const Conv2d& d, std::int32_t picture_width, int unit) {
     grid.y[i] = (row * d.out_w + column) * d.out_c;
   }
   return grid;
+}
+
+/// Calls body(Range) with rows of one picture's output, in parallel, each range from the first row of tiles
+/// on. Tiles that do some rows a second time are of the same part as those that do them first.
+template <typename Body>
+inline void rows_in_parallel(const Conv2d& d, const Grid& grid, void* scratch, const Body& body) {
+  const std::int64_t cost =
+      std::int64_t{2} * grid.rows * d.out_w * d.out_c * (d.in_c / d.groups) * d.kernel_h * d.kernel_w;
+  const int whole = d.out_h / grid.rows;
+  in_parallel(whole, cost, scratch, [&](Range tiles, void* /*scratch*/) {
+    body(Range{tiles.begin * grid.rows, tiles.end == whole ? d.out_h : tiles.end * grid.rows});
+  });
 }
 
 }  // namespace wg

@@ -1,5 +1,6 @@
 // Maximum and average of windows; channels are lanes.
 #include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -123,12 +124,13 @@ void reduce_all(const Window& window, int channels, float* y) {
 }
 
 template <typename Reduce>
-void pool(const Pool2d& d, const float* x, float* y) {
+void pool(const Pool2d& d, const float* x, float* y, Range outputs) {
   const bool include_pad = d.count_include_pad != 0;
   const std::int32_t row_size = d.in_w * d.channels;
   const bool inside =
       d.pad_left == 0 && (d.out_w - 1) * d.stride_w + (d.kernel_w - 1) * d.dilation_w < d.in_w;
-  for (int i = 0; i < d.batch * d.out_h; ++i) {
+  y += outputs.begin * d.out_w * d.channels;
+  for (int i = outputs.begin; i < outputs.end; ++i) {
     const Span rows = span_at(i % d.out_h, d.stride_h, d.kernel_h, d.dilation_h, d.in_h, d.pad_top,
                               d.pad_bottom, include_pad);
     const float* row = x + (i / d.out_h * d.in_h + rows.first) * row_size;
@@ -155,12 +157,15 @@ void pool(const Pool2d& d, const float* x, float* y) {
 }  // namespace
 }  // namespace wg
 
-extern "C" int wg_pool2d(const std::int32_t* descriptor, const float* x, float* y, void* /*scratch*/) {
+extern "C" int wg_pool2d(const std::int32_t* descriptor, const float* x, float* y, void* scratch) {
   const auto& d = *reinterpret_cast<const wg::Pool2d*>(descriptor);
-  if (d.is_max != 0) {
-    wg::pool<wg::Maximum>(d, x, y);
-  } else {
-    wg::pool<wg::Average>(d, x, y);
-  }
+  const std::int64_t cost = std::int64_t{10} * d.out_w * d.channels * d.kernel_h * d.kernel_w;
+  wg::in_parallel(d.batch * d.out_h, cost, scratch, [&](wg::Range rows, void* /*scratch*/) {
+    if (d.is_max != 0) {
+      wg::pool<wg::Maximum>(d, x, y, rows);
+    } else {
+      wg::pool<wg::Average>(d, x, y, rows);
+    }
+  });
   return 0;
 }

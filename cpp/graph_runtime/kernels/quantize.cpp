@@ -1,5 +1,6 @@
 // Floats to 8 bits, and the sum of two quantized tensors, each as the standard's QuantizeLinear rounds.
 #include "wasmgrad/graph_runtime/kernels/quantized.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
@@ -39,10 +40,15 @@ std::int32_t value_of(std::uint8_t byte, std::int32_t is_signed) {
 
 // Bytes of a tensor that are not less than kDotColumns any more.
 template <typename Function>
-void for_each_group(std::int32_t count, const Function& function) {
-  std::int32_t i = 0;
-  for (; i + kDotColumns <= count; i += kDotColumns) function(i, kDotColumns);
-  if (i < count) function(i, count - i);
+void for_each_group(std::int32_t count, void* scratch, const Function& function) {
+  constexpr std::int64_t kCost = 30 * kDotColumns;
+  const int groups = (count - 1) / kDotColumns + 1;
+  in_parallel(groups, kCost, scratch, [&](Range part, void* /*scratch*/) {
+    const std::int32_t end = part.end == groups ? count : part.end * kDotColumns;
+    std::int32_t i = part.begin * kDotColumns;
+    for (; i + kDotColumns <= end; i += kDotColumns) function(i, kDotColumns);
+    if (i < end) function(i, end - i);
+  });
 }
 
 Totals reals(const std::uint8_t* p, std::int32_t is_signed) {
@@ -66,7 +72,7 @@ Totals reals(const std::uint8_t* p, std::int32_t is_signed) {
 }  // namespace wg
 
 extern "C" int wg_quantize(const std::int32_t* descriptor, const float* x, const float* scale,
-                           const std::uint8_t* zero, std::uint8_t* y, void* /*scratch*/) {
+                           const std::uint8_t* zero, std::uint8_t* y, void* scratch) {
   using wg::kLanes;
   using wg::Vector;
   const auto& d = *reinterpret_cast<const wg::Quantize*>(descriptor);
@@ -79,7 +85,7 @@ extern "C" int wg_quantize(const std::int32_t* descriptor, const float* x, const
     const Vector steps = value / divisor;
     return steps == steps ? steps + rounder : of_nan;
   };
-  wg::for_each_group(d.count, [&](std::int32_t i, int count) {
+  wg::for_each_group(d.count, scratch, [&](std::int32_t i, int count) {
     if (count == wg::kDotColumns) {
       results.store(shifted(wg::load(x + i)), shifted(wg::load(x + i + kLanes)), y + i);
       return;
@@ -93,7 +99,7 @@ extern "C" int wg_quantize(const std::int32_t* descriptor, const float* x, const
 }
 
 extern "C" int wg_add_quantized(const std::int32_t* descriptor, const std::uint8_t* a, const std::uint8_t* b,
-                                std::uint8_t* y, void* /*scratch*/) {
+                                std::uint8_t* y, void* scratch) {
   using wg::as_reals;
   using wg::kLanes;
   using wg::Vector;
@@ -103,7 +109,7 @@ extern "C" int wg_add_quantized(const std::int32_t* descriptor, const std::uint8
   const Vector b_scale = wg::splat(d.b_scale);
   const Vector offset = wg::splat(d.offset);
   const Vector rounder = wg::splat(wg::ByteResults::kRounder);
-  wg::for_each_group(d.count, [&](std::int32_t i, int count) {
+  wg::for_each_group(d.count, scratch, [&](std::int32_t i, int count) {
     std::uint8_t first[wg::kDotColumns];
     std::uint8_t second[wg::kDotColumns];
     std::uint8_t bytes[wg::kDotColumns];

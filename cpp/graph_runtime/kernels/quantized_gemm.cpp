@@ -2,6 +2,8 @@
 // the caches.
 #include "wasmgrad/graph_runtime/kernels/quantized_gemm.hpp"
 
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
+
 namespace wg {
 
 #if defined(__wasm_relaxed_simd__)
@@ -34,8 +36,13 @@ ByteDotKind find_byte_dot() {
 }  // namespace
 
 ByteDotKind byte_dot() {
-  static ByteDotKind kind = ByteDotKind::kUnknown;
-  if (kind == ByteDotKind::kUnknown) kind = find_byte_dot();
+  static ByteDotKind known = ByteDotKind::kUnknown;  // threads that do not know it yet find the same
+  ByteDotKind kind;
+  __atomic_load(&known, &kind, __ATOMIC_RELAXED);
+  if (kind == ByteDotKind::kUnknown) {
+    kind = find_byte_dot();
+    __atomic_store(&known, &kind, __ATOMIC_RELAXED);
+  }
   return kind;
 }
 
@@ -125,36 +132,34 @@ std::int32_t pack(const std::uint8_t* row, std::int32_t k, ByteOrder order, int 
 template <typename Dot>
 class Multiplication {
  public:
-  Multiplication(const Quantization& q, const Reading& reading, float factor, const QuantizedProduct& p,
-                 void* scratch)
+  Multiplication(const Quantization& q, ByteOrder order, float factor, const QuantizedProduct& p,
+                 const std::int32_t* start, void* scratch)
       : q_(q),
         p_(p),
-        order_(reading.order),
+        order_(order),
         results_(q),
         finish_(q, factor),
         bytes_(stores_bytes(q)),
         steps_((p.rows.k + kDepth - 1) / kDepth),
-        start_(static_cast<std::int32_t*>(scratch)),
-        panels_(reinterpret_cast<Element*>(start_ + p.columns.padded)),
-        buffer_(reinterpret_cast<std::uint8_t*>(panels_ + p.row_block * steps_ * kDepth)) {
-    start_sums(p.columns, reading.zero, p.rows.k, start_);
-  }
+        start_(start),
+        panels_(static_cast<Element*>(scratch)),
+        buffer_(reinterpret_cast<std::uint8_t*>(panels_ + p.row_block * steps_ * kDepth)) {}
 
-  void run() {
-    for (std::int32_t row = 0; row < p_.rows.count; row += p_.row_block) {
-      const std::int32_t left = p_.rows.count - row;
-      block(row, left < p_.row_block ? left : p_.row_block);
+  void run(Range rows, Range columns) {
+    for (std::int32_t row = rows.begin; row < rows.end; row += p_.row_block) {
+      const std::int32_t left = rows.end - row;
+      block(row, left < p_.row_block ? left : p_.row_block, columns);
     }
   }
 
  private:
   using Element = typename Dot::Element;
 
-  void block(std::int32_t first, std::int32_t rows) {
+  void block(std::int32_t first, std::int32_t rows, Range columns) {
     constexpr int kStep = kGroupsAtATime * kDotColumns;
     for (std::int32_t row = 0; row < rows; row += Dot::kRows) pack_panel(first, row, rows_of(row, rows));
-    for (std::int32_t begin = 0; begin < p_.column_count; begin += kStep) {
-      const std::int32_t end = p_.column_count - begin < kStep ? p_.column_count : begin + kStep;
+    for (std::int32_t begin = columns.begin; begin < columns.end; begin += kStep) {
+      const std::int32_t end = columns.end - begin < kStep ? columns.end : begin + kStep;
       for (std::int32_t row = 0; row < rows; row += Dot::kRows) {
         panel_times(first, row, rows_of(row, rows), begin, end);
       }
@@ -169,7 +174,7 @@ class Multiplication {
 
   void pack_panel(std::int32_t first, std::int32_t row, int rows) {
     for (int i = 0; i < rows; ++i) {
-      const std::uint8_t* bytes = p_.rows.row(p_.rows.source, first + row + i, buffer_);
+      const std::uint8_t* bytes = p_.rows.row(p_.rows.source, first + row + i, cursor_, buffer_);
       const std::int32_t sum =
           pack<Dot>(bytes, p_.rows.k, order_, rows, panel(row) + i * kDepth, q_.weights_shifted != 0);
       if (q_.weights_shifted != 0) row_sums()[row + i] = sum;
@@ -214,10 +219,23 @@ class Multiplication {
   Finish finish_;
   bool bytes_;
   std::int32_t steps_;
-  std::int32_t* start_;
+  const std::int32_t* start_;
   Element* panels_;
   std::uint8_t* buffer_;
+  Cursor cursor_;
 };
+
+template <typename Dot>
+void multiply_by(const Quantization& q, const Reading& reading, float factor, const QuantizedProduct& product,
+                 void* scratch) {
+  auto* start = static_cast<std::int32_t*>(scratch);
+  start_sums(product.columns, reading.zero, product.rows.k, start);
+  in_parallel(product.rows.count, product.row_block, product.column_count, 4 * kDotColumns,
+              std::int64_t{product.rows.k},  // half of what it is for floats
+              start + product.columns.padded, [&](Range rows, Range columns, void* memory) {
+                Multiplication<Dot>(q, reading.order, factor, product, start, memory).run(rows, columns);
+              });
+}
 
 }  // namespace
 
@@ -226,10 +244,10 @@ void multiply(const Quantization& q, const std::uint8_t* x_zero, float factor,
 #if defined(WASMGRAD_HAS_BYTE_DOT)
   if (byte_dot() != ByteDotKind::kNone) {
     const bool flips = (byte_dot() == ByteDotKind::kSigned) != (q.x_signed != 0);
-    return Multiplication<ByteDot>(q, reading(q, x_zero, flips ? 0x80 : 0), factor, product, scratch).run();
+    return multiply_by<ByteDot>(q, reading(q, x_zero, flips ? 0x80 : 0), factor, product, scratch);
   }
 #endif
-  Multiplication<WordDot>(q, reading(q, x_zero, 0), factor, product, scratch).run();
+  multiply_by<WordDot>(q, reading(q, x_zero, 0), factor, product, scratch);
 }
 
 }  // namespace wg

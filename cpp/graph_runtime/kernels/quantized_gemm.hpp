@@ -1,14 +1,21 @@
 // The matrix product under quantized convolutions and matmul: rows of bytes times columns of int8.
 #pragma once
 
+#include "wasmgrad/graph_runtime/kernels/conv2d.hpp"
 #include "wasmgrad/graph_runtime/kernels/quantized.hpp"
 
 namespace wg {
 
+/// What a source remembers of the row that it was asked for last.
+struct Cursor {
+  std::int32_t index = -1;
+  Pixel pixel{};
+};
+
 /// Rows of k bytes, which `row` finds, or gathers in `buffer` of k bytes.
 struct Rows {
-  void* source;
-  const std::uint8_t* (*row)(void* source, std::int32_t index, std::uint8_t* buffer);
+  const void* source;
+  const std::uint8_t* (*row)(const void* source, std::int32_t index, Cursor& cursor, std::uint8_t* buffer);
   std::int32_t count;
   std::int32_t k;
 };

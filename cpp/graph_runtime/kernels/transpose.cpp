@@ -2,12 +2,15 @@
 #include <cstdint>
 
 #include "wasmgrad/graph_runtime/kernels/simd.hpp"
+#include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
 namespace wg {
 namespace {
 
 constexpr int kSquare = 4;
-constexpr int kRowsAtATime = 64;  // the lines that four columns of them touch stay in L1
+constexpr std::int64_t kCostOfMove = 60;  // of a float alone, in floating-point operations
+constexpr std::int64_t kCostOfCopy = 8;   // of one in a run
+constexpr int kRowsAtATime = 64;          // the lines that four columns of them touch stay in L1
 
 typedef float Quad __attribute__((vector_size(16)));
 
@@ -55,30 +58,35 @@ void transpose_rows(const float* x, int rows, int columns, float* y, std::int32_
 }
 
 // Runs of `inner` floats.
-void transpose_runs(const float* x, int rows, int columns, std::int32_t inner, float* y) {
-  for (int j = 0; j < columns; ++j) {
-    const float* from = x + j * inner;
-    for (int i = 0; i < rows; ++i, from += columns * inner, y += inner) copy(y, from, inner);
+void transpose_runs(const float* x, int rows, int columns, std::int32_t inner, float* y, Range which) {
+  for (int run = which.begin; run < which.end; ++run) {
+    const float* from = x + (run / columns * rows * columns + run % columns) * inner;
+    float* to = y + run * rows * inner;
+    for (int i = 0; i < rows; ++i, from += columns * inner, to += inner) copy(to, from, inner);
   }
 }
 
 }  // namespace
 }  // namespace wg
 
-extern "C" int wg_transpose(const std::int32_t* descriptor, const float* x, float* y, void* /*scratch*/) {
+extern "C" int wg_transpose(const std::int32_t* descriptor, const float* x, float* y, void* scratch) {
   const std::int32_t batch = descriptor[0], rows = descriptor[1], columns = descriptor[2];
   const std::int32_t inner = descriptor[3];
-  for (int b = 0; b < batch; ++b) {
-    const float* from = x + b * rows * columns * inner;
-    float* to = y + b * rows * columns * inner;
-    if (inner > 1) {
-      wg::transpose_runs(from, rows, columns, inner, to);
-      continue;
-    }
-    for (int i = 0; i < rows; i += wg::kRowsAtATime) {
-      const int count = rows - i < wg::kRowsAtATime ? rows - i : wg::kRowsAtATime;
-      wg::transpose_rows(from + i * columns, count, columns, to + i, rows);
-    }
+  if (inner > 1) {
+    wg::in_parallel(
+        batch * columns, wg::kCostOfCopy * rows * inner, scratch,
+        [&](wg::Range part, void* /*scratch*/) { wg::transpose_runs(x, rows, columns, inner, y, part); });
+    return 0;
   }
+  const int blocks = (rows - 1) / wg::kRowsAtATime + 1;
+  const std::int64_t cost = wg::kCostOfMove * wg::kRowsAtATime * columns;
+  wg::in_parallel(batch * blocks, cost, scratch, [&](wg::Range part, void* /*scratch*/) {
+    for (int block = part.begin; block < part.end; ++block) {
+      const int i = block % blocks * wg::kRowsAtATime;
+      const int count = rows - i < wg::kRowsAtATime ? rows - i : wg::kRowsAtATime;
+      const std::int32_t at = block / blocks * rows * columns;
+      wg::transpose_rows(x + at + i * columns, count, columns, y + at + i, rows);
+    }
+  });
   return 0;
 }

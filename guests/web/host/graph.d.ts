@@ -63,9 +63,16 @@ export interface Graph {
   state(name: string): TensorArray;
   /** Makes all states zero again. */
   reset(): void;
+  /** How many threads run it. */
+  readonly threads: number;
+  /** Ends its other threads; it cannot run afterwards. With one thread there is nothing to end. */
+  close(): void;
   /** Runs one call of `metadata.plan`, for profiling. */
   call(index: number): void;
 }
 
-/** Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. */
-export function loadGraph(from: Source, options?: { weights?: Source }): Promise<Graph>;
+/**
+ * Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. `threads`: how
+ * many run it, of those that it was compiled for; by default as many as are of use. A page that is not cross-origin isolated has one.
+ */
+export function loadGraph(from: Source, options?: { weights?: Source; threads?: number }): Promise<Graph>;

@@ -9,25 +9,35 @@ import { GraphError } from "./error.js";
 import { instantiate } from "./module.js";
 import { openSource } from "./source.js";
 import { viewFor, viewNamed } from "./tensors.js";
+import { Threads } from "./threads.js";
 import { fillWeights } from "./weights.js";
 
 export { GraphError };
 
-/** Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. */
-export async function loadGraph(from, { weights } = {}) {
+/**
+ * Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. `threads`: how
+ * many run it, of those that it was compiled for; by default as many as are of use. A page that is not cross-origin isolated has one.
+ */
+export async function loadGraph(from, { weights, threads } = {}) {
   const source = await openSource(from);
-  const { metadata, instance } = await instantiate(source).finally(() => source.close());
-  const graph = new Graph(metadata, instance);
+  const made = await instantiate(source).finally(() => source.close());
+  const { metadata, module, memory, instance } = made;
+  const team = await Threads.of(made, threads);
+  const graph = new Graph(metadata, instance, team);
   if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, weights);
+  await team.start(module, memory);
   return graph;
 }
 
 /** A module that can run. `inputs`, `outputs` and `states` list {name, dtype, shape}; `views` are typed arrays over their memory. */
 class Graph {
   #instance;
+  #threads;
 
-  constructor(metadata, instance) {
+  constructor(metadata, instance, threads) {
     this.#instance = instance;
+    this.#threads = threads;
+    this.threads = threads.count;
     this.metadata = metadata;
     this.inputs = metadata.inputs;
     this.outputs = metadata.outputs;
@@ -61,6 +71,11 @@ class Graph {
   /** Makes all states zero again. */
   reset() {
     for (const view of this.views.states) new Uint8Array(view.buffer, view.byteOffset, view.byteLength).fill(0);
+  }
+
+  /** Ends its other threads; it cannot run afterwards. One thread alone needs no end. */
+  close() {
+    this.#threads.end();
   }
 
   /** Runs one call of `metadata.plan`, for profiling. */

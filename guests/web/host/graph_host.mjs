@@ -1,5 +1,7 @@
 // Serves one graph module to the process that started this one, over standard input and output (wasmgrad/_graph/engines/node.py).
 //
+// Its argument is the number of threads.
+//
 // Request: operation, index, length as 32-bit little-endian words, then `length` bytes; weights and module are given as bytes, or
 // as a path where the index is 1. Reply: status (0: well), length, bytes;
 // of a failure, the kind and the message, separated by a newline. It ends with its input.
@@ -7,6 +9,7 @@ import { readSync, writeSync } from "node:fs";
 import { loadGraph } from "./graph.js";
 
 const [WEIGHTS, MODULE, INPUT, RUN, CALL, OUTPUT, STATE, NEW_STATE] = [1, 2, 3, 4, 5, 6, 7, 8];
+const threads = Number(process.argv[2]);
 let weights;
 let graph;
 
@@ -41,7 +44,7 @@ async function serve(operation, index, length) {
   const payload = fill(new Uint8Array(length));
   const from = index === 1 ? new TextDecoder().decode(payload) : payload;
   if (operation === WEIGHTS) weights = from;
-  if (operation === MODULE) graph = await loadGraph(from, { weights });
+  if (operation === MODULE) graph = await loadGraph(from, { weights, threads });
   if (operation === RUN) return timed(() => graph.execute());
   if (operation === CALL) return timed(() => graph.call(index));
   if (operation === OUTPUT) return raw(graph.views.outputs[index]);

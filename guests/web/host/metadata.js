@@ -4,6 +4,7 @@ import { check, GraphError } from "./error.js";
 import { ARRAYS } from "./tensors.js";
 
 const ABI = 1;
+const MOST_THREADS = 64;
 const ADDRESS_SPACE = 2 ** 32;
 const MOST_BYTES = 64 << 20;
 const MOST_LEVELS = 64;
@@ -159,6 +160,9 @@ export function readMetadata(bytes) {
   if (!/^[0-9a-f]{64}$/.test(weights.get("sha256").text())) weights.get("sha256").refuse("64 hexadecimal digits in lower case");
   options.get("simd").choice("128", "relaxed", "off", "baseline", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni");
   options.get("opt_level").count();
+  options.get("threads").optional((threads) => {
+    if (threads.count(MOST_THREADS) === 0) threads.refuse("1 or more");
+  });
   for (const call of root.get("plan").items()) {
     for (const key of ["name", "kernel"]) call.get(key).text();
     for (const key of ["flops", "bytes"]) call.get(key).count();

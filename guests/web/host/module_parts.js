@@ -3,7 +3,8 @@
 // that are unknown or out of order.
 import { check, GraphError } from "./error.js";
 
-const [CUSTOM, MEMORY, START, DATA] = [0, 5, 8, 11]; // sections
+const [CUSTOM, IMPORT, MEMORY, START, DATA] = [0, 2, 5, 8, 11]; // sections
+const [MEMORY_KIND, BOUNDED, SHARED] = [2, 1, 2]; // of an import, and of its limits
 const [ACTIVE, I32_CONST, END] = [0, 0x41, 0x0b];
 const HEADER = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 const METADATA = "wasmgrad.graph";
@@ -26,6 +27,12 @@ class Reader {
   number() {
     const [value] = this.#digits();
     return value < 2 ** 32 ? value : NaN;
+  }
+
+  /** Leaves out a name. */
+  skipName() {
+    const size = this.number();
+    this.at += size;
   }
 
   /** A signed one. */
@@ -112,11 +119,11 @@ async function findMetadata(module, sections) {
 }
 
 /**
- * The data section without its large segments, in pieces, and these as {address, offset, size}. Nothing when a segment has another
+ * The data section without segments of `least` bytes and more, in pieces, and these as {address, offset, size}. Nothing when a segment has another
  * form than those of an ordinary linker (active, in memory 0, at a constant address, not before the end of the one before it), or is
  * malformed.
  */
-async function splitData(module, { begin, end }) {
+async function splitData(module, { begin, end }, least) {
   const start = await module.head(begin, end, NUMBER_BYTES);
   const count = start.number();
   const [pieces, data] = [[encoded(count)], []];
@@ -132,37 +139,52 @@ async function splitData(module, { begin, end }) {
     at = offset + size;
     if (!(at <= end) || address < free) return undefined;
     free = address + size;
-    const large = size >= LARGE_BYTES;
+    const large = size >= least;
     if (large) data.push({ address, offset, size });
     pieces.push(...(large ? [encoded(0)] : [encoded(size), await module.bytes(offset, at)]));
   }
   return at === end ? { pieces, data } : undefined;
 }
 
-/** Refuses a memory that can grow, or is none of 32 bits. */
-async function checkMemory(module, section) {
-  const reader = new Reader(section ? await module.bytes(section.begin, section.end) : []);
-  const [count, limits, least, most] = [reader.number(), reader.number(), reader.number(), reader.number()];
-  check(count === 1 && limits === 1 && least === most, "invalid_encoding", "not a graph module: its memory is not of one fixed size");
+/** The pages of a shared memory that is imported. Refuses a memory that can grow, or is none of 32 bits. */
+async function sharedPages(module, section, imported) {
+  const own = new Reader(section ? await module.bytes(section.begin, section.end) : [0]);
+  const others = new Reader(imported ? await module.bytes(imported.begin, imported.end) : [0]);
+  const [defined, shared] = [own.number(), others.number()];
+  if (shared > 0) {
+    others.skipName();
+    others.skipName();
+    check(shared === 1 && others.byte() === MEMORY_KIND && defined === 0, "invalid_encoding", "not a graph module: it imports something else than its one memory");
+  }
+  const [reader, kind] = shared > 0 ? [others, BOUNDED | SHARED] : [own, BOUNDED];
+  const fixed = (shared > 0 || defined === 1) && reader.number() === kind;
+  const pages = reader.number();
+  check(fixed && pages === reader.number(), "invalid_encoding", "not a graph module: its memory is not of one fixed size");
+  return shared > 0 ? pages : undefined;
 }
 
 /**
  * `metadata`: the bytes of that section; `code`: the module without custom sections, its large data segments emptied; `data`: where
- * these are in the source and where they go in the memory before anything runs. In a module that starts by itself data stays.
+ * these are in the source and where they go in the memory before anything runs. In a module that starts by itself data stays. Of a
+ * module that imports its memory, of `pages`, all data is taken out: each of its instances would write it again.
  */
 export async function takeApart(source) {
   const module = new Pieces(source);
   const sections = await listSections(module);
   const metadata = await findMetadata(module, sections);
-  await checkMemory(module, sections.find(({ id }) => id === MEMORY));
+  const [own, imported] = [MEMORY, IMPORT].map((kind) => sections.find(({ id }) => id === kind));
+  const pages = await sharedPages(module, own, imported);
+  const least = pages === undefined ? LARGE_BYTES : 1;
   const starts = sections.some(({ id }) => id === START);
   const pieces = [Uint8Array.from(HEADER)];
   const data = [];
   for (const section of sections.filter(({ id }) => id !== CUSTOM)) {
-    const split = section.id === DATA && !starts ? await splitData(module, section) : undefined;
+    const split = section.id === DATA && !starts ? await splitData(module, section, least) : undefined;
+    const stays = section.id === DATA && !split && pages !== undefined;
+    check(!stays, "invalid_encoding", "not a graph module: its data is not as an ordinary linker lays it out");
     const contents = split ? split.pieces : [await module.bytes(section.begin, section.end)];
     data.push(...(split?.data ?? []));
     pieces.push(Uint8Array.of(section.id), encoded(contents.reduce((sum, piece) => sum + piece.length, 0)), ...contents);
   }
-  return { metadata, code: new Uint8Array(await new Blob(pieces).arrayBuffer()), data };
+  return { metadata, pages, code: new Uint8Array(await new Blob(pieces).arrayBuffer()), data };
 }

@@ -19,6 +19,7 @@ export async function fillWeights(instance, expected, from) {
 
 async function sha256(bytes) {
   if (IN_NODE) return (await import("node:crypto")).createHash("sha256").update(bytes).digest("hex"); // without a copy of them
-  const digest = await globalThis.crypto?.subtle?.digest("SHA-256", bytes);
+  const plain = bytes.buffer instanceof ArrayBuffer ? bytes : bytes.slice(); // threads share the memory
+  const digest = await globalThis.crypto?.subtle?.digest("SHA-256", plain);
   return digest && Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -29,6 +29,10 @@ SimdOption = Annotated[
         metavar="128|relaxed|off", help="Vector instructions to use.", rich_help_panel=_CODE, parser=str
     ),
 ]
+ThreadsOption = Annotated[
+    int,
+    typer.Option(metavar="N", help="How many threads can share the work of a run.", rich_help_panel=_CODE),
+]
 OptLevelOption = Annotated[
     int,
     typer.Option("--opt-level", "-O", min=0, max=3, help="How much to optimize.", rich_help_panel=_CODE),
@@ -191,6 +195,7 @@ def compile_command(
     labels: LabelsOption = None,
     target: TargetOption = "wasm32",
     simd: SimdOption = "128",
+    threads: ThreadsOption = 1,
     opt_level: OptLevelOption = 3,
     tune: TuneOption = 0,
     weights: WeightsOption = "embed",
@@ -219,6 +224,7 @@ def compile_command(
         state=dict(map(_state, state or [])),
         target=target,
         simd=simd,
+        threads=threads,
         opt_level=opt_level,
         tune=tune,
         weights=weights,

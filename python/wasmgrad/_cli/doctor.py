@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from .._cpus import usable_cpus
 from .._errors import Error, NotFound
 from .._files import cache_dir, find_part
 from .._guests.toolchain import find_tool_chain
@@ -72,7 +73,7 @@ def _cpu() -> str:
 
 
 def _threads() -> str:
-    return f"{len(os.sched_getaffinity(0))} usable"
+    return f"{usable_cpus()} usable"
 
 
 def _tool_chain() -> str:

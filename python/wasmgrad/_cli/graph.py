@@ -77,6 +77,15 @@ WeightsOption = Annotated[
         rich_help_panel=_MODULE,
     ),
 ]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="How many threads run a module compiled with --threads.",
+        show_default="as many as there are CPUs",
+        rich_help_panel=_MODULE,
+    ),
+]
 MemoryOption = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Refuse a module that needs more memory.", rich_help_panel=_MODULE),
@@ -112,6 +121,7 @@ def run(
     labels: LabelsOption = None,
     engine: EngineOption = "wasmtime",
     weights: WeightsOption = None,
+    threads: ThreadsOption = None,
     memory: MemoryOption = None,
     max_memory: MaxMemoryOption = None,
     workers: WorkersOption = 1,
@@ -128,7 +138,7 @@ def run(
             "--workers: measuring needs a single instance; leave out --repeat and --profile"
         )
     with _ended_by_interrupt():
-        graph = load(module, engine, weights, _most_memory(memory, max_memory))
+        graph = load(module, engine, weights, _most_memory(memory, max_memory), threads)
         if output is not None:
             files.check_output(output, graph)
         paths = files.listed(inputs)

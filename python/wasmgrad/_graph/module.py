@@ -30,10 +30,11 @@ class GraphModule:
     process loads it again from the same file, or from the bytes when it was loaded from bytes, without its state.
     """
 
-    def __init__(self, graph: GraphFile | NativeFile, engine: str) -> None:
+    def __init__(self, graph: GraphFile | NativeFile, engine: str, threads: int | None) -> None:
         self._graph = graph
-        self._engine: Engine = create(engine, graph)
+        self._engine: Engine = create(engine, graph, threads)
         self._engine_name = engine
+        self._threads = threads
 
     @property
     def metadata(self) -> GraphMetadata:
@@ -127,8 +128,8 @@ class GraphModule:
         """Runs the model on many inputs at once: an `Outcome` for each, in their order.
 
         An input is what a call takes: an array, a tuple of arrays, or a dict of them by name; or the path of a file as
-        `wasmgrad run` takes them, whose result is a `Result`. `workers` is the number of instances, each with a thread
-        and memory of its own, the usable cores when None; this instance is not used. `runner` makes of each what runs
+        `wasmgrad run` takes them, whose result is a `Result`. `workers` is the number of instances, each with memory of
+        its own and one thread, the usable cores when None; this instance is not used. `runner` makes of each what runs
         the inputs, where that is to be something else. A module that keeps state has one instance, whose runs go on
         from each other. Errors: `InvalidArgument`, also for more workers than that; `RuntimeFailure`; those of a single
         input are in its outcome.
@@ -143,11 +144,11 @@ class GraphModule:
         return run_all(lambda: make(self._again()), inputs, workers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _loaded_again, (*self._sources(), self._engine_name, self.metadata)
+        return _loaded_again, (*self._sources(), self._engine_name, self.metadata, self._threads)
 
     def _again(self) -> GraphModule:
-        """Another instance of the same module."""
-        return _loaded_again(*self._sources(), self._engine_name, self.metadata)
+        """Another instance of the same module, on one thread."""
+        return _loaded_again(*self._sources(), self._engine_name, self.metadata, 1)
 
     def _sources(self) -> tuple[Source, Source | None]:
         """Where the module and its weights come from."""
@@ -193,28 +194,31 @@ def load(
     engine: str = "wasmtime",
     weights: Source | None = None,
     max_memory: int | None = None,
+    threads: int | None = None,
 ) -> GraphModule:
     """Loads a graph module from a path or from bytes and instantiates it.
 
     `weights` names the file of the weights, or gives its bytes, when the module does not hold them and they are not
-    in `<stem>.weights` beside it. `max_memory` limits the module's linear memory, in bytes. The engine "native" runs
+    in `<stem>.weights` beside it. `max_memory` limits the module's linear memory, in bytes. A
+    module that was compiled for several threads runs on `threads` of them, by default on as many as the process has
+    CPUs, with the same results. The engine "native" runs
     libraries that were compiled with `--target native`, which no sandbox holds. Errors: `NotFound`,
     `InvalidEncoding` for a file that is not a graph module or lies about itself, `Unsupported` for one of a newer
     ABI, `TooLarge`, `InvalidArgument`, `RuntimeFailure`.
     """
     graph = NativeFile(source) if engine == "native" else GraphFile(source, weights, max_memory)
     try:
-        return GraphModule(graph, engine)
+        return GraphModule(graph, engine, threads)
     except BaseException:
         graph.close()
         raise
 
 
 def _loaded_again(
-    module: Source, weights: Source | None, engine: str, expected: GraphMetadata
+    module: Source, weights: Source | None, engine: str, expected: GraphMetadata, threads: int | None
 ) -> GraphModule:
     """Errors: as `load`, and `InvalidArgument` when the file holds another model by now."""
-    graph = load(module, engine, weights)
+    graph = load(module, engine, weights, threads=threads)
     if graph.metadata != expected:
         graph.close()
         raise InvalidArgument(f"{module!s}: this file is another one than when it was first loaded")

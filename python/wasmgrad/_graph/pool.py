@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .._cpus import usable_cpus
 from .._errors import Error, InvalidArgument
 
 __all__ = ["Outcome", "Runner", "run_all"]
@@ -48,7 +48,7 @@ def run_all(make: Callable[[], Runner], inputs: Iterable[Any], workers: int | No
     Inputs are taken as they are needed, so there may be any number of them. One that fails does not end the others.
     Errors: `InvalidArgument` for less than one worker; what `make` raises.
     """
-    count = len(os.sched_getaffinity(0)) if workers is None else workers
+    count = usable_cpus() if workers is None else workers
     if count < 1:
         raise InvalidArgument(f"workers: {count} are too few; expected 1 or more")
     idle: queue.SimpleQueue[Runner] = queue.SimpleQueue()

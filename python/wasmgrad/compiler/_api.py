@@ -27,6 +27,7 @@ def compile(  # noqa: A001  (as torch.compile)
     constants: Mapping[str, Any] | None = None,
     state: Mapping[str, str] | None = None,
     simd: Simd = "128",
+    threads: int = 1,
     opt_level: int = 3,
     tune: int = 0,
     preprocess: Preprocess | str | None = None,
@@ -50,6 +51,8 @@ def compile(  # noqa: A001  (as torch.compile)
         state: inputs that the module keeps from one run to the next, and the output that each becomes, by name; `*` in
             both stands for the same characters. A state is zero at first. Neither is an input or output of the module.
         simd: "128", "relaxed" (faster where the engine has relaxed SIMD) or "off".
+        threads: how many threads can share the work of a run, with results of the same bits. Here as many of them run
+            it as the process has CPUs.
         opt_level: 0 to 3.
         tune: how many random schedules are measured for each generated kernel; the fastest is kept for later, too.
         preprocess: how pictures become the first input, kept in the module: "imagenet", "raw", the path of a JSON
@@ -82,6 +85,7 @@ def compile(  # noqa: A001  (as torch.compile)
         constants=dict(constants or {}),
         state=dict(state or {}),
         simd=simd,
+        threads=threads,
         opt_level=opt_level,
         tune=tune,
         preprocess=preprocess,

@@ -36,7 +36,7 @@ from ._states import find_states
 from .backend.codegen import build_object
 from .backend.link import finish, link
 from .backend.native import link_library, target_options
-from .backend.plan import Call, Plan, extract, lay_out, weights
+from .backend.plan import Call, Plan, extract, lay_out, memory_of_thread, weights
 from .backend.schedules import scheduled
 from .backend.search import Found, search
 from .backend.states import keep_states
@@ -184,9 +184,13 @@ def compile_imported(
     on_stage("generate")
     plan, more = keep_states(plan, functions, states.places)
     layout = lay_out(plan)
-    graph_object, scratch_bytes = build_object({**fast, **more}, plan, layout, machine.target)
+    thread_bytes = memory_of_thread(kernel.scratch_bytes() for kernel in kernels)
+    graph_object, scratch_bytes = build_object(
+        {**fast, **more}, plan, layout, machine.target, options.threads, thread_bytes
+    )
     on_stage("link")
     image = weights(plan, layout)
+    workspace = layout.workspace_bytes + scratch_bytes + (options.threads - 1) * thread_bytes
     entries = _entries(plan, {**functions, **more}, kernels)
     metadata = GraphMetadata(
         abi=ABI,
@@ -197,9 +201,9 @@ def compile_imported(
         operators=dict(imported.operators.most_common()),
         parameters=imported.parameters,
         flops=sum(entry.flops for entry in entries),
-        memory=Memory(layout.end + scratch_bytes, len(image), layout.workspace_bytes + scratch_bytes),
+        memory=Memory(layout.weights_bytes + workspace, len(image), workspace),
         weights=Weights(options.weights, len(image), hashlib.sha256(image).hexdigest()),
-        options=Options(machine.simd, options.opt_level),
+        options=Options(machine.simd, options.opt_level, options.threads),
         plan=entries,
         preprocess=_preprocess(options, states.inputs),
         labels=options.labels,
@@ -208,7 +212,7 @@ def compile_imported(
     if options.target == "native":
         library = link_library(graph_object, image, metadata, machine.simd)
         return Compiled(library, None, metadata, graph_object, None, image, source)
-    linked = link(graph_object, machine.simd, has_states=bool(states.infos))
+    linked = link(graph_object, machine.simd, has_states=bool(states.infos), threads=options.threads > 1)
     pages = linked.pages(metadata.memory.bytes)
     whole = replace(metadata.memory, bytes=pages * wasm.PAGE)
     metadata = replace(metadata, memory=whole)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from .._errors import InvalidArgument
-from .._graph.format.metadata import Preprocess
+from .._graph.format.metadata import MOST_THREADS, Preprocess
 
 __all__ = ["CalibrateBy", "CompileOptions", "Quantize", "Simd", "Target", "WeightsMode"]
 
@@ -30,6 +30,8 @@ class CompileOptions:
         target: "wasm32", or "native" for a shared library that runs on this kind of computer, without a sandbox.
         simd: of WebAssembly. "128" runs wherever WebAssembly 2.0 does; "relaxed" is faster on engines with relaxed SIMD
             and may round otherwise on other CPUs; "off" is for engines without SIMD.
+        threads: how many threads can share the work of a run. With more than 1 the module's memory is shared, and it
+            takes some more for each; results have the same bits with any number.
         opt_level: 0 to 3.
         tune: how many random schedules are measured for each generated kernel, to keep the fastest; 0 for what is
             known already.
@@ -56,6 +58,7 @@ class CompileOptions:
     state: dict[str, str] = field(default_factory=dict)
     target: Target = "wasm32"
     simd: Simd = "128"
+    threads: int = 1
     opt_level: int = 3
     tune: int = 0
     weights: WeightsMode = "embed"
@@ -82,6 +85,8 @@ class CompileOptions:
                 raise InvalidArgument(f"{name}: expected one of {expected}, not {getattr(self, name)!r}")
         if self.target == "native" and self.weights != "embed":
             raise InvalidArgument("weights: a native library holds its weights itself")
+        if self.threads not in range(1, MOST_THREADS + 1):
+            raise InvalidArgument(f"threads: expected 1 to {MOST_THREADS}, not {self.threads!r}")
         if self.opt_level not in range(4):
             raise InvalidArgument(f"opt_level: expected 0 to 3, not {self.opt_level!r}")
         if self.tune < 0:

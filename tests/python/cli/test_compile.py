@@ -52,6 +52,20 @@ def test_a_model_is_compiled_verified_and_reported(command: Command, model: Path
     assert module.inputs[0].shape == (2, 5)
 
 
+def test_a_model_is_compiled_for_threads_and_runs_on_some(
+    command: Command, model: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.ones((2, 5), np.float32))
+    done = command("compile", str(model), "--input", "x=2x5", "--verify", "--threads", "3")
+    assert done.returncode == 0, done.stderr
+    module = str(model.with_suffix(".wasm"))
+    for threads in ((), ("--threads", "1"), ("--threads", "3")):
+        assert command("run", module, "-i", "x.npy", *threads).returncode == 0
+    done = command("run", module, "-i", "x.npy", "--threads", "4")
+    assert done.returncode == 3
+    assert "threads: tiny was compiled for 3 at most, not for 4; compile it with --threads 4" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("given", "factor"), [("factor=2", 2.0), ("factor=-0.5", -0.5), ("factor=f.npy", 3.0)]
 )
@@ -132,6 +146,7 @@ def test_what_onnxruntime_cannot_run_is_written_with_a_note(
         (("--constant", "x=1"), "input 'x': one number does not fit its shape batchx5"),
         (("--input", "x=2x5", "--simd", "512"), "simd: expected one of"),
         (("--input", "x=2x5", "--weights", "net"), "weights: expected one of"),
+        (("--input", "x=2x5", "--threads", "65"), "threads: expected 1 to 64, not 65"),
         (("--input", "x=2x5", "--preprocess", "imagenet"), "x"),
         (("--input", "x=2x5", "--labels", "absent.txt"), "absent.txt"),
         (("--input", "x=2x5", "--verify-input", "absent.npz"), "absent.npz: not an .npz archive"),

@@ -97,7 +97,7 @@ def _check_whole(library: Blob) -> None:
 class NativeEngine:
     """See `Engine`. Tensors are views of the library's memory."""
 
-    def __init__(self, graph: NativeFile) -> None:
+    def __init__(self, graph: NativeFile, threads: int) -> None:
         self._library = graph.library
         self._name = graph.module.name
         for name in ("graph_input", "graph_output"):
@@ -107,6 +107,8 @@ class NativeEngine:
         self._inputs = self._views("graph_input", graph.metadata.inputs)
         self._outputs = self._views("graph_output", graph.metadata.outputs)
         self._states = self._state_views(graph.metadata.states)
+        if threads > 1:
+            self._library.graph_start_threads(threads - 1)
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""

@@ -29,7 +29,7 @@ _REQUEST, _REPLY, _SECONDS = struct.Struct("<III"), struct.Struct("<II"), struct
 class NodeEngine:
     """See `Engine`. `guests/web/host/graph.js` checks the addresses; times are Node's own, without the pipes."""
 
-    def __init__(self, graph: GraphFile) -> None:
+    def __init__(self, graph: GraphFile, threads: int) -> None:
         self._name = graph.module.name
         self._outputs = graph.metadata.outputs
         self._states = graph.metadata.states
@@ -41,7 +41,7 @@ class NodeEngine:
         sources = [(operation, blob.source()) for operation, blob in parts if blob is not None]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the child
         self._child = subprocess.Popen(
-            [program, str(script)],
+            [program, str(script), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -6,14 +6,16 @@ Compiled code is kept in the user's cache. Weights do not pass the compiler: the
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import hashlib
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +27,17 @@ from ..format.metadata import TensorInfo
 
 try:
     import wasmtime
+    from wasmtime._instance import InstanceExports
+
+    from .wasmtime_threads import SharedMemory, Threads
 except ImportError as error:
     raise NotFound("the engine wasmtime is not installed; install it with `pip install wasmtime`") from error
 
 __all__ = ["WasmtimeEngine"]
 
 _SETTINGS = "speed, relaxed SIMD"  # part of the cache key: what Config says below
+_THREAD_SETTINGS = f"{_SETTINGS}, threads"
+_Made = TypeVar("_Made")
 _MAX_TABLE = 1 << 20
 _MAX_CACHE = 2 << 30  # bytes of compiled code that are kept
 _SIGNATURES = {
@@ -42,38 +49,32 @@ _SIGNATURES = {
     "graph_call": (["i32"], ["i32"]),
 }
 _OF_STATES = {"graph_state": (["i32"], ["i32"])}  # where the metadata has any
+_THREAD_SIGNATURES = {
+    "graph_thread": (["i32"], ["i32"]),
+    "graph_stop": ([], []),
+    "graph_spin": ([], []),
+}
 
 
 class WasmtimeEngine:
     """See `Engine`. Tensors are views of the instance's memory, whose size is fixed."""
 
-    def __init__(self, graph: GraphFile) -> None:
+    def __init__(self, graph: GraphFile, threads: int) -> None:
         self._name = graph.module.name
-        config = wasmtime.Config()
-        config.wasm_relaxed_simd = True
-        config.cranelift_opt_level = "speed"
-        engine = wasmtime.Engine(config)
-        module = _compiled(engine, graph.contents.code, self._name)
-        self._store = wasmtime.Store(engine)
-        self._store.set_limits(
-            memory_size=graph.contents.memory, table_elements=_MAX_TABLE, instances=1, tables=8, memories=1
-        )
-        try:
-            exports = wasmtime.Instance(self._store, module, []).exports(self._store)
-        except wasmtime.WasmtimeError as error:
-            raise RuntimeFailure(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
-        except wasmtime.Trap as error:
-            raise InvalidEncoding(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
+        shared = graph.metadata.options.threads > 1
+        engine = wasmtime.Engine(_config(shared))
+        module = _compiled(engine, graph.contents.code, _THREAD_SETTINGS if shared else _SETTINGS, self._name)
+        memories = [self._shared_memory(engine, graph)] if shared else []
+        instantiate = functools.partial(_instance, engine, module, memories, graph.contents.memory)
+        self._store, exports = self._instantiated(instantiate)
         metadata = graph.metadata
-        expected = _SIGNATURES | (_OF_STATES if metadata.states else {})
+        expected = (
+            _SIGNATURES | (_OF_STATES if metadata.states else {}) | (_THREAD_SIGNATURES if shared else {})
+        )
         self._functions = {
             name: self._function(exports[name], name, signature) for name, signature in expected.items()
         }
-        memory = exports["memory"]
-        assert isinstance(memory, wasmtime.Memory)  # GraphFile has checked its kind
-        self._memory: NDArray[np.uint8] = np.frombuffer(
-            memoryview(memory.get_buffer_ptr(self._store)), np.uint8
-        )
+        self._memory: NDArray[np.uint8] = self._bytes(memories[0] if shared else exports["memory"])
         for segment in graph.contents.segments:
             where = self._range(segment.address, segment.size, "a data segment")
             graph.module.read_into(where.data, segment.offset)
@@ -86,6 +87,10 @@ class WasmtimeEngine:
         self._inputs = self._tensors("input", metadata.inputs)
         self._outputs = self._tensors("output", metadata.outputs)
         self._states = self._tensors("state", metadata.states) if metadata.states else []
+        self._threads: Threads | None = None
+        if threads > 1:
+            stop = functools.partial(self._functions["graph_stop"], self._store)
+            self._threads = self._instantiated(lambda: Threads(instantiate, threads, stop))
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""
@@ -113,8 +118,33 @@ class WasmtimeEngine:
 
     def close(self) -> None:
         """See `Engine`."""
+        if self._threads is not None:
+            self._threads.end()
         self._inputs, self._outputs, self._states, self._memory = [], [], [], np.empty(0, np.uint8)
         self._store.close()
+
+    def _instantiated(self, make: Callable[[], _Made]) -> _Made:
+        """What `make` returns. Errors: those of making an instance, in words."""
+        try:
+            return make()
+        except wasmtime.WasmtimeError as error:
+            raise RuntimeFailure(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
+        except wasmtime.Trap as error:
+            raise InvalidEncoding(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
+
+    def _shared_memory(self, engine: wasmtime.Engine, graph: GraphFile) -> SharedMemory:
+        pages = graph.contents.pages
+        kind = wasmtime.MemoryType(wasmtime.Limits(pages, pages), shared=True)
+        return self._instantiated(lambda: SharedMemory(engine, kind))
+
+    def _bytes(self, memory: Any) -> NDArray[np.uint8]:
+        if isinstance(memory, SharedMemory):
+            address = ctypes.addressof(memory.data_ptr().contents)
+            shared = (ctypes.c_uint8 * memory.data_len()).from_address(address)
+            shared.owner = memory  # type: ignore[attr-defined]
+            return np.frombuffer(memoryview(shared), np.uint8)
+        assert isinstance(memory, wasmtime.Memory)  # GraphFile has checked its kind
+        return np.frombuffer(memoryview(memory.get_buffer_ptr(self._store)), np.uint8)
 
     def _function(self, export: Any, name: str, expected: tuple[list[str], list[str]]) -> wasmtime.Func:
         kind = export.type(self._store)
@@ -136,7 +166,8 @@ class WasmtimeEngine:
         seconds = time.perf_counter() - start
         if code != 0:
             shown = ", ".join(map(str, arguments))
-            raise RuntimeFailure(f"{self._name}: {name}({shown}) failed with code {code}")
+            why = [] if self._threads is None else self._threads.failures[:1]
+            raise RuntimeFailure("; ".join([f"{self._name}: {name}({shown}) failed with code {code}", *why]))
         return seconds
 
     def _range(self, address: int, size: int, what: str) -> NDArray[np.uint8]:
@@ -166,16 +197,33 @@ class WasmtimeEngine:
         return views
 
 
+def _config(shared: bool) -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.wasm_relaxed_simd = True
+    config.cranelift_opt_level = "speed"
+    config.wasm_threads = shared
+    config.shared_memory = shared
+    return config
+
+
+def _instance(
+    engine: wasmtime.Engine, module: wasmtime.Module, imports: Sequence[SharedMemory], memory_bytes: int
+) -> tuple[wasmtime.Store, InstanceExports]:
+    store = wasmtime.Store(engine)
+    store.set_limits(memory_size=memory_bytes, table_elements=_MAX_TABLE, instances=1, tables=8, memories=1)
+    return store, wasmtime.Instance(store, module, imports).exports(store)
+
+
 def _reason(error: Exception) -> str:
     """The last line of a report that may hold a backtrace: the cause."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].removeprefix("wasm trap: ") if lines else type(error).__name__
 
 
-def _compiled(engine: wasmtime.Engine, code: bytes, name: str) -> wasmtime.Module:
+def _compiled(engine: wasmtime.Engine, code: bytes, settings: str, name: str) -> wasmtime.Module:
     """The module, from the cache when it has been compiled before for this machine and version."""
     folder = _private_folder()
-    key = hashlib.sha256(f"{version('wasmtime')} {platform.machine()} {_SETTINGS}\n".encode() + code)
+    key = hashlib.sha256(f"{version('wasmtime')} {platform.machine()} {settings}\n".encode() + code)
     cached = folder / f"{key.hexdigest()}.cwasm" if folder else None
     if cached is not None and cached.is_file():
         mark_used(cached)

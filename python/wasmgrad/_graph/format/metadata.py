@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABI",
     "ITEM_BYTES",
+    "MOST_THREADS",
     "SECTION",
     "GraphMetadata",
     "PlanEntry",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 ABI = 1
+MOST_THREADS = 64
+"""That a module can be compiled for."""
 SECTION = "wasmgrad.graph"
 ITEM_BYTES = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "uint32": 4,
@@ -149,10 +152,14 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the module was compiled: `simd` is "128", "relaxed" or "off"; of a native library, one of its own."""
+    """How the module was compiled: `simd` is "128", "relaxed" or "off"; of a native library, one of its own.
+
+    `threads`: how many can share the work of a run.
+    """
 
     simd: str
     opt_level: int
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)

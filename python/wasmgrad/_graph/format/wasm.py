@@ -20,11 +20,14 @@ __all__ = [
     "with_custom",
     "with_data",
     "with_memory",
+    "with_shared_memory",
 ]
 
 PAGE = 65536
 _HEADER = b"\0asm\x01\0\0\0"
-_CUSTOM, _MEMORY, _DATA, _DATA_COUNT = 0, 5, 11, 12
+_CUSTOM, _TYPE, _IMPORT, _MEMORY, _DATA, _DATA_COUNT = 0, 1, 2, 5, 11, 12
+_IMPORTED_MEMORY = b"\3env\6memory\2"
+_BOUNDED, _SHARED = 1, 2
 _ACTIVE, _I32_CONST, _END = 0, 0x41, 0x0B
 _ADDRESS_SPACE = 1 << 32
 
@@ -160,6 +163,21 @@ def with_memory(data: Buffer, pages: int) -> bytes:
     return assemble(
         Section(_MEMORY, None, payload) if part.id == _MEMORY else part for part in sections(data)
     )
+
+
+def with_shared_memory(data: Buffer, pages: int) -> bytes:
+    """The module that imports a shared memory of exactly that many pages as `env` `memory`, in place of its own.
+
+    Errors: as `with_memory`, and `InvalidEncoding` when the module imports something.
+    """
+    kept = sections(with_memory(data, pages))
+    if _only(kept, _IMPORT) is not None:
+        raise InvalidEncoding("the module has imports")
+    limits = bytes([_BOUNDED | _SHARED]) + _unsigned(pages) * 2
+    imported = Section(_IMPORT, None, memoryview(b"\1" + _IMPORTED_MEMORY + limits))
+    position = next((i for i, part in enumerate(kept) if part.id not in (_CUSTOM, _TYPE)), len(kept))
+    kept.insert(position, imported)
+    return assemble(part for part in kept if part.id != _MEMORY)
 
 
 def with_data(data: Buffer, address: int, payload: Buffer) -> bytes:

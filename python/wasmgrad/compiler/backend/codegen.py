@@ -34,14 +34,20 @@ def symbol(kernel: str) -> str:
 
 
 def build_object(
-    functions: Mapping[Any, Any], plan: Plan, layout: MemoryLayout, target: Any
+    functions: Mapping[Any, Any],
+    plan: Plan,
+    layout: MemoryLayout,
+    target: Any,
+    threads: int = 1,
+    thread_bytes: int = 0,
 ) -> tuple[bytes, int]:
-    """Compiles generated kernels (global variable -> PrimFunc) and the plan.
+    """Compiles generated kernels (global variable -> PrimFunc) and the plan, for threads of so much memory each.
 
     Returns the object file, and the bytes of scratch memory that the hungriest generated kernel takes.
     """
     kernels, scratch_bytes = _lower_kernels(functions, target)
     kernels.update(_plan_functions(plan, layout, target))
+    kernels.update(_thread_functions(threads, layout.end + scratch_bytes, thread_bytes, target))
     module = tvm.transform.Sequential(
         [
             tirx.transform.FP8StorageLegalize(),
@@ -164,6 +170,20 @@ def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any) -> dict[Any, 
         _run(plan, layout, target),
         _call(plan, layout, target),
     ]
+    return _by_symbol(functions)
+
+
+def _thread_functions(threads: int, offset: int, thread_bytes: int, target: Any) -> dict[Any, Any]:
+    """Where threads have their memory, as plan.hpp has it."""
+    values = {"count": threads, "offset": offset, "bytes": thread_bytes}
+    cells = {name: _cell(name) for name in values}
+    pointers = [pointer for pointer, _, _ in cells.values()]
+    declarations = [declaration for _, _, declaration in cells.values()]
+    stores = [_set(cells[name][1], value) for name, value in values.items()]
+    return _by_symbol([_c_function(pointers, [*declarations, *stores], "plan_threads", target)])
+
+
+def _by_symbol(functions: list[Any]) -> dict[Any, Any]:
     return {tvm.ir.GlobalVar(str(function.attrs["global_symbol"])): function for function in functions}
 
 

@@ -21,6 +21,7 @@ __all__ = ["Linked", "finish", "link"]
 
 _EXPORTS = ("_initialize", "graph_input", "graph_output", "graph_weights", "graph_run", "graph_call")
 _OF_STATES = "graph_state"  # exported where a model has any
+_THREAD_EXPORTS = ("graph_thread", "graph_stop", "graph_spin")
 _STACK_BYTES = 256 << 10
 _MAX_PAGES = 1 << 16
 
@@ -43,13 +44,17 @@ class Linked:
         return pages
 
 
-def link(graph_object: bytes, simd: str, *, has_states: bool = False) -> Linked:
+def link(graph_object: bytes, simd: str, *, has_states: bool = False, threads: bool = False) -> Linked:
     """Archives the object as libgraph_wasm32.a and links it with the graph runtime built for `simd`.
+
+    With `threads` the memory is still the module's own: `finish` shares it. So data is written by every instance, and
+    no start function has to find out whether another one did it.
 
     Errors: `NotFound` without a linker or without the graph runtime; `RuntimeFailure` in the linker's own words.
     """
     archiver, linker = _tools()
     libraries = find_part("graph_runtime/wasm32")
+    exports = (*_EXPORTS, *((_OF_STATES,) if has_states else ()), *(_THREAD_EXPORTS if threads else ()))
     with tempfile.TemporaryDirectory(prefix="wasmgrad-") as directory:
         work = Path(directory)
         (work / "graph.o").write_bytes(graph_object)
@@ -63,9 +68,9 @@ def link(graph_object: bytes, simd: str, *, has_states: bool = False) -> Linked:
                 "--stack-first",
                 "-z",
                 f"stack-size={_STACK_BYTES}",
-                *(f"--export={name}" for name in (*_EXPORTS, *([_OF_STATES] if has_states else []))),
-                f"--undefined={_EXPORTS[-1]}",
-                str(libraries / simd / "libgraph_runtime.a"),
+                *(f"--export={name}" for name in exports),
+                *(f"--undefined={name}" for name in exports),
+                str(libraries / (f"{simd}-threads" if threads else simd) / "libgraph_runtime.a"),
                 "libgraph_wasm32.a",
                 str(libraries / "libc.a"),
                 str(libraries / "libbuiltins.a"),
@@ -83,7 +88,8 @@ def link(graph_object: bytes, simd: str, *, has_states: bool = False) -> Linked:
 
 def finish(linked: Linked, pages: int, weights: bytes | None, metadata: GraphMetadata) -> bytes:
     """The final module: a memory of so many pages, weights (None: apart) at the base, metadata in its section."""
-    module = wasm.with_memory(linked.module, pages)
+    threads = metadata.options.threads > 1
+    module = (wasm.with_shared_memory if threads else wasm.with_memory)(linked.module, pages)
     if weights:
         module = wasm.with_data(module, linked.base, weights)
     return wasm.with_custom(module, SECTION, metadata.to_json())

@@ -46,7 +46,7 @@ def link_library(graph_object: bytes, image: bytes, metadata: GraphMetadata, lev
         command = [
             *_compiler(),
             *("-shared", "-fPIC", "-s", "-Wl,-u,graph_initialize"),
-            *("data.s", "graph.o", str(runtime), "-lm", "-o", "graph.so"),
+            *("data.s", "graph.o", str(runtime), "-lm", "-pthread", "-o", "graph.so"),
         ]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True)
         if done.returncode != 0:

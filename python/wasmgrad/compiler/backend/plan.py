@@ -26,6 +26,7 @@ __all__ = [
     "TensorType",
     "extract",
     "lay_out",
+    "memory_of_thread",
     "weights",
 ]
 
@@ -33,6 +34,9 @@ ALIGNMENT = 64
 _MAX_BYTES = (1 << 31) - (
     1 << 24
 )  # offsets are signed 32-bit; what is left holds the module's own data and stack
+
+
+_THREAD_STACK = 1 << 16  # as cpp/graph_runtime/threads/exports.cpp has it
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,11 @@ def lay_out(plan: Plan) -> MemoryLayout:
             f"a 32-bit module holds {_MAX_BYTES:,}"
         )
     return MemoryLayout(tuple(constants), tuple(buffers), weights_bytes, workspace_bytes)
+
+
+def memory_of_thread(scratch_bytes: Iterable[int]) -> int:
+    """What each thread but the first one has: a stack, and scratch memory for any of the kernels that take so much."""
+    return _THREAD_STACK + _aligned(max(scratch_bytes, default=0))
 
 
 def _lives(plan: Plan) -> dict[int, range]:

@@ -246,7 +246,7 @@ def _module(kernel: _Kernel, variants: Sequence[Any]) -> bytes:
         flops=0,
         memory=Memory(pages * wasm.PAGE, 0, layout.workspace_bytes + scratch_bytes),
         weights=Weights("embed", 0, hashlib.sha256(b"").hexdigest()),
-        options=Options(kernel.simd, 3),
+        options=Options(kernel.simd, 3, 1),
         plan=tuple(PlanEntry(call.name, call.kernel, 0, call.bytes) for call in plan.calls),
         preprocess=None,
         labels=None,
