@@ -38,7 +38,7 @@ METADATA: dict[str, Any] = {
     "flops": 13,
     "memory": {"bytes": PAGES * wasm.PAGE, "weights": 64, "workspace": 320},
     "weights": {"mode": "embed", "bytes": 24, "sha256": hashlib.sha256(WEIGHTS.tobytes()).hexdigest()},
-    "options": {"simd": "128", "opt_level": 3},
+    "options": {"simd": "128", "opt_level": 3, "threads": 1},
     "plan": [
         {"name": "add", "kernel": "add_add", "flops": 12, "bytes": 96},
         {"name": "double", "kernel": "multiply", "flops": 1, "bytes": 16},
