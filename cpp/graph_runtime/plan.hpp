@@ -1,9 +1,10 @@
 // What the compiler generates for one model: its plan, as functions. The graph runtime calls them; nothing
 // else does.
 //
-// All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (inputs, outputs,
-// intermediates), then the scratch memory of generated kernels. Generated functions can only return 0, so
-// results go through pointers.
+// All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (intermediates, then inputs
+// and outputs), then the scratch memory of generated kernels. Weights are stored from the base on, as they are
+// read, or in fewer bytes: then loading makes the others of them, for which it also uses the place of
+// intermediates. Generated functions can only return 0, so results go through pointers.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,13 @@ std::int32_t plan_output(std::int32_t index, std::int32_t* offset);
 
 /// The offset of the scratch memory of generated kernels, the last part of the memory.
 std::int32_t plan_scratch(std::int32_t* offset);
+
+/// Sets `*embedded` to 1 when the weights are in the module, `*loads` when they must be loaded before a run;
+/// leaves them as they are otherwise.
+std::int32_t plan_weights(std::int32_t* embedded, std::int32_t* loads);
+
+/// Makes what kernels read of the weights that are stored. To be called once.
+std::int32_t plan_load(std::uint8_t* base);
 
 /// Runs all calls of the plan in order.
 std::int32_t plan_run(std::uint8_t* base);

@@ -12,7 +12,8 @@ from tvm import relax
 
 from ._foreign import described
 from .backend.codegen import build_object
-from .backend.plan import extract, lay_out
+from .backend.layout import lay_out
+from .backend.plan import extract
 from .frontend.importer import Imported
 from .passes.bindings import Bindings
 from .passes.optimize import optimize

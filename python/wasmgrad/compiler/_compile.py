@@ -32,9 +32,10 @@ from ._blame import blamed
 from ._foreign import unsupported
 from ._options import CompileOptions
 from .backend.codegen import build_object
+from .backend.layout import lay_out, weights
 from .backend.link import finish, link
 from .backend.native import LEVELS, cpu_level, link_library, target_options
-from .backend.plan import Call, Plan, extract, lay_out, weights
+from .backend.plan import Call, Plan, extract
 from .backend.schedules import scheduled
 from .backend.search import Found, search
 from .frontend.importer import Imported, Tensor, from_onnx
@@ -179,7 +180,9 @@ def compile_imported(
         search(plan, functions, machine.target, options.simd, options.tune, on_kernel)
     fast = scheduled(functions, machine.target)
     on_stage("generate")
-    graph_object, scratch_bytes = build_object(fast, plan, layout, machine.target)
+    graph_object, scratch_bytes = build_object(
+        fast, plan, layout, machine.target, embedded=options.weights == "embed"
+    )
     on_stage("link")
     image = weights(plan, layout)
     inputs = _infos(imported.inputs)
@@ -193,7 +196,9 @@ def compile_imported(
         operators=dict(imported.operators.most_common()),
         parameters=imported.parameters,
         flops=sum(entry.flops for entry in entries),
-        memory=Memory(layout.end + scratch_bytes, len(image), layout.workspace_bytes + scratch_bytes),
+        memory=Memory(
+            layout.end + scratch_bytes, layout.weights_bytes, layout.workspace_bytes + scratch_bytes
+        ),
         weights=Weights(options.weights, len(image), hashlib.sha256(image).hexdigest()),
         options=Options(machine.simd, options.opt_level),
         plan=entries,

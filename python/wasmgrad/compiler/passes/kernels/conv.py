@@ -13,6 +13,7 @@ import numpy as np
 from ...._errors import InvalidArgument
 from . import winograd
 from .base import Activation, Descriptor, Tensor, check_sizes, round_up
+from .expand import Arrangement
 from .gemm import Blocking, pack_bias, pack_columns
 
 __all__ = ["Conv2d"]
@@ -90,26 +91,44 @@ class Conv2d:
         fields = [*(self._flat() if self._pointwise() else self).geometry(), *flags, *tail]
         return np.array(fields, np.int32)
 
+    @property
+    def arrangement(self) -> Arrangement:
+        """What is made of packed weights before the kernel reads them."""
+        if self.algorithm != "winograd":
+            return "as stored"
+        return "winograd 4" if self._tile() == 4 else "winograd 2"
+
     def pack(self, weights: Tensor) -> Tensor:
-        """Return [out_c, kernel_h, kernel_w, in_c / groups] weights in the order in which the kernel reads them."""
+        """Return [out_c, kernel_h, kernel_w, in_c / groups] weights as [panels, taps, columns of a panel].
+
+        The kernel reads them in this order, or what `arrangement` makes of them.
+        """
         shape = (self.out_c, self.kernel_h, self.kernel_w, self.in_c // self.groups)
         if weights.shape != shape:
             raise InvalidArgument(f"convolution weights have shape {weights.shape}, expected {shape}")
+        taps = self.kernel_h * self.kernel_w
         if self.algorithm == "depthwise":
-            taps = np.zeros((self.kernel_h * self.kernel_w, round_up(self.in_c, self.lanes)), np.float32)
-            taps[:, : self.in_c] = weights.reshape(self.out_c, -1).T
-            return taps
-        if self.algorithm == "winograd":
-            return pack_columns(winograd.transform_weights(weights, self._tile()), self.lanes)
+            padded = np.zeros((1, taps, round_up(self.in_c, self.lanes)), np.float32)
+            padded[0, :, : self.in_c] = weights.reshape(self.out_c, -1).T
+            return padded
         if self.algorithm == "plane":
             starts = range(0, self.out_c, _PLANE_CHANNELS)
-            parts = [
-                weights[start : start + _PLANE_CHANNELS].reshape(-1, self.kernel_h * self.kernel_w)
-                for start in starts
-            ]
-            return np.concatenate([part.T.reshape(-1) for part in parts])
+            parts = [weights[start : start + _PLANE_CHANNELS].reshape(-1, taps) for start in starts]
+            return np.concatenate([part.T.reshape(-1) for part in parts]).reshape(1, -1, 1)
         columns = weights.reshape(self.groups, self.out_c // self.groups, -1).swapaxes(1, 2)
-        return pack_columns(columns, self.lanes)
+        packed = pack_columns(columns, self.lanes)
+        return packed.reshape(-1, *packed.shape[-2:])
+
+    def pack_factors(self, factors: Tensor) -> Tensor | None:
+        """Return [out_c] factors of packed weights, for each column of each panel; None where they have none."""
+        if self.algorithm == "plane":
+            return None
+        if self.algorithm == "depthwise":
+            padded = np.zeros((1, round_up(self.in_c, self.lanes)), np.float32)
+            padded[0, : self.in_c] = factors
+            return padded
+        columns = factors.reshape(self.groups, 1, -1)
+        return pack_columns(columns, self.lanes).reshape(-1, 2 * self.lanes)
 
     def pack_bias(self, bias: Tensor | None) -> Tensor:
         """Return the [out_c] biases, padded; the kernels always add one."""
