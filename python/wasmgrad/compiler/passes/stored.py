@@ -62,38 +62,31 @@ def made_by(stored: Stored, name: str, shape: Sequence[int]) -> tuple[list[Any],
 def store_constants(module: Any, lanes: int) -> Any:
     """The lowered `main` with large constants of float32 stored in fewer bits, where a scale is one of a row."""
     bindings = Bindings(module["main"])
-    known: dict[bytes, Any] = {}
     rewritten: list[Any] = []
-    for binding in bindings.bindings:
-        value = binding.value
-        if isinstance(value, relax.Call) and getattr(value.op, "name", None) in _LOWERED:
-            operands = value.args[1].fields if isinstance(value.args[1], relax.Tuple) else [value.args[1]]
-            changed = [_stored(each, known, rewritten, lanes) for each in operands]
-            if any(new is not old for new, old in zip(changed, operands, strict=True)):
-                call = relax.Call(value.op, [value.args[0], relax.Tuple(changed)], value.attrs, value.ty_args)
-                rewritten.append(relax.VarBinding(binding.var, call))
-                continue
-        rewritten.append(binding)
+    for position, binding in enumerate(bindings.bindings):
+        if bindings.operator(position) not in ("relax.call_tir", "relax.call_dps_packed"):
+            rewritten.append(binding)
+            continue
+        call = binding.value
+        operands = call.args[1].fields if isinstance(call.args[1], relax.Tuple) else [call.args[1]]
+        replaced = {index: _stored(operand, lanes) for index, operand in enumerate(operands)}
+        changed = list(operands)
+        for index, stored in replaced.items():
+            if stored is not None:
+                making, changed[index] = made_by(stored, "weights", constant(operands[index]).shape)  # type: ignore[union-attr]
+                rewritten += making
+        if any(replaced.values()):
+            call = relax.Call(call.op, [call.args[0], relax.Tuple(changed)], call.attrs, call.ty_args)
+        rewritten.append(relax.VarBinding(binding.var, call))
     return with_bindings(module, rewritten)
 
 
-_LOWERED = ("relax.call_tir", "relax.call_dps_packed")
-
-
-def _stored(operand: Any, known: dict[bytes, Any], rewritten: list[Any], lanes: int) -> Any:
-    """The variable of what a constant is made of; the operand itself where it stays."""
+def _stored(operand: Any, lanes: int) -> Stored | None:
     array = constant(operand)
     if array is None or array.dtype != np.float32 or not _is_large(array):
-        return operand
-    key = _digest(array) + repr(array.shape).encode()
-    if key not in known:
-        known[key] = operand
-        rows = array.shape[0] if array.ndim > 1 else 1
-        stored = store(array.reshape(rows, -1, 1), None, "as stored", lanes)
-        if stored is not None:
-            making, known[key] = made_by(stored, "weights", array.shape)
-            rewritten += making
-    return known[key]
+        return None
+    rows = array.shape[0] if array.ndim > 1 else 1
+    return store(array.reshape(rows, -1, 1), None, "as stored", lanes)
 
 
 def _is_large(array: NDArray[Any]) -> bool:
