@@ -41,6 +41,7 @@ from .onnx_ops._registry import (
     shape_of,
 )
 from .onnx_ops._stored import MOVES, common_type, stored
+from .widen import widened
 
 __all__ = ["Imported", "Tensor", "from_onnx"]
 
@@ -93,6 +94,8 @@ def from_onnx(
 
     Errors: `Unsupported` naming operator, operator set and node.
     """
+    operators = Counter(node.op_type for node in _all_nodes(model.graph))
+    model = widened(model)
     graph = model.graph
     opsets = opset_versions(model.opset_import)
     builder = relax.BlockBuilder()
@@ -121,7 +124,6 @@ def from_onnx(
             expressions = [_expression(scope.find(info.name)) for info in graph.output]
             output = builder.emit_output(relax.Tuple(expressions))
         builder.emit_func_output(output)
-    operators = Counter(node.op_type for node in _all_nodes(graph))
     return Imported(builder.get(), inputs, results, operators, weights, opsets.get("", 0))
 
 
