@@ -14,10 +14,12 @@ export { GraphError };
 
 /** Loads and instantiates a module. `weights`: where they are, for a module whose weights are in a file of their own. */
 export async function loadGraph(from, { weights } = {}) {
+  const apart = weights === undefined ? undefined : openSource(weights); // they arrive while the module does
+  apart?.catch(() => {}); // told when they are needed
   const source = await openSource(from);
   const { metadata, instance } = await instantiate(source).finally(() => source.close());
   const graph = new Graph(metadata, instance);
-  if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, weights);
+  if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, apart);
   return graph;
 }
 

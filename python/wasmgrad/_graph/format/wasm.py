@@ -122,9 +122,9 @@ def assemble(parts: Iterable[Section]) -> bytes:
 
 
 def with_custom(data: Buffer, name: str, payload: Buffer) -> bytes:
-    """The module with exactly one custom section of that name, at its end."""
+    """The module with exactly one custom section of that name, at its begin: it has been read before all others."""
     kept = [part for part in sections(data) if part.name != name]
-    return assemble([*kept, Section(_CUSTOM, name, memoryview(payload).cast("B"))])
+    return assemble([Section(_CUSTOM, name, memoryview(payload).cast("B")), *kept])
 
 
 def _only(parts: list[Section], identifier: int) -> Section | None:
@@ -165,7 +165,7 @@ def with_memory(data: Buffer, pages: int) -> bytes:
 def with_data(data: Buffer, address: int, payload: Buffer) -> bytes:
     """The module that also fills its memory from `address` on with `payload` when it is instantiated.
 
-    The segment is appended to the data section, after which the engine writes it last. A data count section is
+    The segment is appended to the data section, so that the engine writes it last. A data count section is
     kept true. Errors: `InvalidArgument` when the payload leaves the 32-bit address space.
     """
     extra = memoryview(payload).cast("B")

@@ -82,10 +82,8 @@ def link(graph_object: bytes, simd: str) -> Linked:
 
 def finish(linked: Linked, pages: int, weights: bytes | None, metadata: GraphMetadata) -> bytes:
     """The final module: a memory of so many pages, weights (None: apart) at the base, metadata in its section."""
-    module = wasm.with_memory(linked.module, pages)
-    if weights:
-        module = wasm.with_data(module, linked.base, weights)
-    return wasm.with_custom(module, SECTION, metadata.to_json())
+    module = wasm.with_custom(wasm.with_memory(linked.module, pages), SECTION, metadata.to_json())
+    return wasm.with_data(module, linked.base, weights) if weights else module
 
 
 def _tools() -> tuple[list[str], list[str]]:
