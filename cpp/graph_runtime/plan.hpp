@@ -1,10 +1,10 @@
 // What the compiler generates for one model: its plan, as functions. The graph runtime calls them; nothing
 // else does.
 //
-// All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (intermediates, then inputs
-// and outputs), then the scratch memory of generated kernels. Weights are stored from the base on, as they are
-// read, or in fewer bytes: then loading makes the others of them, for which it also uses the place of
-// intermediates. Generated functions can only return 0, so results go through pointers.
+// All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (intermediates, then
+// inputs and outputs), then the scratch memory of generated kernels. Weights are stored from the base on, as
+// they are read, or in fewer bytes: then loading makes the others of them, for which it also uses the place
+// of intermediates. Generated functions can only return 0, so results go through pointers.
 #pragma once
 
 #include <cstdint>

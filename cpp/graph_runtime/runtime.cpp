@@ -38,7 +38,8 @@ std::uint8_t* scratch() {
 
 bool is_loaded = false;
 
-// Once, after the weights are in place: when the module begins, or, when a host fills them in, before it runs.
+// Once, after the weights are in place: when the module begins, or, when a host fills them in, before it
+// runs.
 void load() {
   if (is_loaded) return;
   is_loaded = true;

@@ -131,7 +131,8 @@ void expand_winograd(const Expand& d, const Stored& from, float* y, float* scrat
 
 /// Moves what is stored to higher addresses, by a multiple of 64 bytes; both parts may overlap.
 extern "C" int wg_move_up(const float* from, float* to, std::int32_t bytes) {
-  for (std::int32_t i = bytes / 4 - wg::kLanes; i >= 0; i -= wg::kLanes) wg::store(to + i, wg::load(from + i));
+  for (std::int32_t i = bytes / 4 - wg::kLanes; i >= 0; i -= wg::kLanes)
+    wg::store(to + i, wg::load(from + i));
   return 0;
 }
 

@@ -68,8 +68,7 @@ inline Vector load_integers(Form form, const std::uint8_t* values, std::int32_t 
 
 inline float zero_of(const Scales& scales, std::int32_t column) {
   const std::int32_t middle = scales.form == Form::kInt8 ? 128 : 8;
-  return static_cast<float>(scales.zeros == nullptr ? middle
-                                                    : integer_at(scales.form, scales.zeros, column));
+  return static_cast<float>(scales.zeros == nullptr ? middle : integer_at(scales.form, scales.zeros, column));
 }
 
 }  // namespace

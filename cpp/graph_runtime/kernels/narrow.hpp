@@ -5,7 +5,8 @@
 
 namespace wg {
 
-/// How values are stored; the numbers are those of `_FORMS` in python/wasmgrad/compiler/passes/kernels/expand.py.
+/// How values are stored; the numbers are those of `_FORMS` in
+/// python/wasmgrad/compiler/passes/kernels/expand.py.
 enum class Form : std::int32_t { kFloat32 = 0, kFloat16 = 1, kBfloat16 = 2, kInt8 = 3, kInt4 = 4 };
 
 inline bool is_integer(Form form) { return form == Form::kInt8 || form == Form::kInt4; }

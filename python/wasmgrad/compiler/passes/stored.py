@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
 
-from .bindings import Bindings, constant, with_bindings
+from .bindings import Bindings, constant, shape, with_bindings
 from .kernels import EXPAND, Arrangement, Stored, Tensor, store
 
 __all__ = ["Tables", "made_by", "store_constants", "weight"]
@@ -27,7 +27,7 @@ class Tables:
         for position, binding in enumerate(bindings.bindings):
             if bindings.operator(position) in _MOVED:
                 continue
-            for argument in getattr(binding.value, "args", ()):
+            for argument in _arguments(binding.value):
                 array = constant(argument)
                 if array is not None and array.ndim == 2 and _is_large(array):
                     self._known.add(_digest(array))
@@ -68,16 +68,15 @@ def store_constants(module: Any, lanes: int) -> Any:
             rewritten.append(binding)
             continue
         call = binding.value
-        operands = call.args[1].fields if isinstance(call.args[1], relax.Tuple) else [call.args[1]]
-        replaced = {index: _stored(operand, lanes) for index, operand in enumerate(operands)}
-        changed = list(operands)
-        for index, stored in replaced.items():
-            if stored is not None:
-                making, changed[index] = made_by(stored, "weights", constant(operands[index]).shape)  # type: ignore[union-attr]
-                rewritten += making
-        if any(replaced.values()):
-            call = relax.Call(call.op, [call.args[0], relax.Tuple(changed)], call.attrs, call.ty_args)
-        rewritten.append(relax.VarBinding(binding.var, call))
+        operands = []
+        for operand in call.args[1].fields if isinstance(call.args[1], relax.Tuple) else [call.args[1]]:
+            stored = _stored(operand, lanes)
+            making, weight = ([], operand) if stored is None else made_by(stored, "weights", shape(operand))
+            rewritten += making
+            operands.append(weight)
+        arguments = [call.args[0], relax.Tuple(operands), *call.args[2:]]
+        changed = relax.Call(call.op, arguments, call.attrs, call.ty_args)
+        rewritten.append(relax.VarBinding(binding.var, changed))
     return with_bindings(module, rewritten)
 
 
@@ -87,6 +86,15 @@ def _stored(operand: Any, lanes: int) -> Stored | None:
         return None
     rows = array.shape[0] if array.ndim > 1 else 1
     return store(array.reshape(rows, -1, 1), None, "as stored", lanes)
+
+
+def _arguments(expression: Any) -> list[Any]:
+    """Of a call, those in its tuples among them."""
+    return [
+        each
+        for argument in getattr(expression, "args", ())
+        for each in (argument.fields if isinstance(argument, relax.Tuple) else [argument])
+    ]
 
 
 def _is_large(array: NDArray[Any]) -> bool:
