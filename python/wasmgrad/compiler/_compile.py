@@ -40,7 +40,7 @@ from .backend.schedules import scheduled
 from .backend.search import Found, search
 from .frontend.importer import Imported, Tensor, from_onnx
 from .frontend.source import Source, open_source
-from .passes.kernels import Kernel
+from .passes.kernels import EXPAND, Kernel
 from .passes.optimize import optimize
 from .quantization import QuantizationReport, quantized
 
@@ -167,7 +167,7 @@ def compile_imported(
     machine = _machine(options)
     on_stage("optimize")
     module, kernels = optimize(imported.module, machine.target, options.opt_level, machine.lanes)
-    plan = extract(module)
+    plan = extract(module, EXPAND)
     layout = lay_out(plan)
     on_stage("schedule")
     called = {call.kernel for call in plan.calls}

@@ -1,7 +1,7 @@
 """The plan of a compiled model: a straight line of kernel calls over buffers with fixed places in memory.
 
-It is made from a lowered Relax module and knows nothing of how kernels are generated or linked. What `EXPAND` makes
-of constants is made when a module is loaded, before the calls of the plan.
+It is made from a lowered Relax module and knows nothing of how kernels are generated or linked. Some weights are made
+of constants when a module is loaded, before the calls of the plan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from tvm import relax
 
 from ..._errors import Unsupported
 from ..._graph.format.metadata import ITEM_BYTES
-from ..passes.kernels import EXPAND
 
 __all__ = [
     "Call",
@@ -92,17 +91,20 @@ class Plan:
     buffer_bytes: list[int] = field(default_factory=list)
 
 
-def extract(module: Any) -> Plan:
+def extract(module: Any, loader: str) -> Plan:
     """The plan of `main` in a module whose calls are all lowered to kernels of static shapes.
+
+    loader: the kernel that makes weights of constants.
 
     Errors: `Unsupported` for an operator that was not lowered, and for dtypes without kernels.
     """
-    return _Extraction(module["main"]).plan
+    return _Extraction(module["main"], loader).plan
 
 
 class _Extraction:
-    def __init__(self, main: Any) -> None:
+    def __init__(self, main: Any, loader: str) -> None:
         self.plan = Plan()
+        self._loader = loader
         self._values: dict[Any, Any] = {}  # Relax variable -> Operand, or a list of them for a tuple
         self._known_constants: dict[tuple[Any, ...], int] = {}
         self._known_loads: dict[tuple[Operand, ...], list[Operand]] = {}
@@ -155,7 +157,7 @@ class _Extraction:
         several = hasattr(variable.ty, "fields")
         types = variable.ty.fields if several else [variable.ty]
         operands = tuple(self._evaluate(argument, None) for argument in arguments)
-        if kernel == EXPAND:
+        if kernel == self._loader:
             return self._load(operands, types, variable.name)
         results = [self._new_buffer(ty, f"a result of {kernel}") for ty in types]
         self.plan.calls.append(Call(kernel, operands, tuple(results), variable.name))
@@ -167,6 +169,6 @@ class _Extraction:
             made = TensorType.of(types[0], "a weight")
             self.plan.made_bytes.append(made.bytes)
             results = [Operand("made", len(self.plan.made_bytes) - 1, made), self._new_buffer(types[1], name)]
-            self.plan.loads.append(Call(EXPAND, operands, tuple(results), name))
+            self.plan.loads.append(Call(self._loader, operands, tuple(results), name))
             self._known_loads[operands] = results
         return self._known_loads[operands]
