@@ -141,7 +141,9 @@ def compile_model(
     except MemoryError as error:
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-        node = None if imported is None else blamed(imported, source.model, _machine(options).target)
+        node = None
+        if imported is not None and imported.module is not None:
+            node = blamed(imported, source.model, _machine(options).target)
         raise unsupported(node or _of_the_whole(reached, options.opt_level), error) from error
 
 
@@ -185,8 +187,10 @@ def compile_imported(
     )
     on_stage("link")
     image = weights(plan, layout)
-    inputs = _infos(imported.inputs)
     entries = _entries(plan, functions, kernels)
+    imported.module = module = None  # with all constants, of which there are enough copies
+    plan.constants.clear()
+    inputs = _infos(imported.inputs)
     metadata = GraphMetadata(
         abi=ABI,
         producer=f"wasmgrad {__version__}",

@@ -92,12 +92,8 @@ def sample(name: str) -> Array:
 
 
 def right(compiled: Compiled, x: Array) -> Array:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(compiled.source.model.SerializeToString(), options)
-    return np.asarray(session.run(None, {"x": x})[0])
+    """What onnxruntime makes of the quantized model, in floats."""
+    return np.asarray(compiled.source.reference.outputs({"x": x})[0])
 
 
 def run(compiled: Compiled, path: Path, engine: str, x: Array) -> Array:

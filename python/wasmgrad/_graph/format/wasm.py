@@ -33,11 +33,12 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section: its `id`, the `name` of a custom section (else None), and what follows."""
+    """One section: its `id`, the `name` of a custom section (else None), and what follows, in one part or two."""
 
     id: int
     name: str | None
     payload: memoryview
+    end: Buffer = b""
 
 
 class _Reader:
@@ -117,7 +118,13 @@ def assemble(parts: Iterable[Section]) -> bytes:
     for part in parts:
         name = b"" if part.name is None else part.name.encode()
         head = b"" if part.name is None else _unsigned(len(name)) + name
-        pieces += [bytes([part.id]), _unsigned(len(head) + len(part.payload)), head, part.payload]
+        pieces += [
+            bytes([part.id]),
+            _unsigned(len(head) + len(part.payload) + len(part.end)),
+            head,
+            part.payload,
+            part.end,
+        ]
     return b"".join(pieces)
 
 
@@ -175,18 +182,17 @@ def with_data(data: Buffer, address: int, payload: Buffer) -> bytes:
     old = _only(parts, _DATA)
     reader = _Reader(old.payload if old else b"\0")
     count = reader.u32() + 1
-    segment = memoryview(
-        b"".join([_unsigned(count), reader.rest(), _active(address), _unsigned(len(extra)), extra])
-    )
+    before = b"".join([_unsigned(count), reader.rest(), _active(address), _unsigned(len(extra))])
+    segments = Section(_DATA, None, memoryview(before), extra)
     edited = []
     for part in parts:
         if part.id == _DATA_COUNT:
             edited.append(Section(_DATA_COUNT, None, memoryview(_unsigned(count))))
         elif part is old:
-            edited.append(Section(_DATA, None, segment))
+            edited.append(segments)
         else:
             edited.append(part)
     if old is None:
         after_last = max((i + 1 for i, part in enumerate(edited) if part.id != _CUSTOM), default=0)
-        edited.insert(after_last, Section(_DATA, None, segment))
+        edited.insert(after_last, segments)
     return assemble(edited)

@@ -15,6 +15,7 @@ from tvm import relax
 
 from ..._errors import Unsupported
 from ..._graph.format.metadata import ITEM_BYTES
+from .._relax import array_of
 
 __all__ = [
     "Call",
@@ -124,7 +125,7 @@ class _Extraction:
         return Operand("buffer", len(self.plan.buffer_bytes) - 1, tensor)
 
     def _constant(self, expression: Any) -> Operand:
-        array = expression.value.numpy()
+        array = array_of(expression.value)
         tensor = TensorType.of(expression.ty, "a constant")
         key = (tensor.dtype, hash(array.tobytes()), array.nbytes)
         index = self._known_constants.setdefault(key, len(self.plan.constants))

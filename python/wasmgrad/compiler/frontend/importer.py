@@ -69,7 +69,8 @@ class Tensor:
 class Imported:
     """A model as a Relax module: `main` takes the inputs and returns a tuple of all outputs.
 
-    An output may be a constant or one of the inputs. `parameters` counts the elements of floating-point weights.
+    An output may be a constant or one of the inputs. The module is None once it has been compiled.
+    `parameters` counts the elements of floating-point weights.
     """
 
     module: Any
