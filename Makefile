@@ -5,6 +5,7 @@
 #   make train TORCH_INDEX=URL     one more package index, for a smaller build of torch than the default one (CPU only)
 #   make fuzz SECONDS_EACH=600     each fuzz target for ten minutes; needs clang with libFuzzer
 #   make dev                       an installation that follows the Python sources: no build after a change of .py files
+#   make site                      the documentation as a site, in build/site
 #   make test | bench | lint | asan | tsan | fuzz | clean
 
 PYTHON ?= python3
@@ -27,7 +28,7 @@ RUST_FILES = $(shell find guests tests -name '*.rs' -not -path '*/target/*')
 # Where scikit-build-core keeps the native build between installs.
 BUILD_DIR = $(firstword $(wildcard build/cp3*))
 
-.PHONY: train dev test bench lint asan tsan fuzz clean
+.PHONY: train dev test site bench lint asan tsan fuzz clean
 
 train: .venv/.wheel
 	@wasmgrad train $(ARGS)
@@ -41,6 +42,9 @@ test: .venv/.wheel .venv/.testing
 	cmake --build $(BUILD_DIR) --target all tests/cpp/all
 	ctest --test-dir $(BUILD_DIR) --output-on-failure
 	WASMGRAD_BUILD_DIR=$(abspath $(BUILD_DIR)) pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+site: .venv/.wheel .venv/.testing
+	mkdocs build
 
 bench: .venv/.wheel .venv/.development
 	pytest benchmarks $(ARGS)
@@ -76,7 +80,7 @@ clean:
 	@touch $@
 
 .venv/.testing: .venv/.requirements
-	$(PYTHON) tools/make_venv.py test compile
+	$(PYTHON) tools/make_venv.py test compile docs
 	@touch $@
 
 .venv/.development: .venv/.testing

@@ -12,7 +12,7 @@ request a line from standard input and answers each with a line of JSON:
 The time of a run is the lesser of the time that passes and the processor time of the process: on a busy machine
 the first would count the neighbours, and the second counts threads that work beside, such as a garbage collector's.
 
-The coordinator (benchmarks.graph) starts several and gives them turns, so that all see the same machine.
+The coordinator (benchmarks.engines) starts several and gives them turns, so that all see the same machine.
 """
 
 from __future__ import annotations

@@ -40,6 +40,9 @@ _KERNELS: dict[str, type[kernels.Kernel]] = {
     "add_quantized": kernels.AddQuantized,
     "quantize": kernels.Quantize,
     "conv2d": kernels.Conv2d,
+    "gru_update": kernels.GruUpdate,
+    "gru_reset": kernels.GruReset,
+    "gru": kernels.Gru,
     "lstm": kernels.Lstm,
     "matmul": kernels.MatMul,
     "pool2d": kernels.Pool2d,
@@ -56,6 +59,8 @@ class Model:
     name: str
     runs: int
     inputs: tuple[dict[str, Any], ...] = ({"name": "input", "dtype": "float32", "shape": [1, 3, 224, 224]},)
+    state: tuple[tuple[str, str], ...] = ()
+    """Inputs that a module may keep, and the outputs that they become."""
 
 
 MODELS = {
@@ -69,6 +74,22 @@ MODELS = {
         Model("lenet5", 400, ({"name": "input", "dtype": "float32", "shape": [1, 1, 28, 28]},)),
     )
 }
+
+_LAYERS, _CACHE = 8, [1, 8, 256, 64]
+DECODER = Model(
+    "gpt-33m",
+    20,
+    (
+        *({"name": name, "dtype": "int64", "shape": [1]} for name in ("token", "position")),
+        *(
+            {"name": f"{kind}_{layer}", "dtype": "float32", "shape": _CACHE}
+            for layer in range(_LAYERS)
+            for kind in ("key", "value")
+        ),
+    ),
+    (("key_*", "next_key_*"), ("value_*", "next_value_*")),
+)
+"""One step of a language model: a token is read, and what comes next is scored."""
 
 
 def zoo(name: str) -> Path:
@@ -87,10 +108,30 @@ def node() -> str:
     return str(peers() / f"node-linux-{machine}/bin/node")
 
 
+def node_version() -> str:
+    """`Node`, and the version of that one."""
+    line = subprocess.run([node(), "--version"], check=True, capture_output=True, text=True).stdout
+    return f"Node {line.strip().removeprefix('v')}"
+
+
 def compiled(model: str, build: Build) -> Path:
     """The model compiled for batch 1; one in 8 bits is called as in the zoo, with "-int8" behind its name."""
     kind = ".so" if build == "native" else ".wasm"
     return _cached(f"{model}-{build}", kind, model, lambda: _compile(model, build).module)
+
+
+def _known(name: str) -> Model:
+    return DECODER if name == DECODER.name else MODELS[name]
+
+
+def stateful(name: str, simd: Simd) -> Path:
+    """The model compiled to a module that keeps its state."""
+
+    def make() -> bytes:
+        options = CompileOptions(state=dict(_known(name).state), simd=simd)
+        return compile_model(zoo(name), options).module
+
+    return _cached(f"{name}-{simd}-stateful", ".wasm", name, make)
 
 
 def hollow(model: str, simd: Simd) -> Path:
@@ -99,7 +140,7 @@ def hollow(model: str, simd: Simd) -> Path:
 
 
 def _compile(model: str, build: Build) -> Compiled:
-    inputs = MODELS[model.removesuffix("-int8")].inputs
+    inputs = _known(model.removesuffix("-int8")).inputs
     shapes = {info["name"]: tuple(info["shape"]) for info in inputs}
     if build == "native":
         return compile_model(zoo(model), CompileOptions(shapes=shapes, target="native"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.web import WEB_MODELS, Figures, compare
+from benchmarks.report import Ratio
+from benchmarks.web import MODELS, measure
 
 _AT_LEAST = {
     ("resnet50", "f32"): {"onnxruntime-web": 1.5, "LiteRT.js": 1.15},
@@ -19,17 +20,17 @@ _AT_LEAST = {
 """How many times as long each peer has to take in either place."""
 
 
-@pytest.fixture(scope="module", params=WEB_MODELS)
-def figures(request: pytest.FixtureRequest) -> list[Figures]:
-    return compare(request.param, rounds=8)
+@pytest.fixture(scope="module", params=MODELS)
+def ratios(request: pytest.FixtureRequest) -> list[Ratio]:
+    return measure(request.param, rounds=8)
 
 
 @pytest.mark.parametrize("precision", ["f32", "int8"])
-def test_beside_its_peers(figures: list[Figures], precision: str) -> None:
-    least = _AT_LEAST[figures[0].model, precision]
+def test_beside_its_peers(ratios: list[Ratio], precision: str) -> None:
+    least = _AT_LEAST[ratios[0].model, precision]
     slower = {
-        f"{each.runtime} in {each.place}": each.ratio[1]
-        for each in figures
-        if each.precision == precision and each.ratio[1] < least.get(each.runtime, 0)
+        f"{each.peer}, {each.setting}": each.median
+        for each in ratios
+        if each.setting.endswith(precision) and each.median < least[each.peer]
     }
     assert slower == {}

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "wasmgrad/abi/budget.hpp"
 #include "wasmgrad/abi/call_gate.hpp"
@@ -45,6 +46,27 @@ struct GuestContext {
   [[nodiscard]] Status save_interrupted(std::span<const std::byte> model) const {
     if (!config.interrupted_output) return {};
     return write_file_atomic(*config.interrupted_output, model);
+  }
+
+  /// Whether the guest is to end: the owner asked to stop, and, where there are other processes, all of them
+  /// know, so that none waits for this one.
+  [[nodiscard]] bool stop_requested() const noexcept {
+    const training::Collective* group = config.replication.group;
+    if (config.replication.several()) return group->stop_agreed() || group->failure().has_value();
+    return config.stop != nullptr && config.stop->requested();
+  }
+
+  /// Whether this process writes what a training leaves: where there are several, the first does.
+  [[nodiscard]] bool writes_results() const noexcept {
+    return config.replication.group == nullptr || config.replication.group->rank() == 0;
+  }
+
+  /// The checkpoint that the owner goes on from; none: the run begins anew. Where there are several
+  /// processes, all get the first one's.
+  [[nodiscard]] Expected<std::optional<std::vector<std::byte>>> read_resumed() const;
+  /// What an error about that checkpoint is about, for the owner.
+  [[nodiscard]] std::string resumed_name() const {
+    return config.resume ? "checkpoint '" + config.resume->string() + "'" : "the first process's checkpoint";
   }
 
   /// Errors: kInvalidArgument when the owner wants a trainer's low-rank branches, and it has none.

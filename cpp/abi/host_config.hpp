@@ -12,6 +12,7 @@
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/stop.hpp"
 #include "wasmgrad/training/backend.hpp"
+#include "wasmgrad/training/collective/collective.hpp"
 #include "wasmgrad/training/loop/observer.hpp"
 #include "wasmgrad/training/options/overrides.hpp"
 
@@ -39,6 +40,8 @@ struct HostConfig {
   std::optional<std::filesystem::path> resume;      ///< restored before the first step
   /// Where the model goes when the run is interrupted; `output` gets a whole training's only.
   std::optional<std::filesystem::path> interrupted_output;
+  /// How trainers work together with those of other processes. The first of them has the owner's files.
+  training::Replication replication;
   training::Observer* observer = nullptr;  ///< may be null; outlives the host
   const StopToken* stop = nullptr;         ///< may be null; outlives the host
 };

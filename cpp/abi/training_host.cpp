@@ -45,7 +45,9 @@ Status TrainingHost::finish() {
     WASMGRAD_ASSIGN(std::vector<std::byte> archive, run->model->save());
     outcome_ = TrainingOutcome{std::move(run->report), std::move(archive)};
     const auto& output = context_->config.output;
-    if (context_->stopped_at) return context_->save_interrupted(outcome_->model);
+    const training::Collective* group = context_->config.replication.group;
+    const bool lost = group != nullptr && group->failure();
+    if (context_->stopped_at || lost) return context_->save_interrupted(outcome_->model);
     WASMGRAD_CHECK(context_->save_adapters(*run->model));
     if (!output) return {};
     WASMGRAD_CHECK(write_file_atomic(*output, outcome_->model));

@@ -22,6 +22,8 @@ std::string_view errc_name(Errc code) noexcept {
       return "security";
     case Errc::kInterrupted:
       return "interrupted";
+    case Errc::kPeerLost:
+      return "peer_lost";
     case Errc::kUnknown:
       break;
   }

@@ -25,6 +25,7 @@ enum class Errc : std::uint32_t {
   kSecurity = 8,              ///< refused because it would leave the sandbox
   kUnknown = 9,
   kInterrupted = 10,  ///< the owner asked to stop; state is consistent
+  kPeerLost = 11,     ///< another process of a training was lost; no guest is told this number
 };
 
 /// Stable snake_case name of a kind, as used in JSON events and Python exceptions ("invalid_argument", ...).

@@ -40,6 +40,16 @@ class PyGraphExecutor {
     exclusive([&] { return executor_.read_output(index, buffer.bytes()); });
   }
 
+  void write_state(std::size_t index, nb::handle data) {
+    const Buffer buffer(data, PyBUF_SIMPLE);
+    exclusive([&] { return executor_.write_state(index, buffer.bytes()); });
+  }
+
+  void read_state(std::size_t index, nb::handle data) {
+    const Buffer buffer(data, PyBUF_WRITABLE);
+    exclusive([&] { return executor_.read_state(index, buffer.bytes()); });
+  }
+
  private:
   static graph::Executor create(nb::handle module, nb::handle weights, const std::string& cache_dir,
                                 std::uint32_t max_pages) {
@@ -84,6 +94,12 @@ void bind_graph(nb::module_& module) {
       .def("call", &PyGraphExecutor::call, "index"_a)
       .def("read_output", &PyGraphExecutor::read_output, "index"_a, "data"_a,
            nb::sig("def read_output(self, index: int, data: bytearray | memoryview | "
+                   "numpy.typing.NDArray[typing.Any]) -> None"))
+      .def("write_state", &PyGraphExecutor::write_state, "index"_a, "data"_a,
+           nb::sig("def write_state(self, index: int, data: bytes | bytearray | memoryview | "
+                   "numpy.typing.NDArray[typing.Any]) -> None"))
+      .def("read_state", &PyGraphExecutor::read_state, "index"_a, "data"_a,
+           nb::sig("def read_state(self, index: int, data: bytearray | memoryview | "
                    "numpy.typing.NDArray[typing.Any]) -> None"));
 }
 

@@ -53,6 +53,11 @@ nb::dict fields_of(const graph::TensorInfo& tensor) {
   return fields("name", tensor.name, "dtype", tensor.dtype, "shape", tuple_of(tensor.shape));
 }
 
+nb::dict fields_of(const graph::StateInfo& state) {
+  return fields("name", state.name, "dtype", state.dtype, "shape", tuple_of(state.shape), "output",
+                state.output);
+}
+
 nb::dict fields_of(const graph::PlanEntry& entry) {
   return fields("name", entry.name, "kernel", entry.kernel, "flops", entry.flops, "bytes", entry.bytes);
 }
@@ -74,6 +79,7 @@ nb::dict fields_of(const graph::Metadata& metadata) {
       "model",
       fields("name", model.name, "format", model.format, "sha256", model.sha256, "opset", model.opset),
       "inputs", tuple_of(metadata.inputs, each), "outputs", tuple_of(metadata.outputs, each),  //
+      "states", tuple_of(metadata.states, each),                                               //
       "operators", operators, "parameters", metadata.parameters, "flops", metadata.flops,      //
       "memory", fields("bytes", memory.bytes, "weights", memory.weights, "workspace", memory.workspace),
       "weights",

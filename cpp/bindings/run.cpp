@@ -6,6 +6,7 @@
 #include "wasmgrad/bindings/errors.hpp"
 #include "wasmgrad/bindings/events.hpp"
 #include "wasmgrad/bindings/module.hpp"
+#include "wasmgrad/runner/group.hpp"
 #include "wasmgrad/runner/run_config.hpp"
 #include "wasmgrad/runner/runner.hpp"
 #include "wasmgrad/sandbox/sandbox.hpp"
@@ -17,11 +18,12 @@ namespace wasmgrad::bindings {
 namespace {
 
 nb::tuple run(const std::string& config_json, nb::object on_event, StopToken& stop) {
-  const runner::RunConfig config = value_of(runner::RunConfig::from_json(config_json));
+  runner::RunConfig config = value_of(runner::RunConfig::from_json(config_json));
   PythonObserver observer(std::move(on_event), stop);
-  const auto report = [&] {
+  const auto report = [&]() -> Expected<runner::RunReport> {
     const nb::gil_scoped_release unlocked;
-    return runner::run(config, &observer, &stop);
+    WASMGRAD_ASSIGN(const auto group, runner::join_group(config));
+    return runner::run(config, &observer, &stop, runner::Process::kShared, group.get());
   }();
   observer.rethrow();
   const runner::RunReport done = value_of(report);

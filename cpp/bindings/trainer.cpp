@@ -15,6 +15,7 @@
 #include "wasmgrad/bindings/errors.hpp"
 #include "wasmgrad/bindings/events.hpp"
 #include "wasmgrad/bindings/module.hpp"
+#include "wasmgrad/runner/group.hpp"
 #include "wasmgrad/runner/run_config.hpp"
 #include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 
@@ -63,6 +64,19 @@ training::TrainerOptions options_from(const std::string& training_json, const st
   return options;
 }
 
+/// The `distributed` object of a run configuration, or null.
+runner::RunConfig distributed_from(const std::string& distributed_json) {
+  nlohmann::json config{{"guest", "trainer"}};
+  if (auto distributed = nlohmann::json::parse(distributed_json, nullptr, false); !distributed.is_null())
+    config["distributed"] = std::move(distributed);
+  return value_of(runner::RunConfig::from_json(config.dump()));
+}
+
+std::unique_ptr<training::Collective> join(runner::RunConfig& config) {
+  const nb::gil_scoped_release unlocked;
+  return value_of(runner::join_group(config));
+}
+
 class PyTrainer {
   /// `work()` without the interpreter lock, refusing a second use meanwhile: from another thread or from
   /// on_event.
@@ -88,13 +102,16 @@ class PyTrainer {
       return work();
     });
     observer_.rethrow();
+    if (group_ != nullptr && group_->failure()) throw Raised{{Errc::kPeerLost, *group_->failure()}};
     return result;
   }
 
  public:
   PyTrainer(const nb::bytes& archive, const std::string& name, const std::string& options,
-            const std::string& model_options, nb::object on_event)
-      : observer_(std::move(on_event), stop_),
+            const std::string& model_options, const std::string& distributed, nb::object on_event)
+      : config_(distributed_from(distributed)),
+        group_(join(config_)),
+        observer_(std::move(on_event), stop_),
         trainer_(create(archive, name, options_from(options, model_options))) {
     observer_.rethrow();
   }
@@ -190,6 +207,8 @@ class PyTrainer {
 
   [[nodiscard]] std::int64_t epoch() const { return trainer_.epoch(); }
   [[nodiscard]] std::int64_t steps() const { return trainer_.steps(); }
+  [[nodiscard]] int rank() const { return group_ == nullptr ? 0 : group_->rank(); }
+  [[nodiscard]] int processes() const { return group_ == nullptr ? 1 : group_->size(); }
   [[nodiscard]] std::uint64_t parameters() const { return trainer_.parameter_bytes() / sizeof(float); }
   [[nodiscard]] std::vector<std::string> warnings() const { return trainer_.model().warnings(); }
 
@@ -209,7 +228,8 @@ class PyTrainer {
                                 const training::TrainerOptions& options) {
     const nb::gil_scoped_release unlocked;
     auto model = value_of(training::TorchModel::load(bytes_of(archive), name, training::kOwnModelBytes));
-    return value_of(training::TorchTrainer::create(std::move(model), options, &observer_, &stop_));
+    return value_of(training::TorchTrainer::create(std::move(model), options, &observer_, &stop_,
+                                                   runner::replication(config_.distributed, group_.get())));
   }
 
   /// f32 values of so many bytes as one array, written by `write(bytes)`.
@@ -224,6 +244,8 @@ class PyTrainer {
     return {data, 1, shape, owner};
   }
 
+  runner::RunConfig config_;
+  std::unique_ptr<training::Collective> group_;
   StopToken stop_;
   PythonObserver observer_;
   training::TorchTrainer trainer_;
@@ -240,10 +262,12 @@ void bind_trainer(nb::module_& module) {
   nb::class_<PyTrainer>(module, "Trainer", "A model, an optimizer and their whole state.",
                         nb::type_slots(kTrainerSlots))
       .def(nb::init<const nb::bytes&, const std::string&, const std::string&, const std::string&,
-                    nb::object>(),
-           "model"_a, "name"_a, "options"_a, "model_options"_a, "on_event"_a.none(),
-           nb::sig("def __init__(self, model: bytes, name: str, options: str, model_options: str, on_event: "
-                   "collections.abc.Callable[[dict[str, typing.Any]], object] | None) -> None"))
+                    const std::string&, nb::object>(),
+           "model"_a, "name"_a, "options"_a, "model_options"_a, "distributed"_a, "on_event"_a.none(),
+           nb::sig(
+               "def __init__(self, model: bytes, name: str, options: str, model_options: str, distributed: "
+               "str, on_event: "
+               "collections.abc.Callable[[dict[str, typing.Any]], object] | None) -> None"))
       .def("fit", &PyTrainer::fit, "train"_a, "validation"_a.none(), "test"_a.none(),
            nb::sig("def fit(self, train: Dataset, validation: Dataset | None, test: Dataset | None) -> "
                    "dict[str, typing.Any]"))
@@ -287,6 +311,8 @@ void bind_trainer(nb::module_& module) {
       .def("adapters", &PyTrainer::adapters)
       .def_prop_ro("epoch", &PyTrainer::epoch)
       .def_prop_ro("steps", &PyTrainer::steps)
+      .def_prop_ro("rank", &PyTrainer::rank)
+      .def_prop_ro("processes", &PyTrainer::processes)
       .def_prop_ro("parameters", &PyTrainer::parameters)
       .def_prop_ro("warnings", &PyTrainer::warnings);
 }

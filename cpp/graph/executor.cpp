@@ -26,8 +26,8 @@ Expected<std::uint32_t> call_i32(Sandbox& sandbox, const std::string& function,
 }
 
 // The address of every tensor of one kind, each checked to hold the whole tensor.
-Expected<std::vector<std::uint32_t>> locate(Sandbox& sandbox, const char* kind,
-                                            const std::vector<TensorInfo>& tensors) {
+template <class Tensors>
+Expected<std::vector<std::uint32_t>> locate(Sandbox& sandbox, const char* kind, const Tensors& tensors) {
   const std::string function = "graph_" + std::string(kind);
   std::vector<std::uint32_t> addresses;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -103,12 +103,15 @@ Status Executor::check_functions() const {
   WASMGRAD_CHECK(sandbox_.check_export("graph_output", {kI32}, {kI32}));
   WASMGRAD_CHECK(sandbox_.check_export("graph_weights", {}, {kI32}));
   WASMGRAD_CHECK(sandbox_.check_export("graph_run", {}, {kI32}));
+  if (!metadata_.states.empty()) WASMGRAD_CHECK(sandbox_.check_export("graph_state", {kI32}, {kI32}));
   return sandbox_.check_export("graph_call", {kI32}, {kI32});
 }
 
 Status Executor::locate_tensors() {
   WASMGRAD_ASSIGN(inputs_, locate(sandbox_, "input", metadata_.inputs));
   WASMGRAD_ASSIGN(outputs_, locate(sandbox_, "output", metadata_.outputs));
+  if (metadata_.states.empty()) return {};
+  WASMGRAD_ASSIGN(states_, locate(sandbox_, "state", metadata_.states));
   return {};
 }
 
@@ -134,9 +137,7 @@ Status Executor::fill_weights(const ByteSource& weights) {
 Status Executor::write_input(std::size_t index, std::span<const std::byte> data) {
   WASMGRAD_CHECK(check_index(index, inputs_.size(), "input"));
   WASMGRAD_CHECK(check_length(data.size(), metadata_.inputs[index], "input", index));
-  WASMGRAD_ASSIGN(const auto range, place(inputs_[index], data.size(), "input"));
-  std::ranges::copy(data, range.begin());
-  return {};
+  return write(inputs_[index], data, "input");
 }
 
 Status Executor::run() {
@@ -159,8 +160,38 @@ Status Executor::call(std::size_t index) {
 Status Executor::read_output(std::size_t index, std::span<std::byte> data) const {
   WASMGRAD_CHECK(check_index(index, outputs_.size(), "output"));
   WASMGRAD_CHECK(check_length(data.size(), metadata_.outputs[index], "output", index));
-  WASMGRAD_ASSIGN(const auto range, sandbox_.memory().bytes(outputs_[index], data.size(), "output"));
+  return read(outputs_[index], data, "output");
+}
+
+Status Executor::read_state(std::size_t index, std::span<std::byte> data) const {
+  WASMGRAD_CHECK(check_index(index, states_.size(), "state"));
+  WASMGRAD_CHECK(check_length(data.size(), metadata_.states[index], "state", index));
+  return read(states_[index], data, "state");
+}
+
+Status Executor::write_state(std::size_t index, std::span<const std::byte> data) {
+  WASMGRAD_CHECK(check_index(index, states_.size(), "state"));
+  WASMGRAD_CHECK(check_length(data.size(), metadata_.states[index], "state", index));
+  return write(states_[index], data, "state");
+}
+
+Status Executor::reset() {
+  for (std::size_t i = 0; i < states_.size(); ++i) {
+    WASMGRAD_ASSIGN(const auto range, place(states_[i], metadata_.states[i].bytes, "state"));
+    std::ranges::fill(range, std::byte{0});
+  }
+  return {};
+}
+
+Status Executor::read(std::uint32_t address, std::span<std::byte> data, const char* what) const {
+  WASMGRAD_ASSIGN(const auto range, sandbox_.memory().bytes(address, data.size(), what));
   std::ranges::copy(range, data.begin());
+  return {};
+}
+
+Status Executor::write(std::uint32_t address, std::span<const std::byte> data, const char* what) {
+  WASMGRAD_ASSIGN(const auto range, place(address, data.size(), what));
+  std::ranges::copy(data, range.begin());
   return {};
 }
 

@@ -47,7 +47,8 @@ class Executor {
   /// index out of range or another length than the tensor's.
   [[nodiscard]] Status write_input(std::size_t index, std::span<const std::byte> data);
 
-  /// Computes the outputs. Errors: kRuntimeError when the module traps or fails.
+  /// Computes the outputs and the next states. Errors: kRuntimeError when the module traps or fails; what its
+  /// states hold then is not known.
   [[nodiscard]] Status run();
 
   /// Only call `index` of the plan, for measuring. Errors: kInvalidArgument, kRuntimeError.
@@ -56,19 +57,30 @@ class Executor {
   /// Copies output `index`. Errors: as write_input().
   [[nodiscard]] Status read_output(std::size_t index, std::span<std::byte> data) const;
 
+  /// Copies state `index`, which is zero before the first run. Errors: as write_input().
+  [[nodiscard]] Status read_state(std::size_t index, std::span<std::byte> data) const;
+
+  /// Replaces state `index`. Errors: as write_input().
+  [[nodiscard]] Status write_state(std::size_t index, std::span<const std::byte> data);
+
+  /// Makes all states zero again.
+  [[nodiscard]] Status reset();
+
  private:
   Executor(sandbox::Sandbox sandbox, Metadata metadata)
       : sandbox_(std::move(sandbox)), metadata_(std::move(metadata)) {}
 
   [[nodiscard]] Status check_functions() const;
   [[nodiscard]] Status locate_tensors();
+  [[nodiscard]] Status read(std::uint32_t address, std::span<std::byte> data, const char* what) const;
+  [[nodiscard]] Status write(std::uint32_t address, std::span<const std::byte> data, const char* what);
   [[nodiscard]] Expected<std::span<std::byte>> place(std::uint32_t address, std::uint64_t size,
                                                      std::string_view what);
   [[nodiscard]] Status fill_weights(const ByteSource& weights);
 
   sandbox::Sandbox sandbox_;
   Metadata metadata_;
-  std::vector<std::uint32_t> inputs_, outputs_;  // addresses
+  std::vector<std::uint32_t> inputs_, outputs_, states_;  // addresses
 };
 
 }  // namespace wasmgrad::graph

@@ -24,6 +24,7 @@ constexpr std::pair<std::string_view, ExportKind> kExports[] = {
     {"memory", kMemoryKind},         {"_initialize", kFunctionKind},   {"graph_input", kFunctionKind},
     {"graph_output", kFunctionKind}, {"graph_weights", kFunctionKind}, {"graph_run", kFunctionKind},
     {"graph_call", kFunctionKind}};
+constexpr std::string_view kOfStates = "graph_state";  // where the metadata has any
 
 Error no_graph(const std::string& why) { return {Errc::kInvalidEncoding, "not a graph module: " + why}; }
 
@@ -43,7 +44,7 @@ Status check_imports(std::span<const std::byte> code) {
   return no_graph("it has " + std::to_string(count) + " imports; expected none");
 }
 
-Status check_exports(std::span<const std::byte> code) {
+Status check_exports(std::span<const std::byte> code, bool has_states) {
   SectionReader reader(section_of(code, kExport));
   std::map<std::string_view, std::uint8_t> found;
   const std::uint32_t count = reader.number().value_or(0);
@@ -54,13 +55,14 @@ Status check_exports(std::span<const std::byte> code) {
     const std::string_view text(reinterpret_cast<const char*>(name->data()), name->size());
     if (!found.emplace(text, *kind).second) return no_graph("it exports " + in_quotes(text) + " twice");
   }
-  for (const auto& [name, kind] : kExports) {
+  const auto check = [&](std::string_view name, ExportKind kind) -> Status {
     const auto there = found.find(name);
-    if (there != found.end() && there->second == kind) continue;
+    if (there != found.end() && there->second == kind) return {};
     return no_graph("it does not export the " + std::string(kind == kMemoryKind ? "memory" : "function") +
                     " '" + std::string(name) + "'");
-  }
-  return {};
+  };
+  for (const auto& [name, kind] : kExports) WASMGRAD_CHECK(check(name, kind));
+  return has_states ? check(kOfStates, kFunctionKind) : Status();
 }
 
 Expected<std::uint32_t> pages_of(std::span<const std::byte> code) {
@@ -95,7 +97,7 @@ Expected<GraphFile> read_graph_file(const ByteSource& module) {
   GraphFile file;
   WASMGRAD_ASSIGN(file.metadata, Metadata::from_json(parts.metadata));
   WASMGRAD_CHECK(check_imports(parts.code));
-  WASMGRAD_CHECK(check_exports(parts.code));
+  WASMGRAD_CHECK(check_exports(parts.code, !file.metadata.states.empty()));
   WASMGRAD_ASSIGN(file.pages, pages_of(parts.code));
   file.code = std::move(parts.code);
   file.data = std::move(parts.data);

@@ -144,6 +144,22 @@ std::vector<TensorInfo> read_tensors(const Node& node, std::uint64_t memory_byte
   return tensors;
 }
 
+std::vector<StateInfo> read_states(const Node& node, const std::vector<TensorInfo>& inputs,
+                                   std::uint64_t memory_bytes) {
+  std::vector<StateInfo> states;
+  if (node.is_null()) return states;  // an older compiler knew of none
+  std::set<std::string> names;
+  for (const TensorInfo& input : inputs) names.insert(input.name);
+  for (const Node& item : node.items()) {
+    states.push_back({read_tensor(item, memory_bytes), item["output"].text()});
+    if (!names.insert(states.back().name).second) {
+      item["name"].refuse("a name that no input and no other state has");
+    }
+    if (states.back().output.empty()) item["output"].refuse("a name");
+  }
+  return states;
+}
+
 std::vector<double> read_channels(const Node& node, std::size_t channels) {
   std::vector<double> values;
   for (const Node& item : node.items()) values.push_back(item.number());
@@ -192,9 +208,9 @@ Memory read_memory(const Node& node) {
 }
 
 Options read_options(const Node& node) {
-  static constexpr std::pair<std::string_view, bool> kSimd[] = {{"128", true},       {"relaxed", true},
-                                                                {"off", true},       {"baseline", true},
-                                                                {"x86-64-v3", true}, {"x86-64-v4", true}};
+  static constexpr std::pair<std::string_view, bool> kSimd[] = {
+      {"128", true},       {"relaxed", true},   {"off", true},           {"baseline", true},
+      {"x86-64-v3", true}, {"x86-64-v4", true}, {"x86-64-v4-vnni", true}};
   (void)node["simd"].choice(kSimd);
   return {node["simd"].text(), node["opt_level"].count()};
 }
@@ -224,6 +240,7 @@ Expected<Metadata> read_metadata(const Node& root) {
   made.memory = read_memory(root["memory"]);
   made.inputs = read_tensors(root["inputs"], made.memory.bytes);
   made.outputs = read_tensors(root["outputs"], made.memory.bytes);
+  made.states = read_states(root["states"], made.inputs, made.memory.bytes);
   made.operators = root["operators"].counts();
   std::ranges::stable_sort(made.operators, std::ranges::greater(),
                            &std::pair<std::string, std::uint64_t>::second);

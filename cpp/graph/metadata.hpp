@@ -26,6 +26,11 @@ struct TensorInfo {
   std::uint64_t bytes = 0;           ///< product of the shape times the size of an element
 };
 
+/// A tensor that the module keeps from one run to the next, called as the input that it was in the model.
+struct StateInfo : TensorInfo {
+  std::string output;  ///< of the model, whose value becomes the next one
+};
+
 /// One call of the plan.
 struct PlanEntry {
   std::string name;
@@ -86,6 +91,7 @@ struct Metadata {
   std::string producer;
   Model model;
   std::vector<TensorInfo> inputs, outputs;                       ///< none is larger than the memory
+  std::vector<StateInfo> states;                                 ///< likewise; no input has the name of one
   std::vector<std::pair<std::string, std::uint64_t>> operators;  ///< of the model, the most frequent first
   std::uint64_t parameters = 0;
   std::uint64_t flops = 0;

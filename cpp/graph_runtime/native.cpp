@@ -103,6 +103,7 @@ WASMGRAD_EXPORT const char* graph_metadata() { return graph_metadata_text; }
 
 WASMGRAD_EXPORT void* graph_input(std::int32_t index) { return address(plan_input, index); }
 WASMGRAD_EXPORT void* graph_output(std::int32_t index) { return address(plan_output, index); }
+WASMGRAD_EXPORT void* graph_state(std::int32_t index) { return address(plan_state, index); }
 WASMGRAD_EXPORT std::int32_t graph_run() { return plan_run(base); }
 WASMGRAD_EXPORT std::int32_t graph_call(std::int32_t index) {
   std::int32_t ran = 0;

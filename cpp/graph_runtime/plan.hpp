@@ -14,6 +14,8 @@ extern "C" {
 /// The offset of an input or output; `*offset` is left as it is when there is none of that index.
 std::int32_t plan_input(std::int32_t index, std::int32_t* offset);
 std::int32_t plan_output(std::int32_t index, std::int32_t* offset);
+/// Likewise of a tensor that one run leaves to the next.
+std::int32_t plan_state(std::int32_t index, std::int32_t* offset);
 
 /// The offset of the scratch memory of generated kernels, the last part of the memory.
 std::int32_t plan_scratch(std::int32_t* offset);

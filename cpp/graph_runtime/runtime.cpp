@@ -88,6 +88,7 @@ void _initialize() {  // NOLINT(bugprone-reserved-identifier): the name that WAS
 }
 std::uint32_t graph_input(std::int32_t index) { return address(plan_input, index); }
 std::uint32_t graph_output(std::int32_t index) { return address(plan_output, index); }
+std::uint32_t graph_state(std::int32_t index) { return address(plan_state, index); }
 
 // 0 once other weights could no longer take the place of those that were loaded.
 std::uint32_t graph_weights() {

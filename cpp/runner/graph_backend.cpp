@@ -58,10 +58,22 @@ class ModuleGraph final : public abi::nn::Graph {
   ModuleGraph(graph::Executor executor, std::vector<Port> inputs, std::vector<Port> outputs)
       : executor_(std::move(executor)), input_ports_(std::move(inputs)), output_ports_(std::move(outputs)) {
     for (const auto& tensor : executor_.metadata().inputs) inputs_.push_back({tensor.name, true});
+    for (const auto& state : executor_.metadata().states) state_bytes_ += state.bytes;
   }
 
   [[nodiscard]] const std::vector<abi::nn::GraphInput>& inputs() const override { return inputs_; }
   [[nodiscard]] std::uint64_t bytes() const override { return executor_.memory_bytes(); }
+
+  [[nodiscard]] std::uint64_t state_bytes() const override { return state_bytes_; }
+
+  Status go_on_from(const std::shared_ptr<abi::nn::GraphState>& state) override {
+    const auto current = current_.lock();
+    if (state_bytes_ == 0 || current == state) return {};
+    if (current) WASMGRAD_CHECK(save(*current));
+    WASMGRAD_CHECK(state->empty() ? executor_.reset() : restore(*state));
+    current_ = state;
+    return {};
+  }
 
   [[nodiscard]] Status check_input(std::size_t index, const TensorView& tensor) const override {
     const Port& port = input_ports_[index];
@@ -87,6 +99,28 @@ class ModuleGraph final : public abi::nn::Graph {
   }
 
  private:
+  // The module's states, one after another.
+  Status save(abi::nn::GraphState& to) const {
+    to.resize(state_bytes_);
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < executor_.metadata().states.size(); ++i) {
+      const std::size_t size = executor_.metadata().states[i].bytes;
+      WASMGRAD_CHECK(executor_.read_state(i, std::span(to).subspan(at, size)));
+      at += size;
+    }
+    return {};
+  }
+
+  Status restore(const abi::nn::GraphState& from) {
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < executor_.metadata().states.size(); ++i) {
+      const std::size_t size = executor_.metadata().states[i].bytes;
+      WASMGRAD_CHECK(executor_.write_state(i, std::span(from).subspan(at, size)));
+      at += size;
+    }
+    return {};
+  }
+
   Expected<std::vector<training::Output>> run(std::span<const TensorView> inputs) {
     for (std::size_t i = 0; i < inputs.size(); ++i)
       WASMGRAD_CHECK(executor_.write_input(i, inputs[i].data()));
@@ -104,6 +138,8 @@ class ModuleGraph final : public abi::nn::Graph {
   graph::Executor executor_;
   std::vector<Port> input_ports_, output_ports_;
   std::vector<abi::nn::GraphInput> inputs_;
+  std::uint64_t state_bytes_ = 0;
+  std::weak_ptr<abi::nn::GraphState> current_;  // of the context whose state is in the module
 };
 
 }  // namespace

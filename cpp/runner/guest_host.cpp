@@ -9,13 +9,15 @@
 #include "wasmgrad/abi/nn/inference_host.hpp"
 #include "wasmgrad/abi/nn/model_backend.hpp"
 #include "wasmgrad/runner/graph_backend.hpp"
+#include "wasmgrad/runner/group.hpp"
 #include "wasmgrad/training/torch/backend.hpp"
 
 namespace wasmgrad::runner {
 
 namespace {
 
-abi::HostConfig host_config(const RunConfig& config, training::Observer* observer, const StopToken* stop) {
+abi::HostConfig host_config(const RunConfig& config, training::Observer* observer, const StopToken* stop,
+                            training::Collective* group) {
   abi::HostConfig host;
   host.backend = &training::torch_backend();
   host.grants = Grants(config.dirs);
@@ -24,13 +26,15 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
   host.overrides = config.training;
   host.max_tensor_bytes = config.limits.tensor_bytes;
   host.max_handles = config.limits.abi_handles;
+  host.replication = replication(config.distributed, group);
+  host.observer = observer;
+  host.stop = stop;
+  if (group != nullptr && group->rank() != 0) return host;
   host.output = config.output;
   host.adapters = config.adapters;
   host.checkpoint = config.checkpoint;
   host.resume = config.resume;
   host.interrupted_output = config.interrupted_output;
-  host.observer = observer;
-  host.stop = stop;
   return host;
 }
 
@@ -47,8 +51,9 @@ void report_inference_error(std::string_view sentence) {
 
 }  // namespace
 
-GuestHost::GuestHost(const RunConfig& config, training::Observer* observer, const StopToken* stop)
-    : training_(host_config(config, observer, stop)),
+GuestHost::GuestHost(const RunConfig& config, training::Observer* observer, const StopToken* stop,
+                     training::Collective* group)
+    : training_(host_config(config, observer, stop, group)),
       inference_(std::make_unique<abi::nn::InferenceHost>(training_.context(), inference_backends(config),
                                                           report_inference_error)) {}
 

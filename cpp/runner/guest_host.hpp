@@ -20,8 +20,10 @@ namespace wasmgrad::runner {
 /// Training and inference, with handles and quotas of their own for each guest.
 class GuestHost {
  public:
-  /// `observer` and `stop` may be null; they outlive the host.
-  GuestHost(const RunConfig& config, training::Observer* observer, const StopToken* stop);
+  /// `observer`, `stop` and `group` may be null; they outlive the host. Of a group, the first process has the
+  /// owner's files.
+  GuestHost(const RunConfig& config, training::Observer* observer, const StopToken* stop,
+            training::Collective* group = nullptr);
   GuestHost(const GuestHost&) = delete;
   GuestHost& operator=(const GuestHost&) = delete;
   ~GuestHost();

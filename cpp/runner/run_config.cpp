@@ -39,6 +39,9 @@ constexpr std::uint64_t kLeastProcessBytes = std::uint64_t{256} << 20;
 constexpr std::pair<View, const char*> kViews[] = {
     {View::kClassic, "classic"}, {View::kJson, "json"}, {View::kQuiet, "quiet"}};
 
+constexpr std::pair<training::Wire, const char*> kWires[] = {{training::Wire::kF32, "f32"},
+                                                             {training::Wire::kBF16, "bf16"}};
+
 constexpr std::pair<sandbox::EngineKind, const char*> kEngines[] = {
     {sandbox::EngineKind::kWasmEdge, "wasmedge"}, {sandbox::EngineKind::kWasmtime, "wasmtime"}};
 
@@ -116,6 +119,26 @@ Limits read_limits(const Json& json) {
   return limits;
 }
 
+Distributed read_distributed(const Json& json) {
+  Distributed distributed;
+  ObjectReader reader("distributed", json);
+  if (const Json* value = reader.take("shard"))
+    distributed.shard = read_value<bool>(reader.name("shard"), *value);
+  if (const Json* value = reader.take("sync_every")) {
+    distributed.average_every = read_value<std::int64_t>(reader.name("sync_every"), *value);
+    if (distributed.average_every < 1) refuse("distributed.sync_every", *value, "at least 1");
+  }
+  if (const Json* value = reader.take("gradients"))
+    distributed.wire = read_named(kWires, reader.name("gradients"), *value, "\"f32\" or \"bf16\"");
+  if (const Json* value = reader.take("timeout_seconds")) {
+    distributed.timeout_seconds = read_value<double>(reader.name("timeout_seconds"), *value);
+    if (distributed.timeout_seconds < 0.1 || distributed.timeout_seconds > 1e6)
+      refuse("distributed.timeout_seconds", *value, "0.1 to 1e6 seconds");
+  }
+  reader.done();
+  return distributed;
+}
+
 training::Overrides read_training(const Json& json) {
   training::Overrides overrides;
   ObjectReader reader("training", json);
@@ -153,6 +176,7 @@ RunConfig read_config(const Json& json) {
   };
   read_path("default_model", config.default_model);
   if (const Json* value = reader.take("training")) config.training = read_training(*value);
+  if (const Json* value = reader.take("distributed")) config.distributed = read_distributed(*value);
   if (const Json* value = reader.take("limits")) config.limits = read_limits(*value);
   read_path("output", config.output);
   read_path("adapters", config.adapters);
@@ -268,6 +292,12 @@ std::string RunConfig::to_json() const {
       json["training"][key] = *field;
     }
   });
+  if (distributed) {
+    json["distributed"] = {{"shard", distributed->shard},
+                           {"sync_every", distributed->average_every},
+                           {"gradients", name_in(kWires, distributed->wire)},
+                           {"timeout_seconds", distributed->timeout_seconds}};
+  }
   visit_limits(limits, [&](const char* key, const auto& field) { json["limits"][key] = field; });
   json["view"] = name_in(kViews, view);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -12,6 +12,7 @@
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/status.hpp"
 #include "wasmgrad/sandbox/engine_kind.hpp"
+#include "wasmgrad/training/collective/collective.hpp"
 #include "wasmgrad/training/options/overrides.hpp"
 
 namespace wasmgrad::runner {
@@ -31,6 +32,15 @@ struct Limits {
   std::uint64_t process_bytes = 0;
 };
 
+/// How this run works together with those in other processes, which the environment names
+/// (training/collective/rendezvous.hpp).
+struct Distributed {
+  bool shard = false;              ///< each process's data is its own
+  std::int64_t average_every = 1;  ///< steps between two exchanges
+  training::Wire wire = training::Wire::kF32;
+  double timeout_seconds = 60;  ///< of every exchange
+};
+
 enum class View : std::uint8_t { kClassic, kJson, kQuiet };
 
 struct RunConfig {
@@ -41,6 +51,7 @@ struct RunConfig {
   std::map<std::string, std::filesystem::path> models;
   std::optional<std::filesystem::path> default_model;
   training::Overrides training;
+  std::optional<Distributed> distributed;  ///< absent: the run is alone
   Limits limits;
   std::optional<std::filesystem::path> output, adapters, checkpoint, resume;
   /// Where the model goes when the run is interrupted; `output` gets a whole training's only.

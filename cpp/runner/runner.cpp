@@ -21,12 +21,18 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// Waits for the guests of the other processes.
+Status end_together(training::Collective& group) {
+  const auto agreed = group.meet({training::Operation::kEnd}, {});
+  return agreed ? Status() : Status(agreed.error());
+}
+
 }  // namespace
 
 Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop,
-                        Process process) {
+                        Process process, training::Collective* group) {
   const auto start = Clock::now();
-  GuestHost host(config, observer, stop);
+  GuestHost host(config, observer, stop, group);
 
   sandbox::SandboxConfig guest;
   auto module = read_file(config.guest, kMaxGuestBytes);
@@ -51,8 +57,13 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   training::Usage usage = host.training().usage();
   usage.guest_seconds = seconds_since(guest_start) - usage.host_seconds;
   usage.guest_memory_bytes = sandbox.memory().size();
+  // A result is one of all processes: nothing is written before each guest has ended well.
+  Status together;
+  if (group != nullptr && exit_code && *exit_code == 0) together = end_together(*group);
+  if (!together && !group->failure()) return together.error();
   const Status finished = host.training().finish();
   if (observer != nullptr) observer->on_usage(usage);
+  if (group != nullptr && group->failure()) return Error{Errc::kPeerLost, *group->failure()};
   const auto interrupted = host.training().interrupted();
   if (interrupted && !finished) return finished.error();
   if (interrupted) return Error{Errc::kInterrupted, *interrupted};

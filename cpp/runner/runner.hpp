@@ -23,8 +23,9 @@ struct RunReport {
 enum class Process : std::uint8_t { kShared, kOwn };
 
 /// Runs the guest to its end. View, wall time and the limit on output are the caller's business (the
-/// supervisor's, for an isolated run).
+/// supervisor's, for an isolated run). `group` is what join_group() gave. Errors: kPeerLost when another
+/// process of it was lost; the first one has written the checkpoint of the last step then.
 Expected<RunReport> run(const RunConfig& config, training::Observer* observer, const StopToken* stop,
-                        Process process = Process::kShared);
+                        Process process = Process::kShared, training::Collective* group = nullptr);
 
 }  // namespace wasmgrad::runner

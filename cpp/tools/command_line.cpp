@@ -10,6 +10,7 @@
 
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/tools/cache_dir.hpp"
+#include "wasmgrad/tools/distributed_options.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
 #include "wasmgrad/tools/limit_options.hpp"
 #include "wasmgrad/tools/old_spelling.hpp"
@@ -179,6 +180,9 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   add_guest_options(app, config);
   const CLI::Option* set = add_training_options(app, settings);
   add_limit_options(app, config.limits);
+  bool distributed = false;
+  runner::Distributed how;
+  add_distributed_options(app, distributed, how);
   app.add_option("--output", config.output, "The trained model; without it, trained_<name> beside the model");
   app.add_option("--adapters", config.adapters,
                  "The trained low-rank branches, as PEFT's adapter_model.safetensors");
@@ -209,6 +213,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     if (rest.empty()) throw CLI::RequiredError("GUEST");
     config.guest = rest.front();
     config.args.assign(rest.begin() + 1, rest.end());
+    if (distributed) config.distributed = how;
     config.view = json ? View::kJson : quiet ? View::kQuiet : View::kClassic;
     return {checked(with(std::move(config), settings)), kExitOk, parent};
   } catch (const CLI::ParseError& error) {

@@ -92,10 +92,11 @@ Expected<graph::Preprocess> preprocess_of(const graph::Metadata& metadata) {
   return imagenet_preprocess(metadata.inputs.front());
 }
 
-// Milliseconds of each run, in ascending order.
+// Milliseconds of each run, in ascending order. Each is a first one: it begins without what others left.
 Expected<std::vector<double>> measure(graph::Executor& executor, std::uint32_t runs) {
   std::vector<double> times;
   for (std::uint32_t i = 0; i < runs; ++i) {
+    WASMGRAD_CHECK(executor.reset());
     const auto start = std::chrono::steady_clock::now();
     WASMGRAD_CHECK(executor.run());
     times.push_back(

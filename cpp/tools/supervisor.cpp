@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "wasmgrad/runner/json_observer.hpp"
+#include "wasmgrad/tools/error_file.hpp"
 #include "wasmgrad/tools/exit_code.hpp"
 #include "wasmgrad/tools/worker_process.hpp"
 
@@ -138,7 +139,9 @@ class Supervisor {
  public:
   Supervisor(const runner::RunConfig& config, Console console)
       : config_(config), console_(console), json_(config.view == runner::View::kJson) {
-    if (config.limits.wall_seconds > 0) deadline_ = start_ + to_duration(config.limits.wall_seconds);
+    // The worker of a distributed training ends by itself then, at the same step as the others.
+    const double grace = config.distributed ? config.limits.grace_seconds : 0;
+    if (config.limits.wall_seconds > 0) deadline_ = start_ + to_duration(config.limits.wall_seconds + grace);
   }
 
   int run(const std::filesystem::path& program) {
@@ -278,6 +281,7 @@ class Supervisor {
     }
     if (!end_line_.empty()) {
       if (!error_line_.empty() && json_) emit(console_.out, error_line_);
+      if (!error_message_.empty()) tell_launcher(error_message_);
       if (!error_message_.empty() && !json_) emit_sentence(error_message_);
       if (json_) emit(console_.out, end_line_);
       return end_code_;
@@ -303,7 +307,13 @@ class Supervisor {
     return code;
   }
 
+  // Whoever started the processes of a distributed training.
+  void tell_launcher(const std::string& message) const {
+    if (config_.distributed) write_error_file(message);
+  }
+
   void report(const Error& error) {
+    tell_launcher(error.message);
     if (json_) {
       emit(console_.out, runner::error_event(error));
     } else {

@@ -25,6 +25,7 @@ from ._errors import (
     InvalidEncoding,
     ModelWarning,
     NotFound,
+    PeerLost,
     RuntimeFailure,
     SecurityError,
     TimeLimit,
@@ -32,6 +33,7 @@ from ._errors import (
     Unknown,
     Unsupported,
 )
+from ._training.distributed import Distributed
 from ._training.options import Limits, TrainingOptions
 from ._training.result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
 from ._training.run import Sandbox, train
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dataset",
+    "Distributed",
     "EpochMetrics",
     "Error",
     "Event",
@@ -62,6 +65,7 @@ __all__ = [
     "Metrics",
     "ModelWarning",
     "NotFound",
+    "PeerLost",
     "RuntimeFailure",
     "Sandbox",
     "SecurityError",

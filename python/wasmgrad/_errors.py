@@ -16,6 +16,7 @@ __all__ = [
     "InvalidEncoding",
     "ModelWarning",
     "NotFound",
+    "PeerLost",
     "RuntimeFailure",
     "SecurityError",
     "TimeLimit",
@@ -100,6 +101,12 @@ class Interrupted(Error):
     kind = "interrupted"
 
 
+class PeerLost(Error, ConnectionError):
+    """Another process of a distributed training was lost, or did not answer in time."""
+
+    kind = "peer_lost"
+
+
 class GuestExit(Error):
     """The guest ended with a non-zero `exit_code`; its console output is in `stdout` and `stderr`."""
 
@@ -125,6 +132,7 @@ _BY_KIND: dict[str, type[Error]] = {
         SecurityError,
         Unknown,
         Interrupted,
+        PeerLost,
     )
 }
 

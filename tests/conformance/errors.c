@@ -26,6 +26,24 @@ static void last_error_tells_its_size_and_its_text(void) {
   EQUALS(strlen(sentence), size);
 }
 
+static void a_guest_alone_is_the_first_of_one_process(void) {
+  uint32_t* group = room(2 * sizeof *group);
+  group[0] = group[1] = UNTOUCHED;
+  SUCCEEDS(process_group(at(group), at(group + 1)));
+  EQUALS(group[0], 0);
+  EQUALS(group[1], 1);
+}
+
+static void process_group_refuses_addresses_outside_the_memory(void) {
+  uint32_t* number = room(sizeof *number);
+  *number = UNTOUCHED;
+  for (int i = 0; i < BAD_ADDRESSES; ++i) {
+    REFUSES(process_group(bad_address(i, 4), at(number)));
+    REFUSES(process_group(at(number), bad_address(i, 4)));
+  }
+  EQUALS(*number, UNTOUCHED);
+}
+
 static void last_error_stays_after_a_call_that_succeeds(void) {
   REFUSES(dataset_close(0));
   uint32_t* sizes = room(2 * sizeof *sizes);
@@ -323,6 +341,8 @@ static void trainers_refuse_addresses_outside_the_memory(void) {
 void run_error_cases(void) {
   RUN(last_error_is_empty_before_the_first_failure);
   RUN(last_error_tells_its_size_and_its_text);
+  RUN(a_guest_alone_is_the_first_of_one_process);
+  RUN(process_group_refuses_addresses_outside_the_memory);
   RUN(last_error_stays_after_a_call_that_succeeds);
   RUN(last_error_says_what_a_too_small_buffer_needs);
   RUN(last_error_refuses_addresses_outside_the_memory);

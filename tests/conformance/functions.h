@@ -58,5 +58,7 @@ FUNCTION(trainer_restore, (uint32_t trainer, address checkpoint, uint32_t bytes)
          (trainer, checkpoint, bytes))
 FUNCTION(trainer_close, (uint32_t trainer), (trainer))
 
+FUNCTION(process_group, (address rank, address size), (rank, size))
+
 FUNCTION(last_error, (address buffer, uint32_t buffer_bytes, address written),
          (buffer, buffer_bytes, written))

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 PAGES = 4
-X, Y, W, LARGE = 1024, 1088, 1152, 1 << 16  # addresses; W is what the code reads
+X, Y, W, S, LARGE = 1024, 1088, 1152, 1216, 1 << 16  # addresses; W is what the code reads
 WEIGHT = b"\0\0\x20\x40"  # 2.5 as float32
 
 TENSOR = {"dtype": "float32", "shape": [1]}
@@ -37,6 +37,8 @@ METADATA: dict[str, Any] = {
     },
     "labels": ["cat", "dog"],
 }
+
+STATE = TENSOR | {"name": "s", "output": "t"}
 
 CUSTOM, IMPORT, MEMORY, EXPORT, START, CODE, DATA = 0, 2, 5, 7, 8, 10, 11
 HEADER = b"\0asm\1\0\0\0"
@@ -156,6 +158,18 @@ def module(**replaced: bytes) -> bytes:
 def with_metadata(contents: bytes) -> bytes:
     """The module that says so of itself."""
     return module(metadata=custom(b"wasmgrad.graph", contents))
+
+
+def with_states(states: Any, **replaced: bytes) -> bytes:
+    """The module that says so of its states, and tells where one is."""
+    kinds = (*FUNCTIONS.values(), 1)
+    defaults = {
+        "functions": section(3, vector(*map(unsigned, kinds))),
+        "exports": section(EXPORT, exports([*EXPORTS, ("graph_state", 0, len(FUNCTIONS))])),
+        "code": section(CODE, code(graph_state=address_of(S))),
+        "metadata": custom(b"wasmgrad.graph", json.dumps(METADATA | {"states": states}).encode()),
+    }
+    return module(**(defaults | replaced))
 
 
 def with_value(path: tuple[str | int, ...], value: Any) -> bytes:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import assembler as a
 
@@ -246,6 +247,39 @@ def values() -> Iterator[Case]:
                 yield f"{verdict}-{'.'.join(map(str, path))}-{index}", a.with_value(path, value), verdict
 
 
+def states() -> Iterator[Case]:
+    """What a module keeps between runs: what it says of it, and where it is."""
+    yield "states-of-one", a.with_states([a.STATE]), OK
+    exports = {"without-the-function": a.EXPORTS, "by-no-function": [*a.EXPORTS, ("graph_state", 2, 0)]}
+    for name, rows in exports.items():
+        contents = a.section(a.EXPORT, a.exports(rows))
+        yield f"states-{name}", a.with_states([a.STATE], exports=contents), INVALID
+    wide = a.section(3, a.vector(*map(a.unsigned, (*a.FUNCTIONS.values(), 3))))
+    code = a.section(a.CODE, a.code(graph_state=a.body(a.constant(a.S))))
+    yield "states-by-another-function", a.with_states([a.STATE], functions=wide, code=code), INVALID
+    yield "states-of-more", a.with_states([a.STATE], code=code), INVALID
+    for name, address in {"none": 0, "outside": (a.PAGES << 16) - 2, "far": (1 << 31) - 64}.items():
+        code = a.section(a.CODE, a.code(graph_state=a.address_of(address)))
+        yield f"states-at-{name}", a.with_states([a.STATE], code=code), INVALID
+    lies: dict[str, Any] = {
+        "an-object": {},
+        "a-number": 1,
+        "numbers": [1],
+        "called-nothing": [a.STATE | {"name": ""}],
+        "called-as-an-input": [a.STATE | {"name": "x"}],
+        "called-the-same": [a.STATE, a.STATE],
+        "of-another-type": [a.STATE | {"dtype": "float31"}],
+        "too-large": [a.STATE | {"shape": [1 << 18]}],
+        "from-nothing": [a.STATE | {"output": ""}],
+        "from-a-number": [a.STATE | {"output": 1}],
+        "from-nowhere": [a.TENSOR | {"name": "s"}],
+    }
+    for name, value in lies.items():
+        yield f"states-{name}", a.with_states(value), INVALID
+    for name, value in {"null": None, "empty": [], "called-as-an-output": [a.STATE | {"name": "y"}]}.items():
+        yield f"states-{name}", a.with_states(value), OK
+
+
 def sparse() -> Iterator[tuple[Case, int]]:
     """Modules to be made longer: they name sections of 3 GiB, which no disk has to hold."""
     before = a.module(code=b"", data=b"")
@@ -266,7 +300,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cases = [
         case
-        for group in (files, sections, interfaces, data, addresses, documents, values)
+        for group in (files, sections, interfaces, data, addresses, documents, values, states)
         for case in group()
     ]
     verdicts = {}

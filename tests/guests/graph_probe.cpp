@@ -1,6 +1,6 @@
 // A graph with a plan written by hand: y = x * w (weights), and total = the sum of a table in the module's
-// data. Some inputs make it fail. The functions that begin otherwise than with graph_ lie; a test gives them
-// the names of those that do not.
+// data. Its state is the sum of all x[0]. Some inputs make it fail. The functions that begin otherwise than
+// with graph_ lie; a test gives them the names of those that do not.
 #include <wasm_simd128.h>
 
 #include <array>
@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr std::int32_t kWeights = 0, kX = 64, kY = 128, kTotal = 192, kEnd = 256;
+constexpr std::int32_t kWeights = 0, kX = 64, kY = 128, kTotal = 192, kState = 256, kEnd = 320;
 constexpr float kTraps = 666, kFails = 777;
 
 // Large enough that a host keeps it away from its compiler.
@@ -24,6 +24,7 @@ std::int32_t multiply(std::uint8_t* base) {
   const v128_t x = wasm_v128_load(base + kX), w = wasm_v128_load(base + kWeights);
   if (wasm_f32x4_extract_lane(x, 0) == kTraps) __builtin_trap();
   if (wasm_f32x4_extract_lane(x, 0) == kFails) return 3;
+  *reinterpret_cast<float*>(base + kState) += wasm_f32x4_extract_lane(x, 0);
   // Bits of a relaxed result, used as bits: -0 becomes 0.
   const v128_t product = wasm_f32x4_relaxed_madd(x, w, wasm_f32x4_const_splat(-0.0F));
   const v128_t is_zero = wasm_f32x4_eq(product, wasm_f32x4_const_splat(0));
@@ -51,6 +52,11 @@ std::int32_t plan_input(std::int32_t index, std::int32_t* offset) {
 std::int32_t plan_output(std::int32_t index, std::int32_t* offset) {
   if (index == 0) *offset = kY;
   if (index == 1) *offset = kTotal;
+  return 0;
+}
+
+std::int32_t plan_state(std::int32_t index, std::int32_t* offset) {
+  if (index == 0) *offset = kState;
   return 0;
 }
 

@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # Folder of cpp/ -> folders it may include besides itself, and outside libraries by a pattern of their headers.
 TORCH = r"(torch|ATen|c10|caffe2)/"
 WASMEDGE = r"wasmedge/"
-TRAINING = {"training", *(f"training/{room}" for room in ("options", "data", "model", "loop", "state"))}
+TRAINING = {
+    "training",
+    *(f"training/{room}" for room in ("options", "data", "model", "loop", "state", "collective")),
+}
 LAYERS: dict[str, tuple[set[str], str]] = {
     "base": (set(), r"(?!)"),
     "training": ({"base", "training/model"}, r"(?!)"),
@@ -21,6 +24,7 @@ LAYERS: dict[str, tuple[set[str], str]] = {
     "training/data": ({"base"}, r"(?!)"),
     "training/model": ({"base"}, r"(?!)"),
     "training/loop": ({"base", "training/options", "training/data", "training/model"}, r"(?!)"),
+    "training/collective": ({"base", "training/loop"}, r"(?!)"),
     "training/state": ({"base", "training/options", "training/loop"}, r"(?!)"),
     "training/torch": ({"base", *TRAINING}, TORCH),
     "sandbox": ({"base"}, WASMEDGE),
@@ -185,6 +189,7 @@ def test_no_module_of_the_package_is_part_of_a_circle() -> None:
 HEAVY = {"torch", "numpy", "rich", "typer", "_core", "_graph_core"}
 MAY_IMPORT = {
     "_cli/app": {"typer"},
+    "_cli/bench": {"typer"},
     "_cli/compile": {"typer"},
     "_cli/graph": {"typer"},
     "_cli/options": {"typer"},

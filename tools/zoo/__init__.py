@@ -13,6 +13,7 @@ from typing import Literal
 
 from zoo import (
     efficientnet,
+    gpt,
     lenet,
     light,
     mindspore_lenet,
@@ -52,6 +53,11 @@ MODELS: dict[str, Model] = {
     "mlp-mixer": Model("MLP-Mixer of 8 layers with 16x16 patches, seeded weights", mixer.onnx),
     "lstm": Model(
         "token classifier: embedding, bidirectional LSTM of 2 layers, seeded weights", recurrent.onnx
+    ),
+    "gpt-text": Model("a step of a small GPT that was trained here on Python's own documentation", gpt.onnx),
+    "gpt-text.pt2": Model("gpt-text on a whole piece of text at once, as an exported program", gpt.whole),
+    "gpt-33m": Model(
+        "a step of a GPT of 33 million weights and a cache of 256 tokens, seeded weights", gpt.large
     ),
     "lenet5-mindspore": Model("LeNet-5 as MindSpore exports it, seeded weights", mindspore_lenet.onnx),
     **{

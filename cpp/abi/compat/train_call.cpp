@@ -55,16 +55,12 @@ class TrainCall {
     WASMGRAD_ASSIGN(const auto model, context_.load_model(source.archive, source.name));
     WASMGRAD_ASSIGN(Budget::Charge model_charge, budget.charge(model->bytes(), "the model"));
     charge_.add(std::move(model_charge));
-    WASMGRAD_ASSIGN(const auto trainer, model->trainer(options, config_.observer, config_.stop));
+    WASMGRAD_ASSIGN(const auto trainer,
+                    model->trainer(options, config_.observer, config_.stop, config_.replication));
     WASMGRAD_ASSIGN(Budget::Charge state_charge,
                     budget.charge(trainer->state_bytes(), "the trainer's state"));
     charge_.add(std::move(state_charge));
-    if (config_.resume) {
-      WASMGRAD_ASSIGN(const auto checkpoint, read_file(*config_.resume, config_.max_model_file_bytes * 4));
-      if (const Status status = trainer->restore(checkpoint); !status) {
-        return status.error().within("checkpoint '" + config_.resume->string() + "'");
-      }
-    }
+    WASMGRAD_CHECK(resume(*trainer));
     return fit(*trainer, source);
   }
 
@@ -133,7 +129,8 @@ class TrainCall {
     if (config_.checkpoint) WASMGRAD_CHECK(check_can_write(*config_.checkpoint));
     if (config_.adapters) WASMGRAD_CHECK(check_can_write(*config_.adapters));
     if (config_.output) return check_can_write(*config_.output);
-    if (source.guest_output) return config_.grants.check_writable(*source.guest_output);
+    if (source.guest_output && context_.writes_results())
+      return config_.grants.check_writable(*source.guest_output);
     return {};
   }
 
@@ -174,6 +171,14 @@ class TrainCall {
                                   "the guest declares");
   }
 
+  Status resume(training::Trainer& trainer) {
+    const auto checkpoint = context_.read_resumed();
+    if (!checkpoint) return checkpoint.error().within(context_.resumed_name());
+    if (!*checkpoint) return {};
+    const Status restored = trainer.restore(**checkpoint);
+    return restored ? restored : Status(restored.error().within(context_.resumed_name()));
+  }
+
   Status fit(training::Trainer& trainer, const ModelSource& source) {
     const auto dataset = [&](std::size_t index) {
       return index < datasets_.size() ? std::optional(datasets_[index]) : std::nullopt;
@@ -186,6 +191,7 @@ class TrainCall {
       return {};
     };
     const std::int64_t steps_before = trainer.steps();
+    if (config_.replication.group != nullptr && steps_before == 0) WASMGRAD_CHECK(save_state(0));
     WASMGRAD_ASSIGN(training::FitReport report,
                     trainer.fit(datasets_[0], dataset(2), dataset(1), save_state));
     context_.steps += trainer.steps() - steps_before;
@@ -206,7 +212,7 @@ class TrainCall {
     if (config_.output) {
       path = config_.output->string();
       WASMGRAD_CHECK(write_file_atomic(*config_.output, archive));
-    } else if (source.guest_output) {
+    } else if (source.guest_output && context_.writes_results()) {
       path = *source.guest_output;
       WASMGRAD_CHECK(config_.grants.write(path, archive));
     } else {

@@ -24,7 +24,10 @@ struct GraphInput {
   bool required = true;
 };
 
-/// A loaded model. It keeps no state from one computation to the next.
+/// What a context keeps from one computation to the next; empty before its first one.
+using GraphState = std::vector<std::byte>;
+
+/// A loaded model, which several contexts may share.
 class Graph {
  public:
   virtual ~Graph() = default;
@@ -40,6 +43,13 @@ class Graph {
   /// Whether `tensor` can be input `index`, as far as the graph knows before it computes. Errors:
   /// kInvalidArgument.
   [[nodiscard]] virtual Status check_input(std::size_t index, const TensorView& tensor) const = 0;
+
+  /// Of a GraphState, at most. A graph that has none keeps nothing from one computation to the next.
+  [[nodiscard]] virtual std::uint64_t state_bytes() const { return 0; }
+
+  /// Lets the computations that follow go on from `state`. It may be out of date until they go on from
+  /// another one, because the graph works on a copy. Errors: kRuntimeError.
+  virtual Status go_on_from(const std::shared_ptr<GraphState>& /*state*/) { return {}; }
 
   /// The outputs for `inputs`, which carry the names of inputs() and passed check_input(); all that are
   /// required are there. Errors: kTooLarge when the outputs have more than `max_output_bytes`; kRuntimeError,

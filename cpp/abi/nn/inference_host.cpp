@@ -171,6 +171,8 @@ Status InferenceHost::init_execution_context(const GuestMemory& memory, std::uin
   auto made = std::make_shared<Execution>();
   WASMGRAD_ASSIGN(made->loaded, graphs_.find(graph));
   made->inputs.resize(made->loaded->graph->inputs().size());
+  WASMGRAD_ASSIGN(made->state_charge,
+                  context_.budget.charge(made->loaded->graph->state_bytes(), "the context's state"));
   WASMGRAD_ASSIGN(const std::uint32_t handle, executions_.insert(std::move(made)));
   result.write(handle);
   return {};
@@ -212,6 +214,7 @@ Status InferenceHost::compute(const GuestMemory& /*memory*/, std::uint32_t execu
   }
   found->outputs.reset();
   found->outputs_charge.release();
+  WASMGRAD_CHECK(graph.go_on_from(found->state));
   WASMGRAD_ASSIGN(auto outputs, graph.compute(inputs, context_.budget.available()));
   std::uint64_t bytes = 0;
   for (const training::Output& output : outputs) bytes += output.bytes.size();

@@ -48,6 +48,8 @@ class InferenceHost {
   struct Execution {
     std::shared_ptr<LoadedGraph> loaded;
     std::vector<std::optional<Tensor>> inputs;
+    std::shared_ptr<GraphState> state = std::make_shared<GraphState>();
+    Budget::Charge state_charge;
     std::optional<std::vector<training::Output>> outputs;  ///< of the last compute, if that succeeded
     Budget::Charge outputs_charge;
   };

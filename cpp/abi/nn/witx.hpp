@@ -67,6 +67,7 @@ constexpr Errno errno_of(Errc code) noexcept {
     case Errc::kRuntimeError:
     case Errc::kUnknown:
     case Errc::kInterrupted:
+    case Errc::kPeerLost:
       break;
   }
   return Errno::kRuntimeError;

@@ -20,14 +20,17 @@ Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& traine
   if (const Status some = context_.check_adapters(trainer.options()); !some)
     return context_.owner_error(some.error(),
                                 "the owner wants low-rank branches, which the option lora gives");
-  const bool resumes = config.resume && !resumed_;
-  if (resumes) {
-    auto restored = [&]() -> Status {
-      WASMGRAD_ASSIGN(const auto checkpoint, read_file(*config.resume, config.max_model_file_bytes * 4));
-      return trainer.restore(checkpoint);
+  const bool is_first = !resumed_;
+  bool resumes = false;
+  if (is_first) {
+    const auto restored = [&]() -> Status {
+      WASMGRAD_ASSIGN(const auto checkpoint, context_.read_resumed());
+      if (!checkpoint) return {};
+      resumes = true;
+      return trainer.restore(*checkpoint);
     }();
     if (!restored) {
-      return context_.owner_error(restored.error().within("checkpoint '" + config.resume->string() + "'"),
+      return context_.owner_error(restored.error().within(context_.resumed_name()),
                                   "the owner's checkpoint cannot be restored into this trainer");
     }
     resumed_ = true;
@@ -36,6 +39,11 @@ Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& traine
       TrainerRun{std::move(model), {}, trainer.steps(), resumes, resumes ? trainer.epoch() : 0});
   // What was resumed is the run's result even when nothing is left to train.
   if (resumes) last_ = run;
+  // Processes that are started anew go on from a checkpoint of this run, not of one before it.
+  if (config.replication.group != nullptr && is_first && !resumes) {
+    run->saved_steps = -1;
+    WASMGRAD_CHECK(save_checkpoint(*run, trainer));
+  }
   return run;
 }
 

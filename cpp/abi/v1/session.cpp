@@ -64,11 +64,21 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_checkpoint", trainers_, &Trainers::checkpoint);
   add("trainer_restore", trainers_, &Trainers::restore);
   add("trainer_close", trainers_, &Trainers::close);
+  add("process_group", *this, &Session::process_group);
   functions.push_back(errno_import(layout::kModule, "last_error", kErrnos, context_.gate, unread_error_,
                                    *this, &Session::copy_last_error));
   for (HostFunction& function : functions)
     function.opens_files = std::ranges::find(kOpening, function.name) != std::end(kOpening);
   return functions;
+}
+
+Status Session::process_group(const GuestMemory& memory, std::uint32_t rank, std::uint32_t size) {
+  WASMGRAD_ASSIGN(const auto own_rank, ValueResult<std::uint32_t>::at(memory, rank, "rank"));
+  WASMGRAD_ASSIGN(const auto processes, ValueResult<std::uint32_t>::at(memory, size, "size"));
+  const training::Collective* group = context_.config.replication.group;
+  own_rank.write(group == nullptr ? 0 : static_cast<std::uint32_t>(group->rank()));
+  processes.write(group == nullptr ? 1 : static_cast<std::uint32_t>(group->size()));
+  return {};
 }
 
 Status Session::copy_last_error(const GuestMemory& memory, std::uint32_t buffer, std::uint32_t buffer_bytes,

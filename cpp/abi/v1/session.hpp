@@ -29,6 +29,7 @@ class Session {
   std::shared_ptr<TrainerRun> finish() { return trainers_.finish(); }
 
  private:
+  Status process_group(const GuestMemory& memory, std::uint32_t rank, std::uint32_t size);
   Status copy_last_error(const GuestMemory& memory, std::uint32_t buffer, std::uint32_t buffer_bytes,
                          std::uint32_t written);
 

@@ -41,6 +41,12 @@ layout::Metrics in_layout(const training::Metrics& metrics, double learning_rate
           static_cast<std::uint64_t>(trainer.epoch())};
 }
 
+// Whether it ended because the owner asked to stop, or another process was lost.
+template <class Result>
+bool is_interrupted(const Result& result) {
+  return !result && result.error().code == Errc::kInterrupted;
+}
+
 // Counts the optimizer steps of a call, however it ends.
 class StepCount {
  public:
@@ -86,9 +92,7 @@ Status Trainers::interrupted(TrainerResource& resource) {
 }
 
 Status Trainers::check_not_interrupted(TrainerResource& resource) {
-  const StopToken* stop = context_.config.stop;
-  if (stop == nullptr || !stop->requested()) return {};
-  return interrupted(resource);
+  return context_.stop_requested() ? interrupted(resource) : Status();
 }
 
 Status Trainers::create(const GuestMemory& memory, std::uint32_t model, std::uint32_t options,
@@ -107,7 +111,8 @@ Status Trainers::create(const GuestMemory& memory, std::uint32_t model, std::uin
   WASMGRAD_CHECK(context_.handles.check(1));
   chosen = context_.config.overrides.apply(std::move(chosen));
   WASMGRAD_ASSIGN(std::unique_ptr<training::Trainer> made,
-                  used->model->trainer(std::move(chosen), context_.config.observer, context_.config.stop));
+                  used->model->trainer(std::move(chosen), context_.config.observer, context_.config.stop,
+                                       context_.config.replication));
   WASMGRAD_ASSIGN(Budget::Charge charge, context_.budget.charge(made->state_bytes(), "the trainer's state"));
   WASMGRAD_ASSIGN(auto run, record_.begin(*made, used->model));
   WASMGRAD_ASSIGN(const std::uint32_t handle,
@@ -184,7 +189,7 @@ Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::ui
   const std::int64_t steps_before = used.steps();
   const Stopwatch watch;
   const auto done = resource->change().train_epoch(data);
-  const bool stopped = !done && done.error().code == Errc::kInterrupted;
+  const bool stopped = is_interrupted(done);
   if (!done && used.steps() > steps_before) {
     training::FitReport kept = used.last_run();
     kept.interrupted = stopped;
@@ -215,12 +220,13 @@ Status Trainers::train_batch(const GuestMemory& memory, std::uint32_t trainer, s
   training::Trainer& used = resource->change();
   const std::int64_t before = used.steps();
   const Stopwatch watch;
-  WASMGRAD_ASSIGN(const training::Metrics measured, (used.*batch)(input_views, target_views));
+  const auto measured = (used.*batch)(input_views, target_views);
+  if (!measured) return is_interrupted(measured) ? interrupted(*resource) : measured.error();
   const double seconds = watch.seconds();
   context_.steps += used.steps() - before;
   record_.add_batch(resource->run, seconds);
   const double learning_rate = used.steps() > before ? used.learning_rate() : kNone;
-  result.write(in_layout(measured, learning_rate, seconds, used));
+  result.write(in_layout(*measured, learning_rate, seconds, used));
   return {};
 }
 
@@ -241,7 +247,8 @@ Status Trainers::backward(const GuestMemory& memory, std::uint32_t trainer, std:
 Status Trainers::apply(const GuestMemory& /*memory*/, std::uint32_t trainer) {
   WASMGRAD_ASSIGN(const auto resource, table_.find(trainer));
   const StepCount count(context_.steps, resource->trainer);
-  return resource->change().apply();
+  const Status done = resource->change().apply();
+  return is_interrupted(done) ? interrupted(*resource) : done;
 }
 
 Status Trainers::evaluate(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t dataset,
@@ -253,7 +260,7 @@ Status Trainers::evaluate(const GuestMemory& memory, std::uint32_t trainer, std:
   WASMGRAD_ASSIGN(const training::Dataset data, rows->freeze());
   const Stopwatch watch;
   const auto done = resource->trainer.evaluate(data);
-  if (!done && done.error().code == Errc::kInterrupted) return interrupted(*resource);
+  if (is_interrupted(done)) return interrupted(*resource);
   if (!done) return done.error();
   result.write(in_layout(*done, kNone, watch.seconds(), resource->trainer));
   return {};
@@ -264,7 +271,6 @@ Status Trainers::progress(const GuestMemory& memory, std::uint32_t trainer, std:
   WASMGRAD_ASSIGN(const auto result, ValueResult<layout::Progress>::at(memory, progress, "progress"));
   const training::Trainer& used = resource->trainer;
   const auto best = used.best_epoch();
-  const StopToken* stop = context_.config.stop;
   const auto owner_epochs = context_.config.overrides.epochs.value_or(0);
   layout::Progress written{};
   written.epoch = static_cast<std::uint64_t>(used.epoch());
@@ -274,7 +280,7 @@ Status Trainers::progress(const GuestMemory& memory, std::uint32_t trainer, std:
   written.best_loss = best ? used.best_loss() : kNone;
   written.resumed = resource->run->resumed ? 1 : 0;
   written.shows_best = used.shows_best() ? 1 : 0;
-  written.stop_requested = stop != nullptr && stop->requested() ? 1 : 0;
+  written.stop_requested = context_.stop_requested() ? 1 : 0;
   written.owner_epochs = static_cast<std::uint32_t>(std::clamp<std::int64_t>(owner_epochs, 0, UINT32_MAX));
   result.write(written);
   return {};

@@ -260,7 +260,7 @@ extern "C" int wg_conv2d_quantized_depthwise(const std::int32_t* descriptor, con
   const auto& d = *reinterpret_cast<const wg::Conv2dQuantized*>(descriptor);
   const std::int32_t padded = (d.conv.in_c + wg::kBlock - 1) / wg::kBlock * wg::kBlock;
   const wg::Columns of_channels{columns, padded};
-#if defined(__wasm_relaxed_simd__)
+#if defined(WASMGRAD_HAS_BYTE_DOT)
   if (wg::byte_dot() != wg::ByteDotKind::kNone) {
     const bool flips = (wg::byte_dot() == wg::ByteDotKind::kSigned) != (d.quantization.x_signed != 0);
     wg::Depthwise<wg::ByteDot>(d, wg::reading(d.quantization, x_zero, flips ? 0x80 : 0), *factor, x, weights,

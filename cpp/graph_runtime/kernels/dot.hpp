@@ -61,32 +61,47 @@ struct ByteOrder {
   std::uint8_t flip;  // is xored with it for the panel
 };
 
-#if defined(__wasm_relaxed_simd__)
+#if defined(__wasm_relaxed_simd__) || defined(__AVX512VNNI__)
+#define WASMGRAD_HAS_BYTE_DOT
 
-/// The engine's dot product of 16 bytes with 16 weights. It is exact for unsigned or for signed bytes, or for
-/// neither, depending on the processor: `byte_dot` tells.
+/// The engine's or the processor's dot product of bytes with weights. An engine's is exact for unsigned or
+/// for signed bytes, or for neither, depending on the processor: `byte_dot` tells.
 struct ByteDot {
   static constexpr int kRows = 6;  // of a tile: 12 sums and what a turn loads fill 16 registers
   using Element = std::uint8_t;
+#if defined(__wasm_relaxed_simd__)
+  using Quads = v128_t;
+  static Quads load_quads(const void* p) { return wasm_v128_load(p); }
+  static Quads splat(const Element* x) { return wasm_v128_load32_splat(x); }
+  static Integers dot(Quads weights, Quads values, Integers sums) {
+    return Integers(wasm_i32x4_relaxed_dot_i8x16_i7x16_add(weights, values, v128_t(sums)));
+  }
+#else
+  using Quads = __m512i;
+  static Quads load_quads(const void* p) { return _mm512_loadu_si512(p); }
+  static Quads splat(const Element* x) {
+    int four;
+    std::memcpy(&four, x, sizeof four);
+    return _mm512_set1_epi32(four);
+  }
+  static Integers dot(Quads weights, Quads values, Integers sums) {
+    return Integers(_mm512_dpbusd_epi32(__m512i(sums), values, weights));
+  }
+#endif
   struct Weights {
-    v128_t low, high;
+    Quads low, high;
   };
   using Sums = Totals;
 
-  static Weights weights(const std::int8_t* p) { return {wasm_v128_load(p), wasm_v128_load(p + 16)}; }
-  static v128_t splat(const Element* x) { return wasm_v128_load32_splat(x); }
+  static Weights weights(const std::int8_t* p) { return {load_quads(p), load_quads(p + kLanes * kDepth)}; }
 
-  static void add(Sums& sums, const Weights& w, v128_t low, v128_t high) {
-    sums.low = Integers(wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w.low, low, v128_t(sums.low)));
-    sums.high = Integers(wasm_i32x4_relaxed_dot_i8x16_i7x16_add(w.high, high, v128_t(sums.high)));
-  }
   static void add(Sums& sums, const Weights& w, const Element* x) {
-    const v128_t value = splat(x);
-    add(sums, w, value, value);
+    const Quads value = splat(x);
+    sums = {dot(w.low, value, sums.low), dot(w.high, value, sums.high)};
   }
   /// Each column with values of its own, [kDotColumns][kDepth].
   static void add_each(Sums& sums, const Weights& w, const Element* x) {
-    add(sums, w, wasm_v128_load(x), wasm_v128_load(x + 16));
+    sums = {dot(w.low, load_quads(x), sums.low), dot(w.high, load_quads(x + kLanes * kDepth), sums.high)};
   }
   static Sums begin(const Totals& start) { return start; }
   static Totals total(const Sums& sums, const Totals& /*start*/) { return sums; }
@@ -110,7 +125,11 @@ struct ByteDot {
 /// What the engine's dot of bytes and weights is exact for.
 enum class ByteDotKind : std::int32_t { kUnknown, kNone, kUnsigned, kSigned };
 
+#if defined(__wasm_relaxed_simd__)
 ByteDotKind byte_dot();
+#else
+constexpr ByteDotKind byte_dot() { return ByteDotKind::kUnsigned; }
+#endif
 
 #endif
 

@@ -14,7 +14,7 @@ struct Picture {
 /// A copy of the picture with zeros around it, as far as windows reach.
 inline Picture pad(const Conv2d& d, const float* x, float* padded) {
   const std::int32_t height = (d.out_h - 1) * d.stride_h + (d.kernel_h - 1) * d.dilation_h + 1;
-  const std::int32_t width = (d.out_w - 1) * d.stride_w + d.kernel_w;
+  const std::int32_t width = (d.out_w - 1) * d.stride_w + (d.kernel_w - 1) * d.dilation_w + 1;
   const std::int32_t left = smaller(d.pad_left, width) * d.in_c;
   const std::int32_t row = width * d.in_c;
   const std::int32_t inside = larger(0, smaller(d.in_w * d.in_c, row - left));

@@ -93,29 +93,12 @@ template <typename Dot, int kRows, bool kBytes>
   }
 }
 
-template <bool kBytes, typename Dot>
+template <bool kBytes, typename Dot, int kRows = Dot::kRows>
 void tile_of(int rows, const Operands<Dot>& operands) {
-  switch (rows) {
-    case 1:
-      return tile<Dot, 1, kBytes>(operands);
-    case 2:
-      return tile<Dot, 2, kBytes>(operands);
-    default:
-      break;
+  if constexpr (kRows > 1) {
+    if (rows < kRows) return tile_of<kBytes, Dot, kRows - 1>(rows, operands);
   }
-  if constexpr (Dot::kRows > 2) {
-    switch (rows) {
-      case 3:
-        return tile<Dot, 3, kBytes>(operands);
-      case 4:
-        return tile<Dot, 4, kBytes>(operands);
-      default:
-        break;
-    }
-  }
-  if constexpr (Dot::kRows > 4) {
-    return rows == 5 ? tile<Dot, 5, kBytes>(operands) : tile<Dot, 6, kBytes>(operands);
-  }
+  tile<Dot, kRows, kBytes>(operands);
 }
 
 // One row of bytes to its place in a panel of `rows`; what lies behind it up to a multiple of kDepth is zero.
@@ -240,7 +223,7 @@ class Multiplication {
 
 void multiply(const Quantization& q, const std::uint8_t* x_zero, float factor,
               const QuantizedProduct& product, void* scratch) {
-#if defined(__wasm_relaxed_simd__)
+#if defined(WASMGRAD_HAS_BYTE_DOT)
   if (byte_dot() != ByteDotKind::kNone) {
     const bool flips = (byte_dot() == ByteDotKind::kSigned) != (q.x_signed != 0);
     return Multiplication<ByteDot>(q, reading(q, x_zero, flips ? 0x80 : 0), factor, product, scratch).run();

@@ -1,6 +1,7 @@
-// [batch, rows, columns] to [batch, columns, rows], in squares of four.
+// [batch, rows, columns, inner] to [batch, columns, rows, inner], single floats in squares of four.
 #include <cstdint>
-#include <cstring>
+
+#include "wasmgrad/graph_runtime/kernels/simd.hpp"
 
 namespace wg {
 namespace {
@@ -53,14 +54,27 @@ void transpose_rows(const float* x, int rows, int columns, float* y, std::int32_
                    whole_columns);
 }
 
+// Runs of `inner` floats.
+void transpose_runs(const float* x, int rows, int columns, std::int32_t inner, float* y) {
+  for (int j = 0; j < columns; ++j) {
+    const float* from = x + j * inner;
+    for (int i = 0; i < rows; ++i, from += columns * inner, y += inner) copy(y, from, inner);
+  }
+}
+
 }  // namespace
 }  // namespace wg
 
 extern "C" int wg_transpose(const std::int32_t* descriptor, const float* x, float* y, void* /*scratch*/) {
   const std::int32_t batch = descriptor[0], rows = descriptor[1], columns = descriptor[2];
+  const std::int32_t inner = descriptor[3];
   for (int b = 0; b < batch; ++b) {
-    const float* from = x + b * rows * columns;
-    float* to = y + b * rows * columns;
+    const float* from = x + b * rows * columns * inner;
+    float* to = y + b * rows * columns * inner;
+    if (inner > 1) {
+      wg::transpose_runs(from, rows, columns, inner, to);
+      continue;
+    }
     for (int i = 0; i < rows; i += wg::kRowsAtATime) {
       const int count = rows - i < wg::kRowsAtATime ? rows - i : wg::kRowsAtATime;
       wg::transpose_rows(from + i * columns, count, columns, to + i, rows);

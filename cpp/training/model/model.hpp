@@ -33,6 +33,7 @@ constexpr std::uint64_t kOwnModelBytes = std::uint64_t{8} << 30;
 class Observer;
 class Predictor;
 class Trainer;
+struct Replication;
 struct TrainerOptions;
 
 /// Copies of what it stands for are shared: a trainer changes the model that it was made of.
@@ -71,7 +72,8 @@ class Model {
   /// on_warning(). `observer` and `stop` may be null and must outlive the trainer. A model has at most one
   /// trainer at a time.
   [[nodiscard]] virtual Expected<std::unique_ptr<Trainer>> trainer(TrainerOptions options, Observer* observer,
-                                                                   const StopToken* stop) const = 0;
+                                                                   const StopToken* stop,
+                                                                   const Replication& replication) const = 0;
 
   /// Errors: kUnsupportedOperation when `forward` needs an argument that is not a tensor.
   [[nodiscard]] virtual Expected<std::unique_ptr<Predictor>> predictor() const = 0;

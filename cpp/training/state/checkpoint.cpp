@@ -88,6 +88,7 @@ std::string listed(const std::vector<std::string>& texts) {
 
 /// Is in a checkpoint only where there are branches.
 constexpr std::string_view kLoraKey = "lora";
+constexpr const char* kThreadsKey = "threads";
 
 Metadata shared_options(const TrainerOptions& options, int threads) {
   Metadata shared = {
@@ -95,7 +96,7 @@ Metadata shared_options(const TrainerOptions& options, int threads) {
       {"loss", described_loss(options)},
       {"freeze", listed(options.freeze)},
       {"seed", std::to_string(options.seed)},
-      {"threads", std::to_string(threads)},
+      {kThreadsKey, std::to_string(threads)},
       {"batch_size", std::to_string(options.batch_size)},
       {"accumulate", std::to_string(options.accumulate)},
       {"batches_per_epoch", options.batches_per_epoch ? std::to_string(*options.batches_per_epoch) : "all"},
@@ -209,10 +210,12 @@ Expected<std::vector<std::byte>> write_checkpoint(const TrainerOptions& options,
 }
 
 Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
-                                     int threads) {
+                                     std::optional<int> threads) {
   auto parsed = read_safetensors(file);
   if (!parsed) return parsed.error().within("checkpoint");
-  WASMGRAD_CHECK(check_metadata(parsed->metadata, shared_options(options, threads)));
+  Metadata wanted = shared_options(options, threads.value_or(0));
+  if (!threads) wanted.erase(kThreadsKey);
+  WASMGRAD_CHECK(check_metadata(parsed->metadata, wanted));
   Checkpoint checkpoint;
   WASMGRAD_ASSIGN(checkpoint.counters, read_counters(parsed->metadata));
   WASMGRAD_ASSIGN(checkpoint.settings, read_settings(parsed->metadata));

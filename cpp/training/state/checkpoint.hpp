@@ -9,6 +9,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,10 +56,10 @@ struct Checkpoint {
   [[nodiscard]] bool has(std::string_view prefix) const;
 };
 
-/// Errors: kInvalidEncoding when it is not a checkpoint or is damaged; kInvalidArgument, naming which option
-/// differs from this run.
+/// Absent `threads` may be any. Errors: kInvalidEncoding when it is not a checkpoint or is damaged;
+/// kInvalidArgument, naming which option differs from this run.
 Expected<Checkpoint> read_checkpoint(std::span<const std::byte> file, const TrainerOptions& options,
-                                     int threads);
+                                     std::optional<int> threads);
 
 /// Whether the checkpoint has just these tensors, by name, shape and type, undamaged. Errors: as
 /// read_checkpoint().

@@ -27,6 +27,12 @@ export interface TensorInfo {
   readonly shape: readonly number[];
 }
 
+/** A tensor that a module keeps from one run to the next, called as the input that it was in the model. */
+export interface StateInfo extends TensorInfo {
+  /** The model's output whose value becomes the next one. */
+  readonly output: string;
+}
+
 /** A path (in Node), a URL, a File or other Blob, an ArrayBuffer or a typed array. */
 export type Source = string | URL | Blob | ArrayBuffer | ArrayBufferView;
 
@@ -40,14 +46,23 @@ export class GraphError extends Error {
 export interface Graph {
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
+  readonly states: readonly StateInfo[];
   /** What the module says of itself: `plan` lists its calls. */
   readonly metadata: { readonly plan: readonly { readonly name: string; readonly kernel: string }[]; readonly [key: string]: unknown };
-  /** Typed arrays over the module's memory, in the order of `inputs` and `outputs`. */
-  readonly views: { readonly inputs: readonly TensorArray[]; readonly outputs: readonly TensorArray[] };
+  /** Typed arrays over the module's memory, in the order of `inputs`, `outputs` and `states`. */
+  readonly views: {
+    readonly inputs: readonly TensorArray[];
+    readonly outputs: readonly TensorArray[];
+    readonly states: readonly TensorArray[];
+  };
   /** Copies the feeds in, runs, and returns copies of the outputs by name. Inputs that are left out keep what they hold. */
   run(feeds?: Readonly<Record<string, TensorArray>>): Record<string, TensorArray>;
   /** Runs on what the input views hold. */
   execute(): void;
+  /** A view of the state of that name, zero before the first run: it changes with each run, and what is written to it counts. */
+  state(name: string): TensorArray;
+  /** Makes all states zero again. */
+  reset(): void;
   /** Runs one call of `metadata.plan`, for profiling. */
   call(index: number): void;
 }

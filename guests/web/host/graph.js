@@ -3,11 +3,12 @@
 //   const graph = await loadGraph("model.wasm");              // a path, URL, File, ArrayBuffer or typed array
 //   const { scores } = graph.run({ input: new Float32Array(3 * 224 * 224) });
 //
-// It knows nothing of pictures. Every address that a module gives is checked before it is used.
+// A module may keep state between runs, such as what a language model has read: `graph.state("name")` is a view of it, and
+// `graph.reset()` begins anew. It knows nothing of pictures. Every address that a module gives is checked before it is used.
 import { GraphError } from "./error.js";
 import { instantiate } from "./module.js";
 import { openSource } from "./source.js";
-import { viewFor } from "./tensors.js";
+import { viewFor, viewNamed } from "./tensors.js";
 import { fillWeights } from "./weights.js";
 
 export { GraphError };
@@ -23,7 +24,7 @@ export async function loadGraph(from, { weights } = {}) {
   return graph;
 }
 
-/** A module that can run. `inputs` and `outputs` list {name, dtype, shape}; `views` are typed arrays over their memory. */
+/** A module that can run. `inputs`, `outputs` and `states` list {name, dtype, shape}; `views` are typed arrays over their memory. */
 class Graph {
   #instance;
 
@@ -32,8 +33,10 @@ class Graph {
     this.metadata = metadata;
     this.inputs = metadata.inputs;
     this.outputs = metadata.outputs;
+    this.states = metadata.states;
     instance.invoke("_initialize");
-    this.views = { inputs: instance.views("input", this.inputs), outputs: instance.views("output", this.outputs) };
+    const states = this.states.length > 0 ? instance.views("state", this.states) : [];
+    this.views = { inputs: instance.views("input", this.inputs), outputs: instance.views("output", this.outputs), states };
   }
 
   /** Copies `feeds` (input name to typed array) in, runs, and returns copies of the outputs by name. */
@@ -50,6 +53,16 @@ class Graph {
   /** Runs on what the input views hold. */
   execute() {
     this.#instance.succeed("graph_run");
+  }
+
+  /** A view of the state of that name, zero before the first run: it changes with each run, and what is written to it counts. */
+  state(name) {
+    return viewNamed("state", this.states, this.views.states, name);
+  }
+
+  /** Makes all states zero again. */
+  reset() {
+    for (const view of this.views.states) new Uint8Array(view.buffer, view.byteOffset, view.byteLength).fill(0);
   }
 
   /** Runs one call of `metadata.plan`, for profiling. */

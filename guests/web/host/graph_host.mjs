@@ -6,7 +6,7 @@
 import { readSync, writeSync } from "node:fs";
 import { loadGraph } from "./graph.js";
 
-const [WEIGHTS, MODULE, INPUT, RUN, CALL, OUTPUT] = [1, 2, 3, 4, 5, 6];
+const [WEIGHTS, MODULE, INPUT, RUN, CALL, OUTPUT, STATE, NEW_STATE] = [1, 2, 3, 4, 5, 6, 7, 8];
 let weights;
 let graph;
 
@@ -34,8 +34,8 @@ function timed(action) {
 }
 
 async function serve(operation, index, length) {
-  if (operation === INPUT && graph) {
-    fill(raw(graph.views.inputs[index]));
+  if ((operation === INPUT || operation === NEW_STATE) && graph) {
+    fill(raw((operation === INPUT ? graph.views.inputs : graph.views.states)[index]));
     return new Uint8Array();
   }
   const payload = fill(new Uint8Array(length));
@@ -45,6 +45,7 @@ async function serve(operation, index, length) {
   if (operation === RUN) return timed(() => graph.execute());
   if (operation === CALL) return timed(() => graph.call(index));
   if (operation === OUTPUT) return raw(graph.views.outputs[index]);
+  if (operation === STATE) return raw(graph.views.states[index]);
   return new Uint8Array();
 }
 

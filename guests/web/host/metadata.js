@@ -108,6 +108,15 @@ function checkTensors(node, memory) {
   }
 }
 
+function checkStates(node, inputs, memory) {
+  checkTensors(node, memory);
+  const names = new Set(inputs.items().map((input) => input.get("name").value));
+  for (const state of node.items()) {
+    if (names.has(state.get("name").value)) state.get("name").refuse("a name that no input has");
+    if (state.get("output").text() === "") state.get("output").refuse("a name");
+  }
+}
+
 function checkPreprocess(node) {
   node.get("kind").choice("image");
   const crop = node.get("crop");
@@ -141,13 +150,14 @@ export function readMetadata(bytes) {
   if (memory.get("weights").count(whole) + memory.get("workspace").count(whole) > whole) memory.refuse("weights and workspace within the memory");
   checkTensors(root.get("inputs"), whole);
   checkTensors(root.get("outputs"), whole);
+  root.get("states").optional((states) => checkStates(states, root.get("inputs"), whole));
   const operators = root.get("operators");
   for (const kind of Object.keys(operators.object())) operators.get(kind).count();
   for (const key of ["parameters", "flops"]) root.get(key).count();
   weights.get("mode").choice("embed", "file");
   weights.get("bytes").count(memory.get("weights").value);
   if (!/^[0-9a-f]{64}$/.test(weights.get("sha256").text())) weights.get("sha256").refuse("64 hexadecimal digits in lower case");
-  options.get("simd").choice("128", "relaxed", "off", "baseline", "x86-64-v3", "x86-64-v4");
+  options.get("simd").choice("128", "relaxed", "off", "baseline", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni");
   options.get("opt_level").count();
   for (const call of root.get("plan").items()) {
     for (const key of ["name", "kernel"]) call.get(key).text();
@@ -155,5 +165,5 @@ export function readMetadata(bytes) {
   }
   root.get("preprocess").optional(checkPreprocess);
   root.get("labels").optional((labels) => labels.items().forEach((label) => label.text()));
-  return root.value;
+  return { ...root.value, states: root.value.states ?? [] };
 }

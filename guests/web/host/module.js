@@ -7,6 +7,7 @@ import { IN_NODE } from "./source.js";
 import { viewAt } from "./tensors.js";
 
 const PARAMETERS = { _initialize: 0, graph_input: 1, graph_output: 1, graph_weights: 0, graph_run: 0, graph_call: 1 };
+const OF_STATES = { graph_state: 1 }; // where the metadata has any
 
 /** {metadata, instance}; nothing has run in it yet. */
 export async function instantiate(source) {
@@ -15,7 +16,8 @@ export async function instantiate(source) {
   const module = await compile(parts.code).catch((error) => check(false, "invalid_encoding", error.message));
   check(WebAssembly.Module.imports(module).length === 0, "invalid_encoding", "not a graph module: it has imports");
   const { exports } = await start(module);
-  for (const [name, count] of Object.entries(PARAMETERS)) {
+  const expected = { ...PARAMETERS, ...(metadata.states.length > 0 ? OF_STATES : {}) };
+  for (const [name, count] of Object.entries(expected)) {
     const found = exports[name];
     check(typeof found === "function", "invalid_encoding", `not a graph module: it does not export the function '${name}'`);
     check(found.length === count, "invalid_encoding", `not a graph module: ${name} has ${found.length} parameters; expected ${count}`);

@@ -16,14 +16,19 @@ export function viewAt(memory, type, address, size, what) {
   return new type(buffer, address, size);
 }
 
+/** The view of the tensor that `name` is; `side` is what all of them are. */
+export function viewNamed(side, tensors, views, name) {
+  const view = views[tensors.findIndex((tensor) => tensor.name === name)];
+  if (!view) throw new GraphError("invalid_argument", `there is no ${side} "${name}"; the ${side}s are ${tensors.map((tensor) => tensor.name)}`);
+  return view;
+}
+
 /** The view of the input that `name` is, when `array` fits it. It is called in every run: only failures make messages. */
 export function viewFor(inputs, views, name, array) {
-  const index = inputs.findIndex((input) => input.name === name);
-  const view = views[index];
-  if (view && array?.constructor === view.constructor && array.length === view.length) return view;
-  check(view, "invalid_argument", `there is no input "${name}"; the inputs are ${inputs.map((input) => input.name)}`);
+  const view = viewNamed("input", inputs, views, name);
+  if (array?.constructor === view.constructor && array.length === view.length) return view;
   const described = (a) => `${a?.constructor.name}(${a?.length})`;
-  const { dtype, shape } = inputs[index];
+  const { dtype, shape } = inputs.find((input) => input.name === name);
   const message = `input "${name}": expected ${dtype} [${shape}] as ${described(view)}, got ${described(array)}`;
   throw new GraphError("invalid_argument", message);
 }

@@ -9,9 +9,10 @@ from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from .._errors import Error, GuestExit, Interrupted, InvalidArgument, TimeLimit
+from .._errors import Error, GuestExit, Interrupted, InvalidArgument, PeerLost, TimeLimit
 from .._training.options import Limits
 from .._version import __version__
+from .bench import bench
 from .compile import compile_command, compile_op
 from .graph import inspect, run
 from .options import ArgsArgument, DirOption, EngineOption, EnvOption, ModelOption, pairs, with_limits
@@ -29,6 +30,7 @@ app.command("compile")(compile_command)
 app.command("compile-op")(compile_op)
 app.command("run")(run)
 app.command("inspect")(inspect)
+app.command("bench")(bench)
 
 
 def _print_version(wanted: bool) -> None:
@@ -166,10 +168,11 @@ def _exit_code_of_guest(code: int) -> int:
 
 
 def exit_code_of(error: Error) -> int:
-    """As the native tools: the guest's own, 124 for a time limit, 130 after Ctrl-C, else 3."""
+    """As the native tools: the guest's own, 124 for a time limit, 130 after Ctrl-C, 75 for a lost peer, else 3."""
     if isinstance(error, GuestExit):
         return _exit_code_of_guest(error.exit_code)
-    return 124 if isinstance(error, TimeLimit) else 130 if isinstance(error, Interrupted) else 3
+    codes = {TimeLimit: 124, Interrupted: 130, PeerLost: 75}
+    return codes.get(type(error), 3)
 
 
 def _refusals() -> type[Exception]:

@@ -51,6 +51,15 @@ ConstantOption = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+StateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="INPUT=OUTPUT",
+        help="An input that the module keeps from one run to the next, when it becomes what this output was; "
+        "* in both names stands for the same characters. May be repeated.",
+        rich_help_panel=_MODEL,
+    ),
+]
 PreprocessOption = Annotated[
     str | None,
     typer.Option(
@@ -177,6 +186,7 @@ def compile_command(
     output: OutputOption = None,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
+    state: StateOption = None,
     preprocess: PreprocessOption = None,
     labels: LabelsOption = None,
     target: TargetOption = "wasm32",
@@ -206,6 +216,7 @@ def compile_command(
     options = CompileOptions(
         shapes=dict(map(_shape, shape or [])),
         constants=dict(map(_constant, constant or [])),
+        state=dict(map(_state, state or [])),
         target=target,
         simd=simd,
         opt_level=opt_level,
@@ -358,6 +369,13 @@ def _sizes(text: str, option: str, smallest: int = 1) -> list[int]:
     if min(sizes) < smallest:
         raise InvalidArgument(f"{option}: sizes are at least {smallest}, not {text}")
     return sizes
+
+
+def _state(text: str) -> tuple[str, str]:
+    before, _, after = text.partition("=")
+    if not before or not after:
+        raise InvalidArgument(f"--state {text}: expected INPUT=OUTPUT")
+    return before, after
 
 
 def _constant(text: str) -> tuple[str, Any]:

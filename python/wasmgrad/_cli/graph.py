@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._errors import InvalidArgument, RuntimeFailure
 from .sizes import read_byte_size, tell_old_spelling
 
 if TYPE_CHECKING:
     from .._graph.inputs import Result
     from .._graph.module import GraphModule
+    from .._graph.pool import Outcome
 
 __all__ = ["inspect", "run"]
 
@@ -32,7 +34,8 @@ InputsOption = Annotated[
         "--input",
         "-i",
         metavar="FILE",
-        help="A picture, an .npy array, or an .npz archive with an array for each input. May be repeated.",
+        help="A picture, an .npy array, an .npz archive with an array for each input, or a folder of these. "
+        "May be repeated; a model that keeps state goes on from one to the next.",
         rich_help_panel=_INPUT,
     ),
 ]
@@ -93,6 +96,14 @@ ProfileOption = Annotated[
 ]
 
 
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        min=1, metavar="N", help="Run so many inputs at once, each in an instance.", rich_help_panel=_MODULE
+    ),
+]
+
+
 def run(
     module: ModuleArgument,
     inputs: InputsOption,
@@ -103,6 +114,7 @@ def run(
     weights: WeightsOption = None,
     memory: MemoryOption = None,
     max_memory: MaxMemoryOption = None,
+    workers: WorkersOption = 1,
     repeat: RepeatOption = 1,
     profile: ProfileOption = False,
     json: JsonOption = False,
@@ -111,36 +123,59 @@ def run(
     from .._graph import inputs as files
     from .._graph.module import load
 
+    if workers > 1 and (repeat > 1 or profile):
+        raise InvalidArgument(
+            "--workers: measuring needs a single instance; leave out --repeat and --profile"
+        )
     with _ended_by_interrupt():
         graph = load(module, engine, weights, _most_memory(memory, max_memory))
         if output is not None:
             files.check_output(output, graph)
+        paths = files.listed(inputs)
         reader = files.InputReader(graph, preprocess, labels)
-        results = []
-        for path in _with_progress(inputs):
-            result = reader.run(path)
-            results.append(result)
-            if not json:
-                _print_result(result)
+        outcomes = (
+            graph.map(paths, workers, lambda instance: files.InputReader(instance, preprocess, labels))
+            if workers > 1
+            else reader.run_all(paths)
+        )
+        done = []
+        for outcome in _with_progress(outcomes, len(paths)):
+            done.append(outcome)
+            if outcome.error is not None and len(paths) == 1:
+                raise outcome.error
+            if outcome.error is not None:
+                print(f"wasmgrad: {outcome.error.message}", file=sys.stderr)
+            elif not json:
+                _print_result(outcome.result)
         times = [graph.run() for _ in range(repeat)] if repeat > 1 else []
         rows = files.profile(graph, repeat) if profile else []
-    if output is not None:
+    results = [outcome.result for outcome in done if outcome.error is None]
+    if output is not None and results:
         files.write_outputs(output, graph, results)
     if json:
         document = {
             "module": str(module),
             "model": graph.metadata.model.name,
             "engine": engine,
-            "results": [result.as_dict() for result in results],
+            "results": [_as_dict(outcome) for outcome in done],
             "times": times,
             "profile": [row._asdict() for row in rows],
         }
         print(json_format.dumps(document, ensure_ascii=False))
-        return
-    if times:
+    elif times:
         print(_summary_of(times))
-    if rows:
+    if rows and not json:
         _print_profile(graph, rows)
+    if len(results) < len(done):
+        raise RuntimeFailure(f"{len(done) - len(results)} of {len(done)} inputs failed")
+
+
+def _as_dict(outcome: Outcome) -> dict[str, Any]:
+    """For JSON."""
+    if outcome.error is None:
+        found: dict[str, Any] = outcome.result.as_dict()
+        return found
+    return {"input": str(outcome.input), "error": outcome.error.message}
 
 
 def _most_memory(memory: str | None, max_memory: int | None) -> int | None:
@@ -165,6 +200,7 @@ def inspect(
         return
     facts = [("format", summary.format)]
     facts += [("input", text) for text in summary.inputs] + [("output", text) for text in summary.outputs]
+    facts += [("state", text) for text in summary.states]
     facts += [("operators", ", ".join(f"{count} {name}" for name, count in summary.operators.items()))]
     facts += [("parameters", f"{summary.parameters:,}")]
     if summary.flops is not None:
@@ -188,17 +224,17 @@ def _ended_by_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _with_progress(inputs: list[Path]) -> Iterator[Path]:
-    """The paths, with a bar on standard error when they are many and somebody watches."""
-    if len(inputs) < 2 or not sys.stderr.isatty():
-        yield from inputs
+def _with_progress(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
+    """The outcomes, with a bar on standard error when they are many and somebody watches."""
+    if count < 2 or not sys.stderr.isatty():
+        yield from outcomes
         return
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
-        yield from progress.track(inputs, description="Running")
+        yield from progress.track(outcomes, count, description="Running")
 
 
 def _print_result(result: Result) -> None:

@@ -24,24 +24,30 @@ __all__ = [
     "DataOption",
     "DefaultModelOption",
     "DirOption",
+    "DistributedOption",
     "EngineOption",
     "EnvOption",
+    "GradientsOption",
     "InterpretOption",
     "JsonOption",
     "LogDirOption",
     "ModelOption",
     "OutputOption",
+    "PeerTimeoutOption",
     "ResumeOption",
+    "ShardOption",
+    "SyncEveryOption",
     "TrainingGuestArgument",
     "pairs",
     "with_limits",
     "with_training_options",
 ]
 
-_MODEL, _TRAINING, _SCHEDULE, _FILES, _LIMITS, _VIEW = (
+_MODEL, _TRAINING, _SCHEDULE, _GROUP, _FILES, _LIMITS, _VIEW = (
     "Model and data",
     "Training",
     "Schedule",
+    "Several processes",
     "Files",
     "Limits",
     "View",
@@ -101,6 +107,30 @@ InterpretOption = Annotated[
 ]
 JsonOption = Annotated[bool, _option(_VIEW, "One JSON event a line.", "--json")]
 ClassicOption = Annotated[bool, _option(_VIEW, "Plain lines, step by step.", "--classic")]
+DistributedOption = Annotated[
+    bool,
+    _option(_GROUP, "Train together with the other processes that torchrun started.", "--distributed"),
+]
+ShardOption = Annotated[
+    bool, _option(_GROUP, "The data of each process is its own, not a part of what all have.", "--shard")
+]
+SyncEveryOption = Annotated[
+    int,
+    _option(
+        _GROUP,
+        "Steps of each process's own between two averages of the parameters.",
+        metavar="N",
+        default="1: gradients, at each step",
+    ),
+]
+GradientsOption = Annotated[
+    str,
+    _option(_GROUP, "How gradients travel: f32, or bf16 in half the bytes.", metavar="NAME", default=True),
+]
+PeerTimeoutOption = Annotated[
+    float,
+    _option(_GROUP, "Seconds after which a process that does not answer is lost.", default=True),
+]
 LogDirOption = Annotated[
     Path | None, _option(_VIEW, "TensorBoard event files, besides the view.", metavar="DIR")
 ]

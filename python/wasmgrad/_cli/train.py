@@ -39,6 +39,11 @@ def train(
     adapters: given.AdaptersOption = None,
     checkpoint: given.CheckpointOption = None,
     resume: given.ResumeOption = None,
+    distributed: given.DistributedOption = False,
+    shard: given.ShardOption = False,
+    sync_every: given.SyncEveryOption = 1,
+    gradients: given.GradientsOption = "f32",
+    peer_timeout: given.PeerTimeoutOption = 60.0,
     limits: Limits,
     engine: given.EngineOption = "wasmedge",
     interpret: given.InterpretOption = False,
@@ -52,6 +57,7 @@ def train(
     """
     from .._training.config import configure
     from .._training.default import guest_with_grants
+    from .._training.distributed import Distributed, is_first
 
     _check_views(json, classic, log_dir)
     # The packaged guest sends floats to the plain lines, as it always has.
@@ -61,9 +67,14 @@ def train(
     program, grants = guest_with_grants(guest, data, grants, spelled=("--data", "--dir"))
     output = output or _usual_output(grants["models"], default_model)
     kept = checkpoint or Path((output or Path("trained")).stem + ".ckpt.safetensors")
+    how = Distributed(shard=shard, sync_every=sync_every, gradients=gradients, peer_timeout=peer_timeout)
+    if not distributed and how != Distributed():
+        raise InvalidArgument("--shard, --sync-every, --gradients and --peer-timeout go with --distributed")
+    first = not distributed or is_first()
     config = configure(
         program,
         **grants,
+        distributed=how if distributed else None,
         default_model=default_model,
         env=given.pairs("--env", env),
         limits=limits,
@@ -74,16 +85,16 @@ def train(
         resume=resume,
         interpret=interpret,
         engine=engine,
-        view="classic" if classic else "json",
+        view="classic" if classic else "json" if first else "quiet",
     )
     before = _stamp(kept)
-    code, interrupted = _run(config, program, log_dir, plain=json or classic)
-    if interrupted:
+    code, interrupted = _run(config, program, log_dir if first else None, plain=json or classic or not first)
+    if interrupted and first:
         # A file of an earlier run says nothing about this one.
         _say_how_to_go_on(kept if _stamp(kept) != before else resume, len(args or []))
     if code != 0 or interrupted:
         raise typer.Exit(130 if interrupted else code)
-    if checkpoint is None:
+    if checkpoint is None and first:
         kept.unlink(missing_ok=True)
 
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import io
+import os
 import statistics
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._errors import InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
+from .._errors import Error, InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
 from .._files import write_atomic
 from . import pictures
-from .format.metadata import TensorInfo
-from .module import GraphModule
+from .format.metadata import GraphMetadata, TensorInfo
 from .pictures import Classified
+from .pool import Outcome
 
 __all__ = [
     "ARRAYS",
+    "AnyInput",
     "InputReader",
     "ProfileRow",
     "Result",
     "check_output",
+    "listed",
     "picture_input",
     "profile",
     "read_arrays",
@@ -64,6 +67,40 @@ class Result:
         }
 
 
+class Model(Protocol):
+    """What a `GraphModule` is here."""
+
+    @property
+    def metadata(self) -> GraphMetadata:
+        """What the module says about itself."""
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """Of the inputs, in order."""
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """Of the outputs, in order."""
+
+    def __call__(self, /, *arrays: Any, **named: Any) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """Run on arrays."""
+
+    def feed(self, /, *arrays: Any, **named: Any) -> None:
+        """Take arrays."""
+
+    def run(self) -> float:
+        """Run on what was fed; the seconds it took."""
+
+    def results(self) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+        """Give the outputs."""
+
+    def profile_run(self) -> list[float]:
+        """Run call by call; the seconds of each."""
+
+    def close(self) -> None:
+        """Free the instance."""
+
+
 class ProfileRow(NamedTuple):
     """One call of the plan: its time, its speed, and its share of the whole time."""
 
@@ -74,16 +111,44 @@ class ProfileRow(NamedTuple):
     share: float
 
 
+class AnyInput:
+    """Runs a module on what `GraphModule.map` takes: arrays, or files as they are."""
+
+    def __init__(self, module: Model) -> None:
+        self._module = module
+        self._reader = InputReader(module, None, None)
+
+    def run(self, given: Any) -> Any:
+        """What a call gives for arrays, a `Result` for a path."""
+        if isinstance(given, str | os.PathLike):
+            return self._reader.run(Path(given))
+        if isinstance(given, Mapping):
+            return self._module(**given)
+        return self._module(*given) if isinstance(given, tuple) else self._module(given)
+
+    def close(self) -> None:
+        """Frees the module."""
+        self._module.close()
+
+
 class InputReader:
     """Runs a module on files. `preprocess` and `labels` replace what the module says about pictures and classes.
 
     Errors, of the constructor too: `NotFound`, `InvalidEncoding`, `InvalidArgument`, each naming the file.
     """
 
-    def __init__(self, module: GraphModule, preprocess: str | None, labels: Path | None) -> None:
+    def __init__(self, module: Model, preprocess: str | None, labels: Path | None) -> None:
         self._module = module
         self._choice = preprocess
         self._labels = module.metadata.labels if labels is None else pictures.read_labels(labels)
+
+    def run_all(self, paths: Iterable[Path]) -> Iterator[Outcome]:
+        """One file after the other; one that fails does not end the others."""
+        for path in paths:
+            try:
+                yield Outcome(path, self.run(path))
+            except Error as error:
+                yield Outcome(path, error=error)
 
     def run(self, path: Path) -> Result:
         """Feeds one file and runs the module."""
@@ -92,6 +157,10 @@ class InputReader:
         self._module.feed(**read_arrays(path, self._module.inputs))
         seconds = self._module.run()
         return Result(path, self._outputs(), seconds)
+
+    def close(self) -> None:
+        """Frees the module."""
+        self._module.close()
 
     def _run_picture(self, path: Path) -> Result:
         info = picture_input(path, self._module.inputs)
@@ -113,6 +182,28 @@ class InputReader:
         values = self._module.results()
         names = [info.name for info in self._module.outputs]
         return dict(zip(names, values if isinstance(values, tuple) else (values,), strict=True))
+
+
+def listed(inputs: Sequence[Path]) -> list[Path]:
+    """The inputs with the arrays and pictures of a folder, by name, in its place.
+
+    Errors: `InvalidArgument` for a folder without any, `RuntimeFailure` for one that cannot be read.
+    """
+    files = []
+    for path in inputs:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            found = sorted(
+                file for file in path.iterdir() if pictures.is_picture(file) or file.suffix in ARRAYS
+            )
+        except OSError as error:
+            raise RuntimeFailure(f"{path}: cannot be read: {error.strerror or error}") from error
+        if not found:
+            raise InvalidArgument(f"{path}: this folder has no pictures and no .npy or .npz files")
+        files += found
+    return files
 
 
 def picture_input(path: Path, inputs: Sequence[TensorInfo]) -> TensorInfo:
@@ -150,7 +241,7 @@ def read_arrays(path: Path, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[A
             raise InvalidEncoding(f"{path}: not an array file of NumPy: {error}") from error
 
 
-def profile(module: GraphModule, repeat: int) -> list[ProfileRow]:
+def profile(module: Model, repeat: int) -> list[ProfileRow]:
     """The time of each call of the plan on the inputs last fed; medians of `repeat` runs."""
     runs = [module.profile_run() for _ in range(repeat)]
     medians = [statistics.median(times) for times in zip(*runs, strict=True)]
@@ -161,7 +252,7 @@ def profile(module: GraphModule, repeat: int) -> list[ProfileRow]:
     ]
 
 
-def check_output(path: Path, module: GraphModule) -> None:
+def check_output(path: Path, module: Model) -> None:
     """Errors: `InvalidArgument` when the module's outputs cannot go to a file of that name."""
     if path.suffix not in ARRAYS:
         raise InvalidArgument(f"--output {path}: expected a name that ends in .npy or .npz")
@@ -171,7 +262,7 @@ def check_output(path: Path, module: GraphModule) -> None:
         )
 
 
-def write_outputs(path: Path, module: GraphModule, results: list[Result]) -> None:
+def write_outputs(path: Path, module: Model, results: list[Result]) -> None:
     """Writes the outputs, those of several inputs joined along the first axis. Errors: `RuntimeFailure`."""
     joined = {
         info.name: np.concatenate([np.atleast_1d(result.outputs[info.name]) for result in results])

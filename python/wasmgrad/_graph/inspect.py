@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Summary:
     flops: int | None
     memory_bytes: int | None
     details: dict[str, str]
+    states: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -86,6 +87,7 @@ def _of_wasm(path: Path) -> Summary:
             "calls": f"{len(metadata.plan)} of {len({entry.kernel for entry in metadata.plan})} kernels",
             "labels": "none" if metadata.labels is None else f"{len(metadata.labels)} classes",
         },
+        [f"{state}, next from {state.output}" for state in metadata.states],
     )
 
 

@@ -6,7 +6,7 @@ It checks what a caller hands in; the engines check what a module hands out.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from .._errors import InvalidArgument
 from .._files import write_atomic
 from .engines import Engine, NativeFile, create
 from .format.file import GraphFile, Source
-from .format.metadata import GraphMetadata, TensorInfo
+from .format.metadata import GraphMetadata, StateInfo, TensorInfo
+from .pool import Outcome, Runner, run_all
 
 __all__ = ["GraphModule", "load"]
 
@@ -25,7 +26,8 @@ __all__ = ["GraphModule", "load"]
 class GraphModule:
     """A model compiled to WebAssembly, ready to run: `outputs = module(array)` or `module(name=array)`.
 
-    One instance may not be used by several threads at a time. It is made by `load`.
+    One instance may not be used by several threads at a time. It is made by `load`. It can be pickled: the other
+    process loads it again from the same file, or from the bytes when it was loaded from bytes, without its state.
     """
 
     def __init__(self, graph: GraphFile | NativeFile, engine: str) -> None:
@@ -49,6 +51,11 @@ class GraphModule:
         return self.metadata.outputs
 
     @property
+    def states(self) -> tuple[StateInfo, ...]:
+        """Names, dtypes and shapes of what the module keeps from one run to the next."""
+        return self.metadata.states
+
+    @property
     def engine(self) -> str:
         """The engine it runs on: "wasmtime", "wasmedge", "node", or "native" for none."""
         return self._engine_name
@@ -65,18 +72,32 @@ class GraphModule:
 
     def feed(self, /, *arrays: Any, **named: Any) -> None:
         """Copies the inputs into the module. Errors: as for a call; then no input has been changed."""
-        ready = [_checked(info, value) for info, value in self._assigned(arrays, named)]
+        ready = [_checked("input", info, value) for info, value in self._assigned(arrays, named)]
         for index, array in enumerate(ready):
             self._engine.write_input(index, array)
 
     def run(self) -> float:
-        """Runs the model on the inputs it was fed; the seconds it took. Errors: `RuntimeFailure`."""
+        """Runs the model on the inputs it was fed, and on its states; the seconds it took. Errors: `RuntimeFailure`."""
         return self._engine.run()
 
     def results(self) -> NDArray[Any] | tuple[NDArray[Any], ...]:
         """Copies of the outputs of the last run: one array, or a tuple when there are several."""
         values = tuple(self._engine.read_output(index) for index in range(len(self.outputs)))
         return values[0] if len(values) == 1 else values
+
+    def state(self, name: str) -> NDArray[Any]:
+        """A copy of a state, which is zero before the first run. Errors: `InvalidArgument` for an unknown name."""
+        return self._engine.read_state(self._state_index(name))
+
+    def set_state(self, name: str, value: Any) -> None:
+        """Replaces a state. Errors: `InvalidArgument` for an unknown name or an array that does not fit."""
+        index = self._state_index(name)
+        self._engine.write_state(index, _checked("state", self.states[index], value))
+
+    def reset(self) -> None:
+        """Makes all states zero again, as after a run that failed, which leaves them in between."""
+        for index, info in enumerate(self.states):
+            self._engine.write_state(index, np.zeros(info.shape, info.numpy_dtype))
 
     def profile(self, /, *arrays: Any, **named: Any) -> list[float]:
         """Runs the model call by call; the seconds of each entry of `metadata.plan`. Errors: as for a call."""
@@ -97,6 +118,42 @@ class GraphModule:
             write_atomic(target.with_suffix(".weights"), self._graph.weights.read())
         write_atomic(target, self._graph.module.read())
 
+    def map(
+        self,
+        inputs: Iterable[Any],
+        workers: int | None = None,
+        runner: Callable[[GraphModule], Runner] | None = None,
+    ) -> Iterator[Outcome]:
+        """Runs the model on many inputs at once: an `Outcome` for each, in their order.
+
+        An input is what a call takes: an array, a tuple of arrays, or a dict of them by name; or the path of a file as
+        `wasmgrad run` takes them, whose result is a `Result`. `workers` is the number of instances, each with a thread
+        and memory of its own, the usable cores when None; this instance is not used. `runner` makes of each what runs
+        the inputs, where that is to be something else. A module that keeps state has one instance, whose runs go on
+        from each other. Errors: `InvalidArgument`, also for more workers than that; `RuntimeFailure`; those of a single
+        input are in its outcome.
+        """
+        from .inputs import AnyInput
+
+        if self.states:
+            if workers not in (None, 1):
+                raise InvalidArgument(f"workers: a model that keeps state has one instance, not {workers}")
+            workers = 1
+        make = AnyInput if runner is None else runner
+        return run_all(lambda: make(self._again()), inputs, workers)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _loaded_again, (*self._sources(), self._engine_name, self.metadata)
+
+    def _again(self) -> GraphModule:
+        """Another instance of the same module."""
+        return _loaded_again(*self._sources(), self._engine_name, self.metadata)
+
+    def _sources(self) -> tuple[Source, Source | None]:
+        """Where the module and its weights come from."""
+        weights = self._graph.weights
+        return self._graph.module.origin(), None if weights is None else weights.origin()
+
     def close(self) -> None:
         """Frees the instance now rather than with the last reference; it cannot run afterwards."""
         self._engine.close()
@@ -105,6 +162,13 @@ class GraphModule:
     def __repr__(self) -> str:
         sides = [", ".join(map(str, side)) for side in (self.inputs, self.outputs)]
         return f"<GraphModule {self.metadata.model.name} on {self.engine}: {sides[0]} -> {sides[1]}>"
+
+    def _state_index(self, name: str) -> int:
+        names = [info.name for info in self.states]
+        if name not in names:
+            listed = ", ".join(map(str, self.states)) or "none"
+            raise InvalidArgument(f"there is no state {name!r}; the states are {listed}")
+        return names.index(name)
 
     def _assigned(self, arrays: Sequence[Any], named: dict[str, Any]) -> list[tuple[TensorInfo, Any]]:
         """Each input with the value for it."""
@@ -146,13 +210,24 @@ def load(
         raise
 
 
-def _checked(info: TensorInfo, value: Any) -> NDArray[Any]:
+def _loaded_again(
+    module: Source, weights: Source | None, engine: str, expected: GraphMetadata
+) -> GraphModule:
+    """Errors: as `load`, and `InvalidArgument` when the file holds another model by now."""
+    graph = load(module, engine, weights)
+    if graph.metadata != expected:
+        graph.close()
+        raise InvalidArgument(f"{module!s}: this file is another one than when it was first loaded")
+    return graph
+
+
+def _checked(side: str, info: TensorInfo, value: Any) -> NDArray[Any]:
     array = _as_array(value)
     if array.dtype != info.numpy_dtype:
-        raise InvalidArgument(f"input {info.name!r}: expected dtype {info.dtype}, got {array.dtype}")
+        raise InvalidArgument(f"{side} {info.name!r}: expected dtype {info.dtype}, got {array.dtype}")
     if array.shape != info.shape:
         raise InvalidArgument(
-            f"input {info.name!r}: expected shape {list(info.shape)}, got {list(array.shape)}"
+            f"{side} {info.name!r}: expected shape {list(info.shape)}, got {list(array.shape)}"
         )
     return array
 

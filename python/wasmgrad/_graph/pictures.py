@@ -19,6 +19,7 @@ __all__ = [
     "Classified",
     "classify",
     "imagenet_labels",
+    "is_picture",
     "open_image",
     "preprocessing",
     "read_labels",
@@ -38,6 +39,13 @@ class Classified(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.number} {self.label}" if self.label else str(self.number)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file's name ends as those of pictures do that can be read."""
+    from PIL import Image
+
+    return Image.registered_extensions().get(path.suffix.lower()) in Image.OPEN
 
 
 def open_image(path: Path) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._errors import InvalidArgument
 from .._files import cache_dir, find_wasmtime
+from .distributed import Distributed, distributed_config
 from .options import Limits, TrainingOptions, set_options
 
 __all__ = ["StrPath", "configure"]
@@ -27,6 +28,7 @@ def configure(
     env: Mapping[str, str] | None = None,
     limits: Limits | None = None,
     options: TrainingOptions | None = None,
+    distributed: Distributed | bool | None = None,
     output: StrPath | None = None,
     adapters: StrPath | None = None,
     checkpoint: StrPath | None = None,
@@ -57,6 +59,9 @@ def configure(
         "cache_dir": str(cache_dir() / "guests"),
         "view": view,
     }
+    group = distributed_config(distributed)
+    if group is not None:
+        config["distributed"] = group
     optional = {
         "default_model": default_model,
         "output": output,

@@ -37,9 +37,16 @@ def _environment() -> dict[str, str]:
     return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
 
 
+def stop_signals(config: Mapping[str, object]) -> tuple[signal.Signals, ...]:
+    """What asks a run to end cleanly: Ctrl-C, and the signal by which torchrun ends its processes."""
+    return (signal.SIGINT, signal.SIGTERM) if "distributed" in config else (signal.SIGINT,)
+
+
 @contextmanager
-def forwarding_interrupts(stop: Callable[[], None]) -> Iterator[None]:
-    """While it lasts, Ctrl-C calls `stop` and raises nothing.
+def forwarding_interrupts(
+    stop: Callable[[], None], signals: tuple[signal.Signals, ...] = (signal.SIGINT,)
+) -> Iterator[None]:
+    """While it lasts, Ctrl-C, or each of `signals`, calls `stop` and raises nothing.
 
     Outside the main thread signals are left alone.
     """
@@ -50,11 +57,12 @@ def forwarding_interrupts(stop: Callable[[], None]) -> Iterator[None]:
     def handle(signum: int, frame: FrameType | None) -> None:
         stop()
 
-    previous = signal.signal(signal.SIGINT, handle)
+    previous = {each: signal.signal(each, handle) for each in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
 
 
 def run_isolated(config: Mapping[str, object], on_event: Callable[[Event], None]) -> int:
@@ -79,7 +87,7 @@ def run_isolated(config: Mapping[str, object], on_event: Callable[[Event], None]
         drain = threading.Thread(target=lambda: diagnostics.append(process.stderr.read()), daemon=True)  # type: ignore[union-attr]
         drain.start()
         try:
-            with forwarding_interrupts(lambda: process.send_signal(signal.SIGINT)):
+            with forwarding_interrupts(lambda: process.send_signal(signal.SIGINT), stop_signals(config)):
                 _send(config, process.stdin)
                 for line in process.stdout:
                     event = json.loads(line)
@@ -105,7 +113,7 @@ def run_to_terminal(config: Mapping[str, object]) -> int:
         supervisor_command(), stdin=subprocess.PIPE, env=_environment(), process_group=0
     )
     assert process.stdin is not None
-    with forwarding_interrupts(lambda: process.send_signal(signal.SIGINT)):
+    with forwarding_interrupts(lambda: process.send_signal(signal.SIGINT), stop_signals(config)):
         _send(config, process.stdin)
         return process.wait()
 

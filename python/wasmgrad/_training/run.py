@@ -14,6 +14,7 @@ from .._errors import Error, GuestExit, Interrupted, InvalidArgument, ModelWarni
 from .._files import scratch_directory
 from .config import StrPath, configure
 from .default import guest_with_grants
+from .distributed import Distributed
 from .options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions
 from .process import forwarding_interrupts, run_isolated
 from .result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
@@ -146,6 +147,7 @@ def train(
     interpret: bool = False,
     engine: str = "wasmedge",
     isolate: bool = True,
+    distributed: Distributed | bool | None = None,
     on_event: Callable[[Event], None] | None = None,
     **options: Unpack[TrainingOptions],
 ) -> TrainingResult:
@@ -163,13 +165,16 @@ def train(
     engine: "wasmedge" or "wasmtime". The first can also `interpret` the guest.
     isolate: run in a child process, where a crash or a limit cannot touch this one. Without it the guest's
         console output goes to this process's own, and the limits that need an isolated run are refused.
+    distributed: train together with the other processes that torchrun started: True, or a `Distributed`. All
+        run the same guest. The first writes `output`, `adapters` and `checkpoint`; the result's model is empty in
+        the others. Started anew by torchrun, they go on from `checkpoint`.
     on_event: called with each event while the run goes on; what it raises ends the run.
     options: see `TrainingOptions`; each replaces the guest's own choice.
 
     Ctrl-C ends the run after the current step; the result then says `interrupted`, and its model is the one
     after that step. `output` is left as it was then.
     Errors: a subclass of `Error`; `GuestExit` when the guest ends with a non-zero exit code;
-    `InvalidArgument` when it never trained.
+    `InvalidArgument` when it never trained; `PeerLost` when another process of a distributed training was lost.
     """
     with scratch_directory() as scratch:
         saved = scratch / "model.pt" if output is None else Path(output)
@@ -179,6 +184,7 @@ def train(
         paths["adapters"] = adapters
         how: dict[str, Any] = {"interpret": interpret, "engine": engine, "env": env, "limits": limits}
         how |= {"default_model": default_model, "options": options, "output": saved}
+        how["distributed"] = distributed
         config = configure(guest, **grants, **paths, **how)
         collector = Collector(on_event)
         reason = _train(config, collector, isolate)

@@ -16,6 +16,7 @@ from .._errors import InvalidArgument, ModelWarning
 from .._files import write_atomic
 from .adapters import chosen_adapters, write_adapters
 from .arrays import flat_values, named_arrays, state_array
+from .distributed import Distributed, distributed_config
 from .model_bytes import model_bytes, read_bytes
 from .model_options import ParameterGroup, flag, parameter_group_list, patterns, weighted_losses
 from .options import Loss, TrainingOptions, set_options
@@ -91,8 +92,9 @@ class Trainer:
     not 1; "model" when forward takes the targets too and returns the loss itself; without it, `loss` holds for
     every output that has a target. parameter_groups: patterns of names, and the learning rate and weight decay of
     the parameters that match one first, such as `{"*.bias": {"weight_decay": 0}}`. keep_integers: int32 and int64
-    inputs reach the model as int64, as embeddings need it. options: see `TrainingOptions`; their defaults hold
-    here, as there is no guest.
+    inputs reach the model as int64, as embeddings need it. distributed: train together with the trainers of the
+    other processes that torchrun started, which make the same calls in the same order: True, or a `Distributed`.
+    options: see `TrainingOptions`; their defaults hold here, as there is no guest.
     Errors: `InvalidArgument` for an option out of range, `SecurityError` and `InvalidEncoding` for a model that is
     refused. A model that cannot follow the mode is told of by a `warning` event, and without `on_event` by a Python
     warning.
@@ -105,6 +107,7 @@ class Trainer:
         losses: Mapping[str, Loss | tuple[Loss, float]] | Literal["model"] | None = None,
         parameter_groups: Mapping[str, ParameterGroup] | None = None,
         keep_integers: bool = False,
+        distributed: Distributed | bool | None = None,
         on_event: Callable[[Event], None] | None = None,
         **options: Unpack[TrainingOptions],
     ) -> None:
@@ -115,7 +118,12 @@ class Trainer:
             "keep_integers": flag("keep_integers", keep_integers),
         }
         self._native = _core.Trainer(
-            archive, name, json.dumps(set_options(options)), json.dumps(model_options), on_event
+            archive,
+            name,
+            json.dumps(set_options(options)),
+            json.dumps(model_options),
+            json.dumps(distributed_config(distributed)),
+            on_event,
         )
         if on_event is None:
             for warning in self._native.warnings:
@@ -130,6 +138,16 @@ class Trainer:
     def steps(self) -> int:
         """Optimizer steps done."""
         return self._native.steps
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes that train together this one is, from 0."""
+        return self._native.rank
+
+    @property
+    def processes(self) -> int:
+        """How many they are; 1 alone."""
+        return self._native.processes
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ def compile(  # noqa: A001  (as torch.compile)
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     constants: Mapping[str, Any] | None = None,
+    state: Mapping[str, str] | None = None,
     simd: Simd = "128",
     opt_level: int = 3,
     tune: int = 0,
@@ -46,6 +47,8 @@ def compile(  # noqa: A001  (as torch.compile)
         model: a path (.onnx, .pt, .pt2), an `onnx.ModelProto`, a torch module or an exported program.
         shapes: static shapes of inputs whose own are symbolic or, for torch modules, unknown.
         constants: arrays, or numbers, for inputs that are to become part of the model.
+        state: inputs that the module keeps from one run to the next, and the output that each becomes, by name; `*` in
+            both stands for the same characters. A state is zero at first. Neither is an input or output of the module.
         simd: "128", "relaxed" (faster where the engine has relaxed SIMD) or "off".
         opt_level: 0 to 3.
         tune: how many random schedules are measured for each generated kernel; the fastest is kept for later, too.
@@ -77,6 +80,7 @@ def compile(  # noqa: A001  (as torch.compile)
     options = CompileOptions(
         shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
         constants=dict(constants or {}),
+        state=dict(state or {}),
         simd=simd,
         opt_level=opt_level,
         tune=tune,

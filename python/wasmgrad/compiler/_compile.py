@@ -15,6 +15,7 @@ from tvm import s_tir, tirx
 from .._errors import Error, InvalidArgument, TooLarge
 from .._files import write_atomic
 from .._graph.format import wasm
+from .._graph.format.cpu import LEVELS, best_level
 from .._graph.format.metadata import (
     ABI,
     GraphMetadata,
@@ -31,13 +32,15 @@ from .._version import __version__
 from ._blame import blamed
 from ._foreign import unsupported
 from ._options import CompileOptions
+from ._states import find_states
 from .backend.codegen import build_object
 from .backend.layout import lay_out, weights
 from .backend.link import finish, link
-from .backend.native import LEVELS, cpu_level, link_library, target_options
+from .backend.native import link_library, target_options
 from .backend.plan import Call, Plan, extract
 from .backend.schedules import scheduled
 from .backend.search import Found, search
+from .backend.states import keep_states
 from .frontend.importer import Imported, Tensor, from_onnx
 from .frontend.source import Source, open_source
 from .passes.kernels import EXPAND, Kernel
@@ -167,10 +170,10 @@ def compile_imported(
 ) -> Compiled:
     """The stages after the import."""
     machine = _machine(options)
+    states = find_states(options.state, _infos(imported.inputs), _infos(imported.outputs))
     on_stage("optimize")
     module, kernels = optimize(imported.module, machine.target, options.opt_level, machine.lanes)
     plan = extract(module, EXPAND)
-    layout = lay_out(plan)
     on_stage("schedule")
     called = {call.kernel for call in plan.calls}
     functions = {
@@ -182,21 +185,22 @@ def compile_imported(
         search(plan, functions, machine.target, options.simd, options.tune, on_kernel)
     fast = scheduled(functions, machine.target)
     on_stage("generate")
+    plan, more = keep_states(plan, functions, states.places)
+    layout = lay_out(plan)
     graph_object, scratch_bytes = build_object(
-        fast, plan, layout, machine.target, embedded=options.weights == "embed"
+        {**fast, **more}, plan, layout, machine.target, embedded=options.weights == "embed"
     )
     on_stage("link")
     image = weights(plan, layout)
-    entries = _entries(plan, functions, kernels)
+    entries = _entries(plan, {**functions, **more}, kernels)
     imported.module = module = None  # with all constants, of which there are enough copies
     plan.constants.clear()
-    inputs = _infos(imported.inputs)
     metadata = GraphMetadata(
         abi=ABI,
         producer=f"wasmgrad {__version__}",
         model=Model(options.name or source.name, source.format, source.sha256, imported.opset),
-        inputs=inputs,
-        outputs=_infos(imported.outputs),
+        inputs=states.inputs,
+        outputs=states.outputs,
         operators=dict(imported.operators.most_common()),
         parameters=imported.parameters,
         flops=sum(entry.flops for entry in entries),
@@ -206,13 +210,14 @@ def compile_imported(
         weights=Weights(options.weights, len(image), hashlib.sha256(image).hexdigest()),
         options=Options(machine.simd, options.opt_level),
         plan=entries,
-        preprocess=_preprocess(options, inputs),
+        preprocess=_preprocess(options, states.inputs),
         labels=options.labels,
+        states=states.infos,
     )
     if options.target == "native":
         library = link_library(graph_object, image, metadata, machine.simd)
         return Compiled(library, None, metadata, graph_object, None, image, source)
-    linked = link(graph_object, machine.simd)
+    linked = link(graph_object, machine.simd, has_states=bool(states.infos))
     pages = linked.pages(metadata.memory.bytes)
     whole = replace(metadata.memory, bytes=pages * wasm.PAGE)
     metadata = replace(metadata, memory=whole)
@@ -224,7 +229,7 @@ def compile_imported(
 
 def _machine(options: CompileOptions) -> _Machine:
     if options.target == "native":
-        level = cpu_level()
+        level = best_level()
         chosen, lanes, simd = target_options(level), LEVELS[level][0], level
     else:
         # Generated code gains nothing from relaxed SIMD, and WasmEdge's compiler fails on its relaxed lane selects.

@@ -25,6 +25,8 @@ class CompileOptions:
     Attributes:
         shapes: static shapes of inputs whose own are symbolic, by input name.
         constants: NumPy arrays by input name, or numbers, for inputs that are to become part of the model.
+        state: inputs that the module keeps from one run to the next, and the output that each becomes, by name; `*` in
+            both stands for the same characters. A state is zero at first. Neither is an input or output of the module.
         target: "wasm32", or "native" for a shared library that runs on this kind of computer, without a sandbox.
         simd: of WebAssembly. "128" runs wherever WebAssembly 2.0 does; "relaxed" is faster on engines with relaxed SIMD
             and may round otherwise on other CPUs; "off" is for engines without SIMD.
@@ -51,6 +53,7 @@ class CompileOptions:
 
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     constants: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)
     target: Target = "wasm32"
     simd: Simd = "128"
     opt_level: int = 3

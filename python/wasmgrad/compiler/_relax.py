@@ -13,12 +13,13 @@ from tvm import relax, te, tirx
 
 from .._errors import Unsupported
 
-__all__ = ["LSTM_STEP", "array_of", "literal", "neutral", "numpy_dtype", "reducer"]
+__all__ = ["RECURRENT_STEP", "array_of", "literal", "neutral", "numpy_dtype", "reducer"]
 
-LSTM_STEP = "wasmgrad.lstm_step"
-"""The attribute of importers' kernels that compute what the kernel of an LSTM step does, from the same operands.
+RECURRENT_STEP = "wasmgrad.recurrent_step"
+"""The attribute of importers' kernels that compute what a kernel of a recurrent layer's step does: its name.
 
-Between `inputs` and `product` they take the step, a constant, and between `product` and `memory` the hidden state."""
+They take the same operands and, after `inputs`, the step, a constant; those of an LSTM also take the hidden state,
+before `memory`."""
 
 # TVM counts the parameters of a reducer, and those of its own functions are too many.
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import InvalidArgument, NotFound, RuntimeFailure
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ._compile import Compiled
 
 __all__ = ["Unverified", "differences", "verify"]
+
+_STEPS = 3  # of a model that keeps state
 
 
 @dataclass(frozen=True)
@@ -35,27 +38,75 @@ def verify(
     """Holds `run(**inputs)` (a `GraphModule`) against the model that it was compiled from.
 
     inputs: arrays by name; without them random ones, with smaller integers where the reference refuses larger ones
-    (which may be indices). Errors: `RuntimeFailure` naming the outputs that differ; `InvalidArgument` when the two
-    disagree on what the outputs are, or for inputs that are not the model's.
+    (which may be indices). A model with states is run several times from zero states, which it has afterwards, too.
+    Errors: `RuntimeFailure` naming the outputs that differ; `InvalidArgument` when the two disagree on what the outputs
+    are, or for inputs that are not the model's.
     """
-    tried = (
-        [inputs]
-        if inputs is not None
-        else [random_inputs(compiled.metadata.inputs, below=below) for below in (10, 2, 1)]
-    )
     reason = ""
-    for each in tried:
+    for below in (10, 2, 1) if inputs is None else (0,):
+        drawn = [
+            inputs if inputs is not None else random_inputs(compiled.metadata.inputs, seed, below)
+            for seed in range(_STEPS if compiled.metadata.states else 1)
+        ]
         try:
-            expected = compiled.source.reference.outputs({**each, **constants})
+            found = _after_all(compiled, run, drawn, constants)
         except NotFound as error:
             return Unverified(error.message, installed=False)
-        except RuntimeFailure as error:
+        except _NotRun as error:
             reason = reason or error.message
             continue
-        found = _compared(compiled.source, run, each, {**each, **constants}, expected)
         _refuse_wrong(found, compiled.source.reference.framework)
         return found
     return Unverified(reason, installed=True)
+
+
+class _NotRun(RuntimeFailure):
+    """The reference cannot run the model on these inputs."""
+
+
+def _after_all(
+    compiled: Compiled,
+    run: Any,
+    steps: Sequence[Mapping[str, NDArray[Any]]],
+    constants: Mapping[str, NDArray[Any]],
+) -> list[Difference]:
+    """The largest differences of runs one after another, from zero states; the reference's own are fed back to it."""
+    source, states = compiled.source, compiled.metadata.states
+    names = [info.name for info in source.model.graph.output]
+    kept = {info.name: np.zeros(info.shape, info.numpy_dtype) for info in states}
+    every: list[list[Difference]] = []
+    if states:
+        run.reset()
+    for inputs in steps:
+        known = {**inputs, **kept, **constants}
+        try:
+            expected = source.reference.outputs(known)
+        except RuntimeFailure as error:
+            raise _NotRun(error.message) from error
+        every.append(_compared(source, _with_states(run, names) if states else run, inputs, known, expected))
+        after = dict(zip(names, expected, strict=True))
+        kept = {info.name: after[info.output].view(info.numpy_dtype) for info in states}
+    if states:
+        run.reset()
+    return [max(each, key=lambda one: (not one.ok, one.relative)) for each in zip(*every, strict=True)]
+
+
+def _with_states(run: Any, names: Sequence[str]) -> Any:
+    """The module as a function of all outputs that its model has, those that become states among them."""
+
+    def call(**inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        results = run(**inputs)
+        values = dict(
+            zip(
+                (info.name for info in run.outputs),
+                results if isinstance(results, tuple) else (results,),
+                strict=True,
+            )
+        )
+        values |= {info.output: run.state(info.name) for info in run.states}
+        return tuple(values[name] for name in names)
+
+    return call
 
 
 def _refuse_wrong(found: list[Difference], framework: str) -> None:

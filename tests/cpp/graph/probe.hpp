@@ -60,6 +60,13 @@ inline Json probe_metadata() {
           {"labels", nullptr}};
 }
 
+/// The same, telling of the state.
+inline Json stateful_metadata() {
+  Json metadata = probe_metadata();
+  metadata["states"] = {{{"name", "seen"}, {"dtype", "float32"}, {"shape", {1}}, {"output", "seen_next"}}};
+  return metadata;
+}
+
 /// `module` and a custom section at its end.
 inline std::vector<std::byte> with_section(std::vector<std::byte> module, std::string_view name,
                                            std::string_view contents) {

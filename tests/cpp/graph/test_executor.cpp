@@ -271,3 +271,37 @@ TEST_CASE("bits of a relaxed result may be looked at") {
   CHECK(y == Row{0, -2, 6, -1.5F});
   CHECK_FALSE(std::signbit(y[0]));
 }
+
+TEST_CASE("a state goes on from run to run until it is set or reset") {
+  auto loaded = load(with_metadata(probe_code(), stateful_metadata()));
+  REQUIRE_MESSAGE(loaded, (loaded ? "" : loaded.error().message));
+  Executor& executor = *loaded;
+  const auto seen = [&] {
+    float value = -1;
+    REQUIRE(executor.read_state(0, std::as_writable_bytes(std::span(&value, 1))));
+    return value;
+  };
+  CHECK(seen() == 0);
+  write(executor, {2, 0, 0, 0});
+  REQUIRE(executor.run());
+  REQUIRE(executor.run());
+  CHECK(seen() == 4);
+  const float set = 10;
+  REQUIRE(executor.write_state(0, std::as_bytes(std::span(&set, 1))));
+  REQUIRE(executor.run());
+  CHECK(seen() == 12);
+  REQUIRE(executor.reset());
+  CHECK(seen() == 0);
+}
+
+TEST_CASE("a state that does not exist, and another length, are refused") {
+  auto loaded = load(with_metadata(probe_code(), stateful_metadata()));
+  REQUIRE(loaded);
+  std::array<std::byte, 8> bytes{};
+  CHECK(error_of(loaded->read_state(1, bytes)).message == "state 1 does not exist; the module has 1");
+  CHECK(error_of(loaded->read_state(0, bytes)).message == "state 0 (seen): 8 bytes; expected 4");
+  CHECK(error_of(loaded->write_state(0, bytes)).message == "state 0 (seen): 8 bytes; expected 4");
+  Executor without = load_probe();
+  CHECK(error_of(without.write_state(0, bytes)).message == "state 0 does not exist; the module has 0");
+  CHECK(without.reset());
+}

@@ -127,3 +127,41 @@ TEST_CASE("WebAssembly that is no graph module is refused") {
   CHECK(error.code == Errc::kInvalidEncoding);
   CHECK(error.message.starts_with("model 'probe': "));
 }
+
+TEST_CASE("each context goes on from its own state") {
+  auto loaded = load(with_metadata(probe_code(), stateful_metadata()));
+  REQUIRE(loaded);
+  abi::nn::Graph& graph = **loaded;
+  CHECK(graph.state_bytes() == sizeof(float));
+  auto one = std::make_shared<abi::nn::GraphState>(), other = std::make_shared<abi::nn::GraphState>();
+  const auto step = [&](const std::shared_ptr<abi::nn::GraphState>& state, float first) {
+    const Row x{first, 0, 0, 0};
+    REQUIRE(graph.go_on_from(state));
+    REQUIRE(graph.compute(std::array{view(x)}, 1000));
+  };
+  // What a context has seen, which its state says once another one goes on.
+  const auto seen = [&](std::shared_ptr<abi::nn::GraphState> state) {
+    REQUIRE(graph.go_on_from(std::make_shared<abi::nn::GraphState>()));
+    return values_of<float>({"seen", DType::kF32, {1}, *state});
+  };
+  step(one, 1);
+  step(one, 2);
+  step(other, 10);
+  step(one, 4);
+  step(other, 20);
+  CHECK(seen(other) == std::vector<float>{30});
+  CHECK(seen(one) == std::vector<float>{7});
+  step(one, 1);
+  one.reset();
+  const auto third = std::make_shared<abi::nn::GraphState>();
+  step(third, 5);
+  CHECK(seen(third) == std::vector<float>{5});
+}
+
+TEST_CASE("a graph without states keeps none") {
+  const auto graph = load_probe();
+  const auto state = std::make_shared<abi::nn::GraphState>();
+  CHECK(graph->state_bytes() == 0);
+  REQUIRE(graph->go_on_from(state));
+  CHECK(state->empty());
+}

@@ -13,6 +13,7 @@ TEST_CASE("a configuration needs a guest and has defaults for the rest") {
   REQUIRE(config);
   CHECK(config->guest == "a.wasm");
   CHECK(config->limits.memory_pages == 16384);
+  CHECK_FALSE(config->distributed);
   CHECK(config->view == View::kClassic);
   CHECK(error_of(RunConfig::from_json("{}")).message ==
         "guest is missing; expected the path of a .wasm file");
@@ -27,6 +28,7 @@ TEST_CASE("what is written is read back") {
                  "seed": 18446744073709551615, "threads": 2, "clip_norm": 1.5, "shuffle": false},
     "limits": {"memory_pages": 7, "wall_seconds": 1.5, "tensor_bytes": 10, "open_files": 20, "abi_handles": 21, "output_bytes": 30,
                "process_bytes": 300000000, "grace_seconds": 2.5},
+    "distributed": {"shard": true, "sync_every": 8, "gradients": "bf16", "timeout_seconds": 5},
     "output": "/o.pt", "checkpoint": "/c", "resume": "/r", "engine": "wasmtime",
     "wasmtime_library": "/w.so", "interpret": true, "cache_dir": "/cache", "view": "json"})";
   const auto first = RunConfig::from_json(json);
@@ -49,6 +51,11 @@ TEST_CASE("what is written is read back") {
   CHECK(second->limits.output_bytes == 30);
   CHECK(second->limits.process_bytes == 300'000'000);
   CHECK(second->limits.grace_seconds == 2.5);
+  REQUIRE(second->distributed);
+  CHECK(second->distributed->shard);
+  CHECK(second->distributed->average_every == 8);
+  CHECK(second->distributed->wire == training::Wire::kBF16);
+  CHECK(second->distributed->timeout_seconds == 5);
   CHECK(second->engine == sandbox::EngineKind::kWasmtime);
   CHECK(second->wasmtime_library == "/w.so");
   CHECK(second->resume == "/r");
@@ -100,6 +107,12 @@ TEST_CASE("a bad configuration is refused with its key and value") {
            {R"({"guest": "g", "limits": {"abi_handles": 0}})", "limits.abi_handles is 0"},
            {R"({"guest": "g", "limits": {"process_bytes": 4096}})", "limits.process_bytes is 4096"},
            {R"({"guest": "g", "limits": {"grace_seconds": -1}})", "limits.grace_seconds is -1"},
+           {R"({"guest": "g", "distributed": {"sync_every": 0}})",
+            "distributed.sync_every is 0; expected at least 1"},
+           {R"({"guest": "g", "distributed": {"gradients": "f16"}})",
+            "distributed.gradients is \"f16\"; expected \"f32\" or \"bf16\""},
+           {R"({"guest": "g", "distributed": {"timeout_seconds": 0}})", "distributed.timeout_seconds is 0"},
+           {R"({"guest": "g", "distributed": {"rank": 1}})", "unknown key 'distributed.rank'"},
            {R"({"guest": "g", "engine": "v8"})", "engine is \"v8\"; expected \"wasmedge\" or \"wasmtime\""},
            {R"({"guest": "g", "view": "loud"})", "view is \"loud\"; expected \"classic\""},
        }) {

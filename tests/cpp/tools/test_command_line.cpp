@@ -109,6 +109,19 @@ TEST_CASE("limits, files and views are set") {
   CHECK(config.view == runner::View::kJson);
 }
 
+TEST_CASE("a run is alone unless it is said to be one of several") {
+  CHECK_FALSE(config_of({"g.wasm"}).distributed);
+  CHECK(config_of({"--distributed", "g.wasm"}).distributed->timeout_seconds == 60);
+  const auto several = config_of({"--distributed", "--shard", "--sync-every", "4", "--peer-timeout", "2.5",
+                                  "--gradients", "bf16", "g.wasm"})
+                           .distributed;
+  REQUIRE(several);
+  CHECK(several->shard);
+  CHECK(several->average_every == 4);
+  CHECK(several->timeout_seconds == 2.5);
+  CHECK(several->wire == training::Wire::kBF16);
+}
+
 TEST_CASE("limits have the names of version 0.1, too") {
   const auto limits = config_of({"--max-memory-pages", "100", "--wall-time", "2.5", "--max-tensor-bytes",
                                  "10", "--max-handles", "16", "--max-output-bytes", "99",
@@ -163,6 +176,9 @@ TEST_CASE("mistakes are usage errors") {
            {"--model", "m", "g.wasm"},
            {"--env", "m", "g.wasm"},
            {"--json", "--quiet", "g.wasm"},
+           {"--shard", "g.wasm"},
+           {"--distributed", "--sync-every", "0", "g.wasm"},
+           {"--distributed", "--gradients", "f16", "g.wasm"},
            {"--memory", "0", "g.wasm"},
            {"--memory", "100", "g.wasm"},
            {"--memory", "1GB", "g.wasm"},

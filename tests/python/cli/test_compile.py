@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -247,5 +248,55 @@ def test_a_convolution_of_int8_is_summed_in_int32(command: Command, tmp_path: Pa
 )
 def test_bad_operators_are_one_sentence(command: Command, args: tuple[str, ...], sentence: str) -> None:
     done = command("compile-op", *args)
+    assert done.returncode == 3
+    assert sentence in done.stderr
+
+
+def _running_sum(folder: Path) -> Path:
+    """A model whose output `total` is the sum of its inputs `x` and `before`."""
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("x", "before", "total", "y")
+    ]
+    nodes = [helper.make_node("Add", ["x", "before"], ["total"]), helper.make_node("Neg", ["total"], ["y"])]
+    graph = helper.make_graph(nodes, "sum", tensors[:2], tensors[2:])
+    path = folder / "sum.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("target", ["wasm32", "native"])
+def test_a_state_goes_on_from_one_input_to_the_next(command: Command, tmp_path: Path, target: str) -> None:
+    built = tmp_path / "sum.out"
+    model, x, results = str(_running_sum(tmp_path)), tmp_path / "x.npy", tmp_path / "y.npy"
+    np.save(x, np.array([1, -2], np.float32))
+    done = command(
+        "compile", model, "--state", "before=total", "--target", target, "-o", str(built), "--verify"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "total: largest difference from onnxruntime 0" in done.stdout
+    inputs = [part for _ in range(3) for part in ("-i", str(x))]
+    engine = "native" if target == "native" else "wasmtime"
+    done = command("run", str(built), *inputs, "-o", str(results), "--engine", engine)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(results), [-1, 2, -2, 4, -3, 6])
+
+
+def test_a_state_is_inspected(command: Command, tmp_path: Path) -> None:
+    command("compile", str(_running_sum(tmp_path)), "--state", "before=total")
+    done = command("inspect", str(tmp_path / "sum.wasm"))
+    assert re.search(r"state +before: float32\[2\], next from total", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("before", "--state before: expected INPUT=OUTPUT"),
+        ("before=x", "there is no output 'x'; the outputs are total: float32[2], y: float32[2]"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(
+    command: Command, tmp_path: Path, given: str, sentence: str
+) -> None:
+    done = command("compile", str(_running_sum(tmp_path)), "--state", given)
     assert done.returncode == 3
     assert sentence in done.stderr

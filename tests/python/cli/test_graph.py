@@ -113,6 +113,31 @@ def test_many_pictures_are_classified_in_order(
     assert [result["classes"][0]["label"] for result in results] == ["green", "red", "blue"]
 
 
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_a_folder_is_classified_and_one_bad_file_does_not_end_it(
+    command: Command, classifier: Path, tmp_path: Path, workers: str
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, color in (("a", (0, 0, 255)), ("c", (255, 0, 0))):
+        Image.new("RGB", (9, 9), color).save(folder / f"{name}.png")
+    (folder / "b.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no input")
+    done = command("run", str(classifier), "-i", str(folder), "--workers", workers, "--json", "-o", "all.npy")
+    assert done.returncode == 3
+    results = json.loads(done.stdout)["results"]
+    assert [Path(result["input"]).name for result in results] == ["a.png", "b.png", "c.png"]
+    assert [result["classes"][0]["label"] for result in results if "classes" in result] == ["blue", "red"]
+    assert "not a picture" in results[1]["error"]
+    assert "1 of 3 inputs failed" in done.stderr
+    assert len(np.load(tmp_path / "all.npy")) == 2
+
+
+def test_workers_are_not_measured(command: Command, classifier: Path, picture: Path) -> None:
+    done = command("run", str(classifier), "-i", str(picture), "--workers", "2", "--repeat", "3")
+    assert done.returncode == 3 and "--workers: measuring needs a single instance" in done.stderr
+
+
 def test_labels_of_a_file_replace_the_modules(
     command: Command, classifier: Path, picture: Path, tmp_path: Path
 ) -> None:

@@ -45,7 +45,11 @@ METADATA: dict[str, Any] = {
     ],
     "preprocess": None,
     "labels": None,
+    "states": [],
 }
+
+TOTAL: dict[str, Any] = {"name": "total", "dtype": "int64", "shape": [], "output": "next_total"}
+"""The state of the sums, which their metadata may tell of."""
 
 COLORS: dict[str, Any] = METADATA | {
     "model": {"name": "colors", "format": "operator", "sha256": "0" * 64, "opset": None},

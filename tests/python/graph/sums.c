@@ -1,5 +1,6 @@
 // A graph module small enough to know by heart, for the tests of everything that runs graph modules: outputs
-// sum = a + b + w and count = 2 * n, over weights w. Macros make it lie or misbehave.
+// sum = a + b + w and count = 2 * n, over weights w, and a state, the total of all n. Macros make it lie or
+// misbehave.
 #include <stdint.h>
 
 #define EXPORT(name) __attribute__((export_name(name)))
@@ -9,6 +10,9 @@
 #endif
 #ifndef OUTPUT_ADDRESS
 #define OUTPUT_ADDRESS(tensor) ((int32_t)(intptr_t)(tensor))
+#endif
+#ifndef STATE_ADDRESS
+#define STATE_ADDRESS(tensor) ((int32_t)(intptr_t)(tensor))
 #endif
 #ifndef WEIGHTS
 #define WEIGHTS {10, 20, 30, 40, 50, 60}
@@ -30,7 +34,7 @@
 #endif
 
 static _Alignas(64) float a[6], b[6], sum[6];
-static _Alignas(64) int64_t n[1], count[1];
+static _Alignas(64) int64_t n[1], count[1], total[1];
 _Alignas(64) float weights[6] = WEIGHTS;
 
 EXPORT("_initialize") void initialize(void) { AT_START; }
@@ -43,6 +47,8 @@ EXPORT("graph_output") int32_t graph_output(int32_t index) {
   return index == 0 ? OUTPUT_ADDRESS(sum) : index == 1 ? OUTPUT_ADDRESS(count) : 0;
 }
 
+EXPORT("graph_state") int32_t graph_state(int32_t index) { return index == 0 ? STATE_ADDRESS(total) : 0; }
+
 EXPORT("graph_weights") int32_t graph_weights(void) { return WEIGHTS_ADDRESS; }
 
 EXPORT("graph_call") int32_t graph_call(int32_t index) {
@@ -50,6 +56,7 @@ EXPORT("graph_call") int32_t graph_call(int32_t index) {
     for (int i = 0; i < 6; ++i) sum[i] = a[i] + b[i] + ((volatile float*)(WEIGHTS_AT))[i];
   } else if (index == 1) {
     count[0] = 2 * n[0];
+    total[0] += n[0];
   } else {
     return -1;
   }

@@ -43,7 +43,7 @@ def node(script: str, folder: Path) -> Any:
 
 
 @contextlib.contextmanager
-def serving(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+def answering(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
     """The address of a server for this machine only."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -61,7 +61,7 @@ def served(folder: Path) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with serving(functools.partial(Quiet, directory=str(folder))) as url:
+    with answering(functools.partial(Quiet, directory=str(folder))) as url:
         yield url
 
 
@@ -152,7 +152,7 @@ class TestNode:
             def log_message(self, *_: object) -> None:
                 pass
 
-        with serving(Short) as url:
+        with answering(Short) as url:
             script = f'console.log(JSON.stringify(await kindOf(() => loadGraph("{url}/model.wasm"))));'
             failure = node(script, tmp_path)
         assert failure.startswith("runtime_error: the bytes end at ")
@@ -253,11 +253,18 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield session
 
 
+@contextlib.contextmanager
+def serving() -> Iterator[str]:
+    """The address of `guests/web`, served to this machine only."""
+    with served(find_part("guests/web", "guests/web")) as url:
+        yield url
+
+
 @pytest.fixture
 def address() -> Iterator[str]:
-    """The page, served to this machine only."""
-    with served(find_part("guests/web", "guests/web")) as url:
-        yield f"{url}/page/index.html"
+    """The page that classifies."""
+    with serving() as root:
+        yield f"{root}/page/index.html"
 
 
 class TestPage:

@@ -9,14 +9,14 @@ import pytest
 from wasmgrad import InvalidEncoding, Unsupported
 from wasmgrad._graph.format.metadata import GraphMetadata, Preprocess
 
-from .conftest import COLORS, METADATA
+from .conftest import COLORS, METADATA, TOTAL
 
 
 def read(document: Any) -> GraphMetadata:
     return GraphMetadata.from_json(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize("document", [METADATA, COLORS])
+@pytest.mark.parametrize("document", [METADATA, COLORS, METADATA | {"states": [TOTAL]}])
 def test_metadata_survives_being_written_and_read(document: dict[str, Any]) -> None:
     made = read(document)
     written = json.loads(made.to_json())

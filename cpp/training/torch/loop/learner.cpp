@@ -1,6 +1,7 @@
 #include "wasmgrad/training/torch/loop/learner.hpp"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/movedim.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -13,6 +14,7 @@
 #include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/training/loop/glob.hpp"
 #include "wasmgrad/training/torch/loop/frozen.hpp"
+#include "wasmgrad/training/torch/lowering/written_state.hpp"
 #include "wasmgrad/training/torch/model/adapters.hpp"
 #include "wasmgrad/training/torch/torch_error.hpp"
 
@@ -49,6 +51,8 @@ class GradientGuard {
 struct OutputGradients {
   std::vector<at::Tensor> outputs, gradients;
 
+  double weight = 1;  ///< of all of them
+
   void add(const at::Tensor& output, at::Tensor gradient) {
     if (!output.requires_grad()) return;
     outputs.push_back(output);
@@ -62,7 +66,8 @@ Expected<double> judge(const DataBinding& binding, const Batch& batch,
                        OutputGradients* gradients) {
   if (binding.losses.empty()) {
     WASMGRAD_ASSIGN(const at::Tensor loss, own_loss(outputs));
-    if (gradients != nullptr) gradients->add(loss, {});
+    if (gradients != nullptr)
+      gradients->add(loss, gradients->weight == 1 ? at::Tensor() : at::full_like(loss, gradients->weight));
     return loss.item<double>();
   }
   double total = 0;
@@ -76,7 +81,7 @@ Expected<double> judge(const DataBinding& binding, const Batch& batch,
     WASMGRAD_CHECK(loss.function.check_labels(values, target));
     if (gradients != nullptr) {
       LossAndGradient one = loss.function.value_and_gradient(values, target);
-      if (loss.weight != 1) one.gradient.mul_(loss.weight);
+      if (loss.weight * gradients->weight != 1) one.gradient.mul_(loss.weight * gradients->weight);
       total += loss.weight * one.loss;
       gradients->add(output, std::move(one.gradient));
     } else {
@@ -165,18 +170,20 @@ Expected<Learner> Learner::create_over(TorchModel model, const TrainerOptions& o
   return learner;
 }
 
-Status Learner::backward(DataBinding& binding, const Batch& batch, std::uint64_t pass, MetricSum& sum) {
+Status Learner::backward(DataBinding& binding, const Batch& batch, StepRandom random, double weight,
+                         MetricSum& sum) {
   const FrozenScope frozen(frozen_);
   const GradientGuard guard(parameters());
   std::vector<NamedTensor> outputs;
   try {
-    outputs = binding.program.forward_train(program_inputs(options_, batch), {options_.seed, pass});
+    outputs = binding.program.forward_train(program_inputs(options_, batch), random);
   } catch (const std::exception&) {
     return refused_inputs(batch.inputs);
   }
   if (!binding.bound) WASMGRAD_CHECK(bind(binding, outputs, batch));
   MetricSum added;
   OutputGradients start;
+  start.weight = weight;
   WASMGRAD_ASSIGN(const double loss, judge(binding, batch, outputs, options_, added, &start));
   if (start.outputs.empty()) return invalid("no trainable parameter of the model takes part in its output");
   if (!std::isfinite(loss)) {
@@ -186,6 +193,7 @@ Status Learner::backward(DataBinding& binding, const Batch& batch, std::uint64_t
   }
   torch::autograd::backward(start.outputs, start.gradients);
   WASMGRAD_CHECK(add_gradients());
+  pending_weight_ += weight;
   added.add_loss(loss, batch.inputs[0].size(0));
   sum.add(added);
   return {};
@@ -224,15 +232,16 @@ Status Learner::check_finite(std::size_t parameter, const at::Tensor& gradient) 
 Status Learner::apply(double learning_rate) {
   const c10::NoGradGuard no_grad;
   // A sum of finite gradients may overflow.
-  if (pending_batches_ > 1 || (pending_may_be_infinite_ && !options_.clip_value)) {
+  const bool unchecked = pending_batches_ > 1 || pending_may_overflow_;
+  if (unchecked || (pending_may_be_infinite_ && !options_.clip_value)) {
     for (std::size_t i = 0; i < pending_.size(); ++i)
       if (pending_[i].defined()) WASMGRAD_CHECK(check_finite(i, pending_[i]));
   }
   std::vector<at::Tensor> given;
   for (const at::Tensor& gradient : pending_)
     if (gradient.defined()) given.push_back(gradient);
-  if (pending_batches_ > 1)
-    for (const at::Tensor& gradient : given) gradient.div_(static_cast<double>(pending_batches_));
+  if (pending_weight_ != 1)
+    for (const at::Tensor& gradient : given) gradient.div_(pending_weight_);
   if (options_.clip_value) clip_by_value(given, *options_.clip_value);
   if (options_.clip_norm) clip_by_norm(given, *options_.clip_norm);
   optimizer_.step(pending_, learning_rate);
@@ -244,12 +253,14 @@ Learner::Attempt::Attempt(Learner& learner, const DataBinding& binding)
     : learner_(learner),
       buffers_(binding.program.written()),
       gradients_(learner.pending_),
-      batches_(learner.pending_batches_) {}
+      batches_(learner.pending_batches_),
+      weight_(learner.pending_weight_) {}
 
 Learner::Attempt::~Attempt() {
   if (kept_) return;
   learner_.pending_ = std::move(gradients_);
   learner_.pending_batches_ = batches_;
+  learner_.pending_weight_ = weight_;
 }
 
 void Learner::Attempt::keep() noexcept {
@@ -260,17 +271,47 @@ void Learner::Attempt::keep() noexcept {
 void Learner::drop_gradients() {
   for (at::Tensor& gradient : pending_) gradient.reset();
   pending_batches_ = 0;
+  pending_weight_ = 0;
+  pending_may_overflow_ = false;
 }
 
 void Learner::set_gradients(std::vector<at::Tensor> gradients) {
   pending_ = std::move(gradients);
   pending_batches_ = 1;
+  pending_weight_ = 1;
 }
 
-Expected<Metrics> Learner::evaluate(DataBinding& binding, const DataTensors& data, const StopToken* stop) {
+void Learner::set_sums(std::vector<at::Tensor> gradients, double weight) {
+  pending_ = std::move(gradients);
+  pending_weight_ = weight;
+  pending_may_overflow_ = true;
+}
+
+std::vector<at::Tensor> Learner::written() const {
+  std::vector<at::Tensor> found;
+  const auto add = [&](const at::Tensor& tensor) {
+    const bool known =
+        std::ranges::any_of(found, [&](const at::Tensor& other) { return other.is_same(tensor); });
+    if (tensor.defined() && !known) found.push_back(tensor);
+  };
+  for (const DataBinding& binding : bindings_) {
+    const lowering::WrittenState& written = binding.program.written();
+    for (const at::Tensor& tensor : written.tensors) add(tensor);
+    for (const lowering::Attribute& attribute : written.attributes) {
+      const c10::IValue value = attribute.object->getSlot(attribute.slot);
+      if (value.isTensor()) add(value.toTensor());
+    }
+  }
+  return found;
+}
+
+Status Learner::evaluate(DataBinding& binding, const DataTensors& data, const StopToken* stop,
+                         const Dealing& dealing, MetricSum& sum) {
+  // Whole batches are dealt, so that a model that looks across rows computes what it would alone.
   EpochBatches batches = EpochBatches::in_order(data, options_.batch_size);
-  MetricSum sum;
-  for (std::int64_t i = 0; i < batches.count(); ++i) {
+  const std::int64_t first = dealing.shard ? 0 : dealing.rank;
+  const std::int64_t stride = dealing.shard ? 1 : dealing.size;
+  for (std::int64_t i = first; i < batches.count(); i += stride) {
     if (stop != nullptr && stop->requested())
       return Error{Errc::kInterrupted, "the evaluation was interrupted"};
     const Batch batch = batches.batch(i);
@@ -283,7 +324,7 @@ Expected<Metrics> Learner::evaluate(DataBinding& binding, const DataTensors& dat
     WASMGRAD_ASSIGN(const double loss, judge(binding, batch, outputs, options_, sum, nullptr));
     sum.add_loss(loss, batch.inputs[0].size(0));
   }
-  return sum.mean(options_.top_k);
+  return {};
 }
 
 Expected<std::vector<NamedTensor>> Learner::predict(const std::vector<NamedTensor>& inputs) {

@@ -61,6 +61,7 @@ class Learner {
     StateGuard buffers_;
     std::vector<at::Tensor> gradients_;
     std::int64_t batches_;
+    double weight_;
     bool kept_ = false;
   };
 
@@ -79,24 +80,36 @@ class Learner {
   /// is not one of the model's classes.
   Status rehearse(DataBinding& binding, const DataTensors& data, bool training);
 
-  /// Forward, loss, backward: adds the batch's gradients to the pending ones, and its metrics to `sum`.
-  /// Errors: kInvalidArgument when the batch does not fit the model; kRuntimeError when the loss or a
-  /// gradient is not finite. An Attempt takes back what it changed until then.
-  Status backward(DataBinding& binding, const Batch& batch, std::uint64_t pass, MetricSum& sum);
+  /// Forward, loss, backward: adds the gradients of the batch, times its weight in their mean, to the pending
+  /// ones, and its metrics to `sum`. Errors: kInvalidArgument when the batch does not fit the model;
+  /// kRuntimeError when the loss or a gradient is not finite. An Attempt takes back what it changed until
+  /// then.
+  Status backward(DataBinding& binding, const Batch& batch, StepRandom random, double weight, MetricSum& sum);
+  /// Counts a batch of which no row is this process's.
+  void skip_batch() noexcept { ++pending_batches_; }
   /// Optimizer step with the mean of the pending gradients, which are none afterwards. Errors: kRuntimeError
   /// when one is not finite; nothing has changed then.
   Status apply(double learning_rate);
 
   /// Batches whose gradients are pending.
   [[nodiscard]] std::int64_t pending() const noexcept { return pending_batches_; }
+  /// The sum of their weights.
+  [[nodiscard]] double pending_weight() const noexcept { return pending_weight_; }
   void drop_gradients();
   /// Replaces the pending gradients; in the parameters' order.
   void set_gradients(std::vector<at::Tensor> gradients);
+  /// Replaces the pending batches' sums by those of all processes, whose weights' sum is `weight`.
+  void set_sums(std::vector<at::Tensor> gradients, double weight);
   /// Sums over the pending batches, in the parameters' order; undefined where there is none.
   [[nodiscard]] const std::vector<at::Tensor>& gradient_sums() const noexcept { return pending_; }
+  /// What the programs that were bound for training may write besides parameters: batch statistics and the
+  /// like, each once, in an order that follows from the model.
+  [[nodiscard]] std::vector<at::Tensor> written() const;
 
-  /// Errors: kInterrupted when `stop` was requested; those of check_output.
-  Expected<Metrics> evaluate(DataBinding& binding, const DataTensors& data, const StopToken* stop);
+  /// Adds the metrics of this process's part of the batches to `sum`. Errors: kInterrupted when `stop` was
+  /// requested; those of check_output.
+  Status evaluate(DataBinding& binding, const DataTensors& data, const StopToken* stop,
+                  const Dealing& dealing, MetricSum& sum);
 
   /// Outputs in evaluation mode, of one batch unless TrainerOptions::predict_batch_size cuts it. Errors:
   /// kInvalidArgument when the model does not take the inputs, or an output of a cut one is not [N, ...];
@@ -144,7 +157,9 @@ class Learner {
   std::list<DataBinding> bindings_;
   std::vector<at::Tensor> pending_;
   std::int64_t pending_batches_ = 0;
+  double pending_weight_ = 0;
   bool pending_may_be_infinite_ = false;  ///< a clip by value was on when they were added
+  bool pending_may_overflow_ = false;     ///< they are sums that nobody looked at
 };
 
 }  // namespace wasmgrad::training

@@ -20,11 +20,11 @@ TorchTrainer& TorchTrainer::operator=(TorchTrainer&&) noexcept = default;
 TorchTrainer::~TorchTrainer() = default;
 
 Expected<TorchTrainer> TorchTrainer::create(TorchModel model, TrainerOptions options, Observer* observer,
-                                            const StopToken* stop) {
+                                            const StopToken* stop, const Replication& replication) {
   return guarded("trainer", [&]() -> Expected<TorchTrainer> {
     WASMGRAD_CHECK(validate(options));
     WASMGRAD_ASSIGN(Learner learner, Learner::create(std::move(model), options));
-    auto state = std::make_unique<State>(std::move(learner), std::move(options), observer, stop);
+    auto state = std::make_unique<State>(std::move(learner), std::move(options), observer, stop, replication);
     const TorchModel::Storage& trained = state->learner.model().storage();
     for (const std::string& warning : trained.warnings)
       state->observer->on_warning("model '" + trained.name + "': " + warning);
@@ -39,19 +39,22 @@ Expected<FitReport> TorchTrainer::fit(const Dataset& train, const std::optional<
   return guarded("training", [&]() -> Expected<FitReport> {
     const ComputeScope scope(state.threads);
     const auto start = Clock::now();
-    WASMGRAD_ASSIGN(DataBinding * binding, state.bind_epochs(train));
-    if (validation) WASMGRAD_CHECK(state.binding(*validation, "validation"));
-    if (test) WASMGRAD_CHECK(state.binding(*test, "test"));
+    WASMGRAD_CHECK(state.share_state());
+    WASMGRAD_ASSIGN(DataBinding * binding, state.bind_epochs(train, [&]() -> Status {
+      if (validation) WASMGRAD_CHECK(state.binding(*validation, "validation"));
+      if (test) WASMGRAD_CHECK(state.binding(*test, "test"));
+      return {};
+    }));
     state.report_steps();
     TrainerOptions shown = state.options;
     if (more_epochs) shown.epochs = state.counters.epoch + *more_epochs;
     FitInfo info;
     info.options = &shown;
-    info.train_samples = train.size();
+    info.train_samples = state.epoch_samples;
     info.validation_samples = validation ? validation->size() : 0;
     info.test_samples = test ? test->size() : 0;
     info.parameters = static_cast<std::int64_t>(parameter_bytes() / sizeof(float));
-    info.batches = batches_of(state.options, train.size());
+    info.batches = state.epoch_batches;
     info.start_epoch = state.counters.epoch;
     info.threads = state.threads;
     state.observer->on_fit_begin(info);
@@ -74,7 +77,8 @@ Expected<EpochReport> TorchTrainer::train_epoch(const Dataset& train) {
   State& state = *state_;
   return guarded("training", [&]() -> Expected<EpochReport> {
     const ComputeScope scope(state.threads);
-    WASMGRAD_ASSIGN(DataBinding * binding, state.bind_epochs(train));
+    WASMGRAD_CHECK(state.share_state());
+    WASMGRAD_ASSIGN(DataBinding * binding, state.bind_epochs(train, [] { return Status(); }));
     state.report_steps();
     EpochReport report;
     WASMGRAD_CHECK(state.keep_steps(*binding, [&]() -> Status {
@@ -92,9 +96,8 @@ Expected<Metrics> TorchTrainer::evaluate(const Dataset& data) {
   State& state = *state_;
   return guarded("evaluation", [&]() -> Expected<Metrics> {
     const ComputeScope scope(state.threads);
-    WASMGRAD_ASSIGN(DataBinding * binding, state.binding(data, "evaluation data"));
     state.report_steps();
-    WASMGRAD_ASSIGN(const Metrics metrics, state.learner.evaluate(*binding, DataTensors(data), state.stop));
+    WASMGRAD_ASSIGN(const Metrics metrics, state.evaluate(data, "evaluation data"));
     state.observer->on_evaluation(metrics, state.counters.step);
     return metrics;
   });
@@ -124,10 +127,8 @@ Status TorchTrainer::apply() {
   State& state = *state_;
   return guarded("training step", [&]() -> Status {
     const ComputeScope scope(state.threads);
-    if (state.learner.pending() == 0)
-      return Error{Errc::kInvalidArgument, "there are no gradients to apply; backward() adds them"};
-    WASMGRAD_ASSIGN(const double rate, state.rate_of_single_step());
-    WASMGRAD_CHECK(state.apply(rate));
+    WASMGRAD_CHECK(state.share_state());
+    WASMGRAD_CHECK(state.apply_pending());
     if (Clock::now() - state.last_report >= kProgressInterval) state.report_steps();
     return {};
   });

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "wasmgrad/training/collective/collective.hpp"
 #include "wasmgrad/training/loop/trainer.hpp"
 #include "wasmgrad/training/torch/model/torch_model.hpp"
 
@@ -18,7 +19,7 @@ class TorchTrainer final : public Trainer {
  public:
   /// As Model::trainer().
   static Expected<TorchTrainer> create(TorchModel model, TrainerOptions options, Observer* observer = nullptr,
-                                       const StopToken* stop = nullptr);
+                                       const StopToken* stop = nullptr, const Replication& replication = {});
   TorchTrainer(TorchTrainer&&) noexcept;
   TorchTrainer& operator=(TorchTrainer&&) noexcept;
   ~TorchTrainer() override;

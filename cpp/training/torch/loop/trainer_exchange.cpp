@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -81,6 +82,7 @@ Status TorchTrainer::set_parameters(std::span<const std::byte> values) {
   WASMGRAD_CHECK(check_size(values.size(), parameter_bytes(), "the parameters"));
   WASMGRAD_CHECK(check_finite(values, "the parameters"));
   state_->best.adopt(state_->learner.model_tensors());
+  state_->shared = false;
   for (const at::Tensor& parameter : state_->learner.parameters()) {
     std::memcpy(parameter.mutable_data_ptr(), values.data(), parameter.nbytes());
     values = values.subspan(parameter.nbytes());
@@ -96,8 +98,8 @@ Status TorchTrainer::gradients(std::span<std::byte> to) const {
     for (std::size_t i = 0; i < learner.parameters().size(); ++i) {
       const std::size_t bytes = learner.parameters()[i].nbytes();
       at::Tensor gradient = learner.gradient_sums()[i];
-      if (gradient.defined() && learner.pending() > 1)
-        gradient = gradient.div(static_cast<double>(learner.pending()));
+      if (gradient.defined() && learner.pending_weight() != 1)
+        gradient = gradient.div(learner.pending_weight());
       if (gradient.defined()) {
         gradient = gradient.contiguous();
         std::memcpy(to.data(), gradient.const_data_ptr(), bytes);
@@ -145,7 +147,9 @@ Expected<std::vector<std::byte>> TorchTrainer::checkpoint() const {
 Status TorchTrainer::restore(std::span<const std::byte> checkpoint) {
   State& state = *state_;
   return guarded("checkpoint", [&]() -> Status {
-    WASMGRAD_ASSIGN(Checkpoint read, read_checkpoint(checkpoint, state.created_options, state.threads));
+    // Several processes go on with other bits than one anyway, and may be as many as there are hosts left.
+    const auto threads = state.replicas.in_group() ? std::nullopt : std::optional(state.threads);
+    WASMGRAD_ASSIGN(Checkpoint read, read_checkpoint(checkpoint, state.created_options, threads));
     TrainerOptions options = state.created_options;
     for (const auto& [key, value] : read.settings) {
       if (const Status set = training::set(options, key, value); !set)
@@ -166,6 +170,9 @@ Status TorchTrainer::restore(std::span<const std::byte> checkpoint) {
     state.counters = read.counters;
     state.epoch_failed = false;
     state.steps = {};
+    state.pending = {};
+    state.shared = false;
+    state.epoch_batches = 0;
     state.best.set(state.keeps_best() ? std::move(best) : std::vector<at::Tensor>());
     if (read.best_shown) state.best.show(model);
     return {};

@@ -103,6 +103,7 @@ Status TorchTrainer::set_buffers(std::span<const std::byte> values) {
       first += static_cast<std::size_t>(now.numel());
     }
     state_->best.adopt(state_->learner.model_tensors());
+    state_->shared = false;
     for (const Change& change : found) write_buffer(change.buffer, change.now, change.values);
     return {};
   });
@@ -145,6 +146,7 @@ Status TorchTrainer::set_state(std::span<const TensorView> tensors) {
     if (!given.empty())
       return invalid("state: the model has no tensor '" + std::string(given.begin()->first) + "'");
     state_->best.adopt(state_->learner.model_tensors());
+    state_->shared = false;
     for (const auto& [target, source] : copies)
       if (!target.equal(source)) target.copy_(source);
     return {};

@@ -14,8 +14,8 @@ namespace wasmgrad::training {
 
 namespace {
 
-std::int64_t steps_of(const TrainerOptions& options, std::int64_t samples) {
-  return (batches_of(options, samples) + options.accumulate - 1) / options.accumulate;
+std::int64_t steps_of(const TrainerOptions& options, std::int64_t batches) {
+  return (batches + options.accumulate - 1) / options.accumulate;
 }
 
 /// All that training over this binding changes.
@@ -29,13 +29,14 @@ lowering::WrittenState everything(const Learner& learner, const DataBinding& bin
 }  // namespace
 
 TorchTrainer::State::State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
-                           const StopToken* run_stop)
+                           const StopToken* run_stop, const Replication& replication)
     : learner(std::move(model_learner)),
       created_options(trainer_options),
       options(std::move(trainer_options)),
       threads(options.threads > 0 ? static_cast<int>(options.threads) : usable_threads()),
       observer(run_observer != nullptr ? run_observer : &silent),
-      stop(run_stop) {}
+      stop(run_stop),
+      replicas(replication, run_stop) {}
 
 TorchTrainer::State::RunStart::RunStart(const State& state, const DataBinding& binding)
     : tensors_(everything(state.learner, binding)),
@@ -61,11 +62,10 @@ double TorchTrainer::State::scheduled_rate(std::int64_t steps_per_epoch) const {
 
 Expected<double> TorchTrainer::State::rate_of_single_step() const {
   if (!needs_epoch_length(options.schedule)) return scheduled_rate(1);
-  if (counters.train_samples > 0) return scheduled_rate(steps_of(options, counters.train_samples));
-  if (options.batches_per_epoch) {
-    const std::int64_t group = options.accumulate;
-    return scheduled_rate((*options.batches_per_epoch + group - 1) / group);
-  }
+  if (epoch_batches > 0) return scheduled_rate(steps_of(options, epoch_batches));
+  if (counters.train_samples > 0)
+    return scheduled_rate(steps_of(options, batches_of(options, counters.train_samples)));
+  if (options.batches_per_epoch) return scheduled_rate(steps_of(options, *options.batches_per_epoch));
   return Error{Errc::kInvalidArgument,
                "the learning-rate schedule counts epochs; set batches per epoch, so that single steps know "
                "how long one is"};
@@ -89,61 +89,72 @@ Expected<DataBinding*> TorchTrainer::State::binding(const Dataset& data, const s
   return binding;
 }
 
-/// Whether epochs over this data may begin, or go on.
-Expected<DataBinding*> TorchTrainer::State::bind_epochs(const Dataset& train) {
-  WASMGRAD_CHECK(check_nothing_pending());
-  WASMGRAD_ASSIGN(DataBinding * binding, this->binding(train, "train", true));
-  if (counters.batch > 0 && counters.train_samples != train.size()) {
+/// Whether epochs over this data may begin, or go on. `also` is what else must hold.
+Expected<DataBinding*> TorchTrainer::State::bind_epochs(const Dataset& train,
+                                                        const std::function<Status()>& also) {
+  DataBinding* binding = nullptr;
+  WASMGRAD_CHECK(agree_on_epochs(train, guarded("training", [&]() -> Status {
+                                   WASMGRAD_CHECK(check_nothing_pending());
+                                   WASMGRAD_ASSIGN(binding, this->binding(train, "train", true));
+                                   return also();
+                                 })));
+  if (counters.batch > 0 && counters.train_samples != epoch_samples) {
     if (epoch_failed) {
       begin_epoch();
       return binding;
     }
     return Error{Errc::kInvalidArgument,
                  "the run was interrupted within an epoch over " + std::to_string(counters.train_samples) +
-                     " samples; it cannot go on with a data set of " + std::to_string(train.size())};
+                     " samples; it cannot go on with a data set of " + std::to_string(epoch_samples)};
   }
   return binding;
 }
 
+Status TorchTrainer::State::gradients_of_group(EpochBatches& source, DataBinding& binding, std::int64_t end,
+                                               MetricSum& sum) {
+  for (; counters.batch < end; ++counters.batch, ++counters.passes) {
+    const std::int64_t rows = source.own_rows(counters.batch);
+    if (rows == 0) {
+      learner.skip_batch();
+      continue;
+    }
+    const StepRandom random{replicas.dropout_seed(options.seed), static_cast<std::uint64_t>(counters.passes)};
+    const double weight = replicas.weight(rows, source.all_rows(counters.batch));
+    WASMGRAD_CHECK(learner.backward(binding, source.batch(counters.batch), random, weight, sum));
+  }
+  return {};
+}
+
 /// One optimizer step of an epoch, over `accumulate` batches or those that are left.
-Status TorchTrainer::State::train_group(EpochBatches& source, DataBinding& binding, std::int64_t batches,
-                                        double rate) {
+Status TorchTrainer::State::train_group(EpochBatches& source, DataBinding& binding, double rate) {
   const Counters before = counters;
-  const std::int64_t end = std::min(batches, counters.batch + options.accumulate);
+  const std::int64_t end = std::min(epoch_batches, counters.batch + options.accumulate);
   Learner::Attempt attempt(learner, binding);
-  const auto where = [&] {
-    return "epoch " + std::to_string(counters.epoch + 1) + ", batch " + std::to_string(counters.batch + 1);
-  };
-  try {
-    Status done;
-    while (done && counters.batch < end) {
-      done = learner.backward(binding, source.batch(counters.batch),
-                              static_cast<std::uint64_t>(counters.passes), counters.sum);
-      if (!done) break;
-      ++counters.passes;
-      ++counters.batch;
-    }
-    if (done) done = apply(rate);
-    if (!done) {
-      const Error error = done.error().within(where());
-      counters = before;
-      return error;
-    }
-  } catch (...) {
-    const Error error = current_error(where());
+  const auto undo = [&](const Error& error) {
+    const std::string where =
+        "epoch " + std::to_string(counters.epoch + 1) + ", batch " + std::to_string(counters.batch + 1);
     counters = before;
-    return error;
+    return error.within(where);
+  };
+  MetricSum sum;
+  try {
+    const Status own = guarded("gradients", [&] { return gradients_of_group(source, binding, end, sum); });
+    if (const Status done = apply(own, rate, sum); !done) return undo(done.error());
+  } catch (...) {
+    return undo(current_error("step"));
   }
   attempt.keep();
+  WASMGRAD_ASSIGN(const auto averaged, average({}, rate, counters.batch == epoch_batches));
+  if (averaged) sum = *averaged;
+  if (averaged || !replicas.averages()) counters.sum.add(sum);
   return {};
 }
 
 /// Trains from counters.batch to the epoch's end; false when the owner asked to stop before it.
 Expected<bool> TorchTrainer::State::train_batches(const Dataset& train, DataBinding& binding,
                                                   EpochReport& report) {
-  const std::int64_t batches = batches_of(options, train.size());
-  const std::int64_t steps_per_epoch = steps_of(options, train.size());
-  counters.train_samples = train.size();
+  const std::int64_t steps_per_epoch = steps_of(options, epoch_batches);
+  counters.train_samples = epoch_samples;
   const auto start = Clock::now();
   auto last_progress = start;
   const std::int64_t samples_before = counters.sum.samples;
@@ -151,21 +162,21 @@ Expected<bool> TorchTrainer::State::train_batches(const Dataset& train, DataBind
     return static_cast<double>(counters.sum.samples - samples_before) / std::max(seconds_since(start), 1e-9);
   };
   const DataTensors rows(train);
-  EpochBatches source = EpochBatches::of_epoch(rows, options, counters.epoch);
+  EpochBatches source = EpochBatches::of_epoch(rows, options, counters.epoch, replicas.dealing());
   bool complete = true;
   report.learning_rate = scheduled_rate(steps_per_epoch);
-  while (counters.batch < batches) {
-    if (stop_requested()) {
+  while (counters.batch < epoch_batches) {
+    if (replicas.stop_requested()) {
       complete = false;
       break;
     }
     report.learning_rate = scheduled_rate(steps_per_epoch);
-    WASMGRAD_CHECK(train_group(source, binding, batches, report.learning_rate));
+    WASMGRAD_CHECK(train_group(source, binding, report.learning_rate));
     if (const auto now = Clock::now(); now - last_progress >= kProgressInterval) {
       last_progress = now;
       const Metrics mean = counters.sum.mean(options.top_k);
-      observer->on_progress(
-          {counters.epoch + 1, counters.batch, batches, mean.loss, mean.accuracy, samples_per_second()});
+      observer->on_progress({counters.epoch + 1, counters.batch, epoch_batches, mean.loss, mean.accuracy,
+                             samples_per_second()});
     }
   }
   report.epoch = counters.epoch + 1;
@@ -225,12 +236,10 @@ Status TorchTrainer::State::keep_steps(const DataBinding& binding, const std::fu
 Status TorchTrainer::State::finish_epoch(const std::optional<Dataset>& validation,
                                          const std::optional<Dataset>& test, EpochReport& report) {
   if (validation) {
-    WASMGRAD_ASSIGN(DataBinding * binding, this->binding(*validation, "validation"));
-    WASMGRAD_ASSIGN(report.validation, learner.evaluate(*binding, DataTensors(*validation), stop));
+    WASMGRAD_ASSIGN(report.validation, evaluate(*validation, "validation"));
   }
   if (test) {
-    WASMGRAD_ASSIGN(DataBinding * binding, this->binding(*test, "test"));
-    WASMGRAD_ASSIGN(report.test, learner.evaluate(*binding, DataTensors(*test), stop));
+    WASMGRAD_ASSIGN(report.test, evaluate(*test, "test"));
   }
   judge_epoch(report);
   count_epoch();
@@ -269,8 +278,7 @@ Status TorchTrainer::State::run(const Dataset& train, const std::optional<Datase
   FitReport& report = last_run;
   const std::optional<Dataset>& first = test ? test : validation;
   if (counters.step == 0 && first) {
-    WASMGRAD_ASSIGN(DataBinding * binding, this->binding(*first, test ? "test" : "validation"));
-    WASMGRAD_ASSIGN(report.initial, learner.evaluate(*binding, DataTensors(*first), stop));
+    WASMGRAD_ASSIGN(report.initial, evaluate(*first, test ? "test" : "validation"));
     observer->on_initial(*report.initial);
   }
   while (counters.epoch < until_epoch && !out_of_patience()) {
@@ -291,38 +299,85 @@ Status TorchTrainer::State::run(const Dataset& train, const std::optional<Datase
 Expected<Metrics> TorchTrainer::State::train_batch(std::span<const TensorView> inputs,
                                                    std::span<const TensorView> targets,
                                                    std::optional<double> rate) {
-  const auto where = [&] { return "step " + std::to_string(counters.step + 1); };
-  if (inputs.empty()) return Error{Errc::kInvalidArgument, where() + ": there are no inputs"};
-  DataTensors data;
-  std::int64_t samples = 0;
-  WASMGRAD_ASSIGN(data.inputs, columns_over(inputs, "input", samples));
-  WASMGRAD_ASSIGN(data.targets, columns_over(targets, "target", samples));
-  data.size = samples;
-  const auto binding = learner.binding(data);
-  if (!binding) return binding.error().within(where());
+  const std::string where = "step " + std::to_string(counters.step + 1);
+  const auto within = [&](const Status& status) { return status.error().within(where); };
+  WASMGRAD_CHECK(share_state());
   TrainingWeights weights(*this);
-  Learner::Attempt attempt(learner, *binding.value());
+  DataTensors data;
+  std::optional<Learner::Attempt> attempt;
   MetricSum sum;
-  const Status done = learner.backward(*binding.value(), EpochBatches::in_order(data, samples).batch(0),
-                                       static_cast<std::uint64_t>(counters.passes), sum);
-  if (!done) return done.error().within(where());
+  const Status own = guarded("gradients", [&]() -> Status {
+    if (inputs.empty()) return invalid("there are no inputs");
+    WASMGRAD_ASSIGN(data.inputs, columns_over(inputs, "input", data.size));
+    WASMGRAD_ASSIGN(data.targets, columns_over(targets, "target", data.size));
+    WASMGRAD_ASSIGN(DataBinding * binding, learner.binding(data));
+    attempt.emplace(learner, *binding);
+    return gradients_of_batch(data, *binding, sum);
+  });
   if (rate) {
-    const Status applied = apply(*rate);
-    if (!applied) return applied.error().within(where());
+    const Status applied = apply(own, *rate, sum);
+    if (!applied) return within(applied);
+  } else if (!own) {
+    return within(own);
   }
-  attempt.keep();
+  attempt->keep();
   weights.keep();
   ++counters.passes;
-  steps.add(sum);
+  if (!rate && replicas.several()) {
+    pending.add(sum);  // told once it is that of all
+  } else {
+    steps.add(sum);
+  }
+  if (rate) {
+    const auto averaged = average({}, *rate, false);
+    if (!averaged) return averaged.error().within(where);
+  }
   return sum.mean(options.top_k);
 }
 
-Status TorchTrainer::State::apply(double rate) {
+/// Adds the gradients of this process's part of the caller's batch.
+Status TorchTrainer::State::gradients_of_batch(const DataTensors& data, DataBinding& binding,
+                                               MetricSum& sum) {
+  // With shards the whole batch is this process's.
+  const Dealing dealing = replicas.shards() ? Dealing{} : replicas.dealing();
+  EpochBatches source = EpochBatches::in_order(data, data.size, dealing);
+  const std::int64_t rows = source.own_rows(0);
+  if (rows == 0) {
+    learner.skip_batch();
+    return {};
+  }
+  const StepRandom random{replicas.dropout_seed(options.seed), static_cast<std::uint64_t>(counters.passes)};
+  return learner.backward(binding, source.batch(0), random, replicas.weight(rows, data.size), sum);
+}
+
+Status TorchTrainer::State::apply(const Status& own, double rate, MetricSum& sum) {
   TrainingWeights weights(*this);
+  const double weight = learner.pending_weight();
+  if (replicas.sums_gradients()) {
+    WASMGRAD_CHECK(replicas.sum_gradients(learner, counters.step, step_facts(rate), own, sum));
+  } else if (!own) {
+    WASMGRAD_CHECK(average(own, rate, true));
+  }
   WASMGRAD_CHECK(learner.apply(rate));
   weights.keep();
   last_rate = rate;
   ++counters.step;
+  if (replicas.averages()) replicas.count(sum, weight);
+  return {};
+}
+
+Status TorchTrainer::State::apply_pending() {
+  const auto rate = rate_of_single_step();
+  Status own = rate ? Status() : Status(rate.error());
+  if (learner.pending() == 0) own = invalid("there are no gradients to apply; backward() adds them");
+  const Status done = apply(own, rate ? *rate : 0, pending);
+  if (!done) {
+    if (done.error().code == Errc::kInterrupted) learner.drop_gradients();
+    return done;
+  }
+  if (pending.samples > 0) steps.add(pending);
+  pending = {};
+  WASMGRAD_CHECK(average({}, *rate, false));
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include "wasmgrad/training/state/checkpoint.hpp"
 #include "wasmgrad/training/torch/loop/best_weights.hpp"
 #include "wasmgrad/training/torch/loop/learner.hpp"
+#include "wasmgrad/training/torch/loop/replicas.hpp"
 #include "wasmgrad/training/torch/loop/torch_trainer.hpp"
 
 namespace wasmgrad::training {
@@ -62,12 +63,11 @@ struct TorchTrainer::State {
   };
 
   State(Learner model_learner, TrainerOptions trainer_options, Observer* run_observer,
-        const StopToken* run_stop);
+        const StopToken* run_stop, const Replication& replication);
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() { report_steps(); }
 
-  [[nodiscard]] bool stop_requested() const { return stop != nullptr && stop->requested(); }
   [[nodiscard]] bool out_of_patience() const {
     return options.early_stopping_patience > 0 && counters.stale_epochs >= options.early_stopping_patience;
   }
@@ -83,11 +83,28 @@ struct TorchTrainer::State {
   [[nodiscard]] Expected<double> rate_of_single_step() const;
   [[nodiscard]] Status check_nothing_pending() const;
 
+  // Together with other processes; alone, these do nothing but what is said.
+  /// What must be equal at each step.
+  [[nodiscard]] std::uint64_t step_facts(double rate) const;
+  /// All have the first process's state, unless they had it and nobody set anything since. Errors:
+  /// kInvalidArgument when models or options differ; those of Replicas::meet().
+  Status share_state();
+  /// How long an epoch is, for all processes together, is known afterwards; `own` says whether this process
+  /// is ready. Alone: `own`.
+  Status agree_on_epochs(const Dataset& train, const Status& own);
+  /// When averages are wanted and one is due, or steps were done since the last `at_end`: the mean of all
+  /// processes' parameters; then the metrics since the last average. `own`: what came of the last step.
+  Expected<std::optional<MetricSum>> average(const Status& own, double rate, bool at_end);
+  /// Alone: evaluates. Errors: kInterrupted; those of Learner::evaluate().
+  Expected<Metrics> evaluate(const Dataset& data, const std::string& what);
+
   // Over datasets.
   /// The binding for this data, whose first batch has shown that it fits the model.
   Expected<DataBinding*> binding(const Dataset& data, const std::string& what, bool training = false);
-  Expected<DataBinding*> bind_epochs(const Dataset& train);
-  Status train_group(EpochBatches& source, DataBinding& binding, std::int64_t batches, double rate);
+  Expected<DataBinding*> bind_epochs(const Dataset& train, const std::function<Status()>& also);
+  /// The gradients of batches up to `end`, this process's part of them.
+  Status gradients_of_group(EpochBatches& source, DataBinding& binding, std::int64_t end, MetricSum& sum);
+  Status train_group(EpochBatches& source, DataBinding& binding, double rate);
   Expected<bool> train_batches(const Dataset& train, DataBinding& binding, EpochReport& report);
   void begin_epoch();
   void count_epoch();
@@ -108,7 +125,11 @@ struct TorchTrainer::State {
   /// One backward pass, and an optimizer step after it where there is a rate.
   Expected<Metrics> train_batch(std::span<const TensorView> inputs, std::span<const TensorView> targets,
                                 std::optional<double> rate);
-  Status apply(double rate);
+  Status gradients_of_batch(const DataTensors& data, DataBinding& binding, MetricSum& sum);
+  /// `own`: what came of this process's gradients, whose metrics are in `sum`. Then `sum` is that of all.
+  Status apply(const Status& own, double rate, MetricSum& sum);
+  /// A step with the gradients that the caller added. Those that are lost with a process are dropped.
+  Status apply_pending();
   /// Tells the owner of the steps since the last report.
   void report_steps();
 
@@ -120,13 +141,18 @@ struct TorchTrainer::State {
   int threads;
   Observer* observer;
   const StopToken* stop;
+  Replicas replicas;
+  bool shared = false;             ///< all processes have the same state
+  std::int64_t epoch_batches = 0;  ///< of the data set that is trained on, in all processes together
+  std::int64_t epoch_samples = 0;
   Counters counters;
   /// The epoch under way was left by an error, not by the owner: other data may begin it anew.
   bool epoch_failed = false;
   FitReport last_run;
   BestWeights best;
   double last_rate = std::numeric_limits<double>::quiet_NaN();
-  MetricSum steps;  ///< not yet reported
+  MetricSum steps;    ///< not yet reported
+  MetricSum pending;  ///< of gradients that are not applied, when several processes will
   Clock::time_point last_report = Clock::now();
 };
 

@@ -143,8 +143,10 @@ std::int64_t TorchModel::parameter_count() const {
 }
 
 Expected<std::unique_ptr<Trainer>> TorchModel::trainer(TrainerOptions options, Observer* observer,
-                                                       const StopToken* stop) const {
-  WASMGRAD_ASSIGN(TorchTrainer made, TorchTrainer::create(*this, std::move(options), observer, stop));
+                                                       const StopToken* stop,
+                                                       const Replication& replication) const {
+  WASMGRAD_ASSIGN(TorchTrainer made,
+                  TorchTrainer::create(*this, std::move(options), observer, stop, replication));
   return std::unique_ptr<Trainer>(std::make_unique<TorchTrainer>(std::move(made)));
 }
 

@@ -30,7 +30,8 @@ class TorchModel final : public Model {
   [[nodiscard]] std::uint64_t bytes() const override;
   [[nodiscard]] std::int64_t parameter_count() const override;
   [[nodiscard]] Expected<std::unique_ptr<Trainer>> trainer(TrainerOptions options, Observer* observer,
-                                                           const StopToken* stop) const override;
+                                                           const StopToken* stop,
+                                                           const Replication& replication) const override;
   [[nodiscard]] Expected<std::unique_ptr<Predictor>> predictor() const override;
 
   struct Storage;  // the torch module; model_storage.hpp, for training/torch/ only

@@ -1,6 +1,7 @@
 // Train neural networks from inside a WebAssembly sandbox: models, datasets and trainers that live on the host, and the
 // guest's own training loop.
 export { Errno, Result, Status, lastError } from "./result";
+export { ProcessGroup, processGroup } from "./processes";
 export { Tensor, Type } from "./tensor";
 export { EarlyStopping, Input, Loss, Optimizer, ParameterGroup, Schedule, TrainerOptions } from "./options";
 export { Encoding, Model } from "./model";

@@ -60,6 +60,8 @@ export declare function trainer_checkpoint(trainer: u32, buffer: usize, bufferBy
 export declare function trainer_restore(trainer: u32, checkpoint: usize, bytes: u32): u32;
 @external("wasmgrad:training@0.1", "trainer_close")
 export declare function trainer_close(trainer: u32): u32;
+@external("wasmgrad:training@0.1", "process_group")
+export declare function process_group(rank: usize, size: usize): u32;
 @external("wasmgrad:training@0.1", "last_error")
 export declare function last_error(buffer: usize, bufferBytes: u32, written: usize): u32;
 // [/generated]

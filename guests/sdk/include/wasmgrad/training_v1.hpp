@@ -415,4 +415,17 @@ class Trainer : public detail::Handle<wasmgrad_trainer_close> {
   }
 };
 
+/// The processes that train together, in each of which the guest runs.
+struct ProcessGroup {
+  std::uint32_t rank;  ///< of this one, from 0
+  std::uint32_t size;
+};
+
+/// 0 of 1 when alone.
+[[nodiscard]] inline ProcessGroup process_group() {
+  ProcessGroup group{0, 1};
+  wasmgrad_process_group(&group.rank, &group.size);
+  return group;
+}
+
 }  // namespace wasmgrad::v1

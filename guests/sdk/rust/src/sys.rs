@@ -143,6 +143,7 @@ mod import {
         pub fn trainer_checkpoint(trainer: u32, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         pub fn trainer_restore(trainer: u32, checkpoint: *const u8, bytes: u32) -> u32;
         pub fn trainer_close(trainer: u32) -> u32;
+        pub fn process_group(rank: *mut u32, size: *mut u32) -> u32;
         pub fn last_error(buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         // [/generated]
     }
@@ -343,6 +344,22 @@ pub fn trainer_restore(trainer: u32, checkpoint: &[u8]) -> Result<()> {
 
 pub fn trainer_close(trainer: u32) {
     unsafe { import::trainer_close(trainer) };
+}
+
+/// The processes that train together, in each of which the guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessGroup {
+    /// Which of them this one is, from 0.
+    pub rank: u32,
+    pub size: u32,
+}
+
+/// 0 of 1 when alone.
+#[must_use]
+pub fn process_group() -> ProcessGroup {
+    let mut group = ProcessGroup { rank: 0, size: 1 };
+    unsafe { import::process_group(&mut group.rank, &mut group.size) };
+    group
 }
 
 /// The sentence behind the last call that failed; empty before the first.

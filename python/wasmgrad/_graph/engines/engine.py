@@ -25,6 +25,12 @@ class Engine(Protocol):
     def read_output(self, index: int) -> NDArray[Any]:
         """A copy of an output."""
 
+    def write_state(self, index: int, array: NDArray[Any]) -> None:
+        """As `write_input`, of a state."""
+
+    def read_state(self, index: int) -> NDArray[Any]:
+        """A copy of a state, zero before the first run."""
+
     def close(self) -> None:
         """Frees the instance. Nothing else may be called after it."""
 

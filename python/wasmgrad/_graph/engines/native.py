@@ -10,14 +10,16 @@ import ctypes
 import struct
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._errors import InvalidEncoding, RuntimeFailure
+from ..._errors import InvalidEncoding, RuntimeFailure, Unsupported
+from ..format.cpu import LEVELS, missing
 from ..format.file import Blob, Source
-from ..format.metadata import GraphMetadata, TensorInfo
+from ..format.metadata import GraphMetadata, StateInfo, TensorInfo
 
 __all__ = ["NativeEngine", "NativeFile"]
 
@@ -56,6 +58,18 @@ class NativeFile:
             ) from error
         self.library.graph_metadata.restype = ctypes.c_char_p
         self.metadata = GraphMetadata.from_json(self.library.graph_metadata())
+        self._check_cpu()
+
+    def _check_cpu(self) -> None:
+        """Errors: `Unsupported` where its code would end the process for instructions that the CPU lacks."""
+        level = self.metadata.options.simd
+        if level not in LEVELS:
+            raise InvalidEncoding(f"{self.module.name}: says that it is no library but WebAssembly ({level})")
+        if lacking := missing(level):
+            raise Unsupported(
+                f"{self.module.name}: is compiled for a CPU with {', '.join(sorted(lacking))}, which this one has not; "
+                "compile the model on this computer"
+            )
 
     def close(self) -> None:
         """Closes the file and unloads the library."""
@@ -92,6 +106,7 @@ class NativeEngine:
             raise RuntimeFailure(f"{self._name}: not enough memory for {graph.metadata.memory.bytes:,} bytes")
         self._inputs = self._views("graph_input", graph.metadata.inputs)
         self._outputs = self._views("graph_output", graph.metadata.outputs)
+        self._states = self._state_views(graph.metadata.states)
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""
@@ -113,9 +128,17 @@ class NativeEngine:
         """See `Engine`."""
         return self._outputs[index].copy()
 
+    def write_state(self, index: int, array: NDArray[Any]) -> None:
+        """See `Engine`."""
+        np.copyto(self._states[index], array)
+
+    def read_state(self, index: int) -> NDArray[Any]:
+        """See `Engine`."""
+        return self._states[index].copy()
+
     def close(self) -> None:
         """See `Engine`."""
-        self._inputs, self._outputs = [], []
+        self._inputs, self._outputs, self._states = [], [], []
         self._library.graph_close()
 
     def _elapsed(self, begin: float, status: int) -> float:
@@ -124,7 +147,17 @@ class NativeEngine:
             raise RuntimeFailure(f"{self._name}: the model failed with error {status}")
         return elapsed
 
-    def _views(self, function: str, tensors: tuple[TensorInfo, ...]) -> list[NDArray[Any]]:
+    def _state_views(self, states: tuple[StateInfo, ...]) -> list[NDArray[Any]]:
+        """An older library has no function that tells where they are, and none."""
+        if not states:
+            return []
+        try:
+            self._library.graph_state.restype = ctypes.c_void_p
+        except AttributeError as error:
+            raise InvalidEncoding(f"{self._name}: it does not export the function 'graph_state'") from error
+        return self._views("graph_state", states)
+
+    def _views(self, function: str, tensors: Sequence[TensorInfo]) -> list[NDArray[Any]]:
         views = []
         for index, info in enumerate(tensors):
             address = getattr(self._library, function)(index)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from ..._errors import NotFound, RuntimeFailure, error_of_kind
 from ..._files import find_part
 from ..format.file import GraphFile
+from ..format.metadata import TensorInfo
 from .engine import packed
 
 __all__ = ["NodeEngine"]
 
-_WEIGHTS, _MODULE, _INPUT, _RUN, _CALL, _OUTPUT = 1, 2, 3, 4, 5, 6
+_WEIGHTS, _MODULE, _INPUT, _RUN, _CALL, _OUTPUT, _STATE, _NEW_STATE = 1, 2, 3, 4, 5, 6, 7, 8
 _BY_PATH = 1
 _REQUEST, _REPLY, _SECONDS = struct.Struct("<III"), struct.Struct("<II"), struct.Struct("<d")
 
@@ -31,6 +32,7 @@ class NodeEngine:
     def __init__(self, graph: GraphFile) -> None:
         self._name = graph.module.name
         self._outputs = graph.metadata.outputs
+        self._states = graph.metadata.states
         program = shutil.which("node")
         if program is None:
             raise NotFound("the engine node is not installed; install Node.js 20 or newer")
@@ -66,14 +68,24 @@ class NodeEngine:
 
     def read_output(self, index: int) -> NDArray[Any]:
         """See `Engine`."""
-        info = self._outputs[index]
-        values: NDArray[Any] = np.frombuffer(self._ask(_OUTPUT, index), info.numpy_dtype)
-        return values.reshape(info.shape)
+        return self._read(_OUTPUT, index, self._outputs[index])
+
+    def write_state(self, index: int, array: NDArray[Any]) -> None:
+        """See `Engine`."""
+        self._ask(_NEW_STATE, index, packed(array))
+
+    def read_state(self, index: int) -> NDArray[Any]:
+        """See `Engine`."""
+        return self._read(_STATE, index, self._states[index])
 
     def close(self) -> None:
         """See `Engine`."""
         self._finalizer()
         self._log.close()
+
+    def _read(self, operation: int, index: int, info: TensorInfo) -> NDArray[Any]:
+        values: NDArray[Any] = np.frombuffer(self._ask(operation, index), info.numpy_dtype)
+        return values.reshape(info.shape)
 
     def _ask(self, operation: int, index: int = 0, payload: bytes | memoryview = b"") -> bytearray:
         assert self._child.stdin is not None and self._child.stdout is not None

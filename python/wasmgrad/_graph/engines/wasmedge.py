@@ -28,6 +28,7 @@ class WasmEdgeEngine:
             raise NotFound(f"the engine wasmedge is not part of this installation: {error}") from error
         self._name = graph.module.name
         self._outputs = graph.metadata.outputs
+        self._states = graph.metadata.states
         weights = None if graph.weights is None else graph.weights.source()
         with self._named():
             self._executor = _graph_core.GraphExecutor(
@@ -57,6 +58,17 @@ class WasmEdgeEngine:
         info = self._outputs[index]
         values: NDArray[Any] = np.empty(info.shape, info.numpy_dtype)
         self._executor.read_output(index, packed(values))
+        return values
+
+    def write_state(self, index: int, array: NDArray[Any]) -> None:
+        """See `Engine`."""
+        self._executor.write_state(index, packed(array))
+
+    def read_state(self, index: int) -> NDArray[Any]:
+        """See `Engine`."""
+        info = self._states[index]
+        values: NDArray[Any] = np.empty(info.shape, info.numpy_dtype)
+        self._executor.read_state(index, packed(values))
         return values
 
     def close(self) -> None:

@@ -41,6 +41,7 @@ _SIGNATURES = {
     "graph_run": ([], ["i32"]),
     "graph_call": (["i32"], ["i32"]),
 }
+_OF_STATES = {"graph_state": (["i32"], ["i32"])}  # where the metadata has any
 
 
 class WasmtimeEngine:
@@ -63,7 +64,11 @@ class WasmtimeEngine:
             raise RuntimeFailure(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
         except wasmtime.Trap as error:
             raise InvalidEncoding(f"{self._name}: cannot be instantiated: {_reason(error)}") from error
-        self._functions = {name: self._function(exports[name], name) for name in _SIGNATURES}
+        metadata = graph.metadata
+        expected = _SIGNATURES | (_OF_STATES if metadata.states else {})
+        self._functions = {
+            name: self._function(exports[name], name, signature) for name, signature in expected.items()
+        }
         memory = exports["memory"]
         assert isinstance(memory, wasmtime.Memory)  # GraphFile has checked its kind
         self._memory: NDArray[np.uint8] = np.frombuffer(
@@ -73,7 +78,6 @@ class WasmtimeEngine:
             where = self._range(segment.address, segment.size, "a data segment")
             graph.module.read_into(where.data, segment.offset)
         self._invoke("_initialize")
-        metadata = graph.metadata
         if graph.weights is not None:
             address = self._invoke("graph_weights")
             where = self._range(address, graph.weights.size, "graph_weights()")
@@ -81,6 +85,7 @@ class WasmtimeEngine:
             graph.check_weights(where.data)
         self._inputs = self._tensors("input", metadata.inputs)
         self._outputs = self._tensors("output", metadata.outputs)
+        self._states = self._tensors("state", metadata.states) if metadata.states else []
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""
@@ -98,15 +103,22 @@ class WasmtimeEngine:
         """See `Engine`."""
         return self._outputs[index].copy()
 
+    def write_state(self, index: int, array: NDArray[Any]) -> None:
+        """See `Engine`."""
+        self._states[index][...] = array
+
+    def read_state(self, index: int) -> NDArray[Any]:
+        """See `Engine`."""
+        return self._states[index].copy()
+
     def close(self) -> None:
         """See `Engine`."""
-        self._inputs, self._outputs, self._memory = [], [], np.empty(0, np.uint8)
+        self._inputs, self._outputs, self._states, self._memory = [], [], [], np.empty(0, np.uint8)
         self._store.close()
 
-    def _function(self, export: Any, name: str) -> wasmtime.Func:
+    def _function(self, export: Any, name: str, expected: tuple[list[str], list[str]]) -> wasmtime.Func:
         kind = export.type(self._store)
-        signature = [str(part) for part in kind.params], [str(part) for part in kind.results]
-        if signature != _SIGNATURES[name]:
+        if ([str(part) for part in kind.params], [str(part) for part in kind.results]) != expected:
             raise InvalidEncoding(f"{self._name}: not a graph module: {name} has another signature")
         assert isinstance(export, wasmtime.Func)
         return export
@@ -138,7 +150,7 @@ class WasmtimeEngine:
         return self._memory[address : address + size]
 
     def _tensors(self, side: str, infos: Sequence[TensorInfo]) -> list[NDArray[Any]]:
-        """Views of all inputs or outputs in memory."""
+        """Views of all inputs, outputs or states in memory."""
         function = f"graph_{side}"
         if self._invoke(function, len(infos)) != 0:
             raise InvalidEncoding(

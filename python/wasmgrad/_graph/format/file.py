@@ -42,6 +42,10 @@ class Blob:
         except OSError as error:
             raise RuntimeFailure(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
+    def origin(self) -> Path | bytes:
+        """What opens it again: the whole path of its file, or its bytes."""
+        return bytes(self._bytes) if self.path is None else self.path.absolute()
+
     def source(self) -> int | memoryview:
         """For who reads by itself what is too large to be in memory twice: the file's descriptor, or the memory."""
         return self._bytes if self._file is None else self._file.fileno()

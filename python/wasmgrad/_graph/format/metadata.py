@@ -24,6 +24,7 @@ __all__ = [
     "GraphMetadata",
     "PlanEntry",
     "Preprocess",
+    "StateInfo",
     "TensorInfo",
     "Weights",
 ]
@@ -68,6 +69,16 @@ class TensorInfo:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class StateInfo(TensorInfo):
+    """A tensor that a module keeps from one run to the next, called as the input that it was in the model.
+
+    `output` is the model's output whose value becomes the next one.
+    """
+
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +173,7 @@ class GraphMetadata:
     plan: tuple[PlanEntry, ...]
     preprocess: Preprocess | None
     labels: tuple[str, ...] | None
+    states: tuple[StateInfo, ...] = ()
 
     @classmethod
     def from_json(cls, text: bytes) -> GraphMetadata:
@@ -179,6 +191,7 @@ class GraphMetadata:
             "model": Model(**fields["model"]),
             "inputs": tuple(TensorInfo(**tensor) for tensor in fields["inputs"]),
             "outputs": tuple(TensorInfo(**tensor) for tensor in fields["outputs"]),
+            "states": tuple(StateInfo(**tensor) for tensor in fields["states"]),
             "memory": Memory(**fields["memory"]),
             "weights": Weights(**fields["weights"]),
             "options": Options(**fields["options"]),

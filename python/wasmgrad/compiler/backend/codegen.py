@@ -160,6 +160,7 @@ def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any, embedded: boo
     functions = [
         _offsets("plan_input", inputs, target),
         _offsets("plan_output", outputs, target),
+        _offsets("plan_state", [layout.offset(operand) for operand in plan.states], target),
         _scratch(layout, target),
         _weights(layout, embedded, target),
         _load(layout, target),

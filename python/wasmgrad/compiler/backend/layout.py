@@ -175,9 +175,9 @@ def _place_passing(plan: Plan, lives: dict[int, range]) -> tuple[dict[int, int],
 def _lives(plan: Plan) -> dict[int, range]:
     """From the call that writes a buffer to the last one that uses it, both included.
 
-    Inputs and outputs live always, from before the first call.
+    Inputs, outputs and states live always, from before the first call.
     """
-    always = {operand.index for _, operand in plan.inputs}
+    always = {operand.index for operand in (*(operand for _, operand in plan.inputs), *plan.states)}
     always |= {operand.index for operand in plan.outputs if operand.kind == "buffer"}
     lives = {index: range(-1, len(plan.calls) + 1) for index in sorted(always)}
     for position, call in enumerate(plan.calls):

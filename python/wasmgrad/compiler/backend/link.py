@@ -20,6 +20,7 @@ from ..._graph.format.metadata import SECTION, GraphMetadata
 __all__ = ["Linked", "finish", "link"]
 
 _EXPORTS = ("_initialize", "graph_input", "graph_output", "graph_weights", "graph_run", "graph_call")
+_OF_STATES = "graph_state"  # exported where a model has any
 _STACK_BYTES = 256 << 10
 _MAX_PAGES = 1 << 16
 
@@ -42,7 +43,7 @@ class Linked:
         return pages
 
 
-def link(graph_object: bytes, simd: str) -> Linked:
+def link(graph_object: bytes, simd: str, *, has_states: bool = False) -> Linked:
     """Archives the object as libgraph_wasm32.a and links it with the graph runtime built for `simd`.
 
     Errors: `NotFound` without a linker or without the graph runtime; `RuntimeFailure` in the linker's own words.
@@ -62,7 +63,7 @@ def link(graph_object: bytes, simd: str) -> Linked:
                 "--stack-first",
                 "-z",
                 f"stack-size={_STACK_BYTES}",
-                *(f"--export={name}" for name in _EXPORTS),
+                *(f"--export={name}" for name in (*_EXPORTS, *([_OF_STATES] if has_states else []))),
                 f"--undefined={_EXPORTS[-1]}",
                 str(libraries / simd / "libgraph_runtime.a"),
                 "libgraph_wasm32.a",

@@ -12,33 +12,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import tvm
-from tvm.target import codegen
-
 from ..._errors import NotFound, RuntimeFailure
 from ..._files import find_part, find_zig
 from ..._graph.format.metadata import GraphMetadata
 
-__all__ = ["LEVELS", "cpu_level", "link_library", "target_options"]
-
-# Builds of the kernels: name -> floats of a vector, and the CPU features that it takes.
-LEVELS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "x86-64-v4": (16, ("avx512f", "avx512bw", "avx512vl", "fma")),
-    "x86-64-v3": (8, ("avx2", "fma")),
-    "baseline": (4, ()),
-}
-
-
-def cpu_level() -> str:
-    """The fastest build of the kernels that this CPU runs."""
-    if platform.machine() != "x86_64":
-        return "baseline"
-    host = tvm.target.Target({"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu()})
-    return next(
-        name
-        for name, (_, features) in LEVELS.items()
-        if all(codegen.llvm_cpu_has_features(feature, host) for feature in features)
-    )
+__all__ = ["link_library", "target_options"]
 
 
 def target_options(level: str) -> dict[str, object]:
@@ -49,7 +27,7 @@ def target_options(level: str) -> dict[str, object]:
         "num-cores": 1,
     }
     if level != "baseline":
-        options["mcpu"] = level
+        options["mcpu"] = level.removesuffix("-vnni")  # which TVM's own code has no use for
     return options
 
 

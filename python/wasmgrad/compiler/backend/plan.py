@@ -81,7 +81,10 @@ class Call:
 
 @dataclass
 class Plan:
-    """Calls in order, over `constants`, over those of `made_bytes` that `loads` make, and buffers of `buffer_bytes`."""
+    """Calls in order, over `constants`, over those of `made_bytes` that `loads` make, and buffers of `buffer_bytes`.
+
+    `states` are buffers that outlive a run.
+    """
 
     inputs: list[tuple[str, Operand]] = field(default_factory=list)
     outputs: list[Operand] = field(default_factory=list)
@@ -90,6 +93,7 @@ class Plan:
     constants: list[NDArray[Any]] = field(default_factory=list)
     made_bytes: list[int] = field(default_factory=list)
     buffer_bytes: list[int] = field(default_factory=list)
+    states: list[Operand] = field(default_factory=list)
 
 
 def extract(module: Any, loader: str) -> Plan:

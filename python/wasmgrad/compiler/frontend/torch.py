@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from ..._errors import Error, InvalidArgument, RuntimeFailure, Unsupported
-from . import torch_attention, torch_exact
+from . import torch_attention, torch_exact, torch_indexing
 from .normalize import static_shape
 from .reference import Arrays, Reference
 from .rename import rename
@@ -102,7 +102,11 @@ def _recorded(
         except Exception:
             raise error from None
         exported = torch.export.export(known, tuple(examples), strict=False)
-    decompositions = {**torch_exact.DECOMPOSITIONS, **torch_attention.DECOMPOSITIONS}
+    decompositions = {
+        **torch_exact.DECOMPOSITIONS,
+        **torch_attention.DECOMPOSITIONS,
+        **torch_indexing.DECOMPOSITIONS,
+    }
     return exported.run_decompositions(decompositions), names
 
 

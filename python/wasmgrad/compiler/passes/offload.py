@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
 
-from .._relax import LSTM_STEP
+from .._relax import RECURRENT_STEP
 from .bindings import Bindings, constant, is_float32, shape, with_bindings
 from .epilogue import follow
 from .kernels import (
     AddQuantized,
     Conv2d,
     Conv2dQuantized,
+    Gru,
+    GruReset,
+    GruUpdate,
     Kernel,
     LayerNorm,
     Lstm,
@@ -254,35 +257,44 @@ def _unary(context: Context, position: int) -> Match | None:
 
 
 def _transpose(context: Context, position: int) -> Match | None:
-    """Axes that fall into leading ones, which stay, and two runs that change places."""
+    """Axes that fall into leading and last ones, which stay, and two runs between them that change places."""
     bindings = context.bindings
     call = bindings.value(position)
     extents = shape(call.args[0])
-    axes = _ints(call.attrs.axes or range(len(extents))[::-1])
-    stay = next((index for index, axis in enumerate(axes) if axis != index), None)
-    if stay is None:
+    axes = [axis for axis in _ints(call.attrs.axes or range(len(extents))[::-1]) if extents[axis] > 1]
+    here = sorted(axes)
+    first = next((index for index, axis in enumerate(axes) if axis != here[index]), None)
+    if first is None:
         return None
-    turn = axes.index(stay)
-    if axes[stay:] != [*range(stay + len(axes) - turn, len(axes)), *range(stay, stay + len(axes) - turn)]:
+    end = next(index for index in range(len(axes), 0, -1) if axes[index - 1] != here[index - 1])
+    middle = first + end - axes.index(here[first])
+    if axes[first:end] != [*here[middle:end], *here[first:middle]]:
         return None
-    middle = stay + len(axes) - turn
-    rows, columns = prod(extents[stay:middle]), prod(extents[middle:])
-    if rows == 1 or columns == 1:
-        return None
-    return Match(Transpose(prod(extents[:stay]), rows, columns), [call.args[0]], position)
+    sizes = [extents[axis] for axis in here]
+    parts = ((0, first), (first, middle), (middle, end), (end, len(here)))
+    return Match(Transpose(*(prod(sizes[start:stop]) for start, stop in parts)), [call.args[0]], position)
 
 
-def _lstm(context: Context, position: int) -> Match | None:
+_RECURRENT: dict[str, Callable[[int, int, int], Kernel]] = {
+    "lstm": Lstm,
+    "gru": Gru,
+    "gru_reset": GruReset,
+    "gru_update": GruUpdate,
+}
+
+
+def _recurrent(context: Context, position: int) -> Match | None:
     name, operands = context.bindings.value(position).args[:2]
     attributes = context.module[name].attrs
-    if attributes is None or LSTM_STEP not in attributes:
+    if attributes is None or RECURRENT_STEP not in attributes:
         return None
-    inputs, step, product, _, memory = operands.fields
-    number = constant(step)
+    inputs, step, product, *rest = operands.fields
+    number, kernel = constant(step), _RECURRENT[str(attributes[RECURRENT_STEP])]
     if number is None:
         return None
-    batch, hidden = shape(memory)
-    return Match(Lstm(int(number), batch, hidden), [inputs, product, memory], position)
+    batch, hidden = shape(rest[-1])
+    seen = rest[1:] if kernel is Lstm else rest
+    return Match(kernel(int(number), batch, hidden), [inputs, product, *seen], position)
 
 
 def _ints(values: Any) -> list[int]:
@@ -299,7 +311,7 @@ _MATCHERS: dict[str, Callable[[Context, int], Match | None]] = {
     "relax.nn.log_softmax": _softmax,
     "relax.nn.layer_norm": _layer_norm,
     "relax.permute_dims": _transpose,
-    "relax.call_tir": _lstm,
+    "relax.call_tir": _recurrent,
     "relax.divide": quantization,
     "relax.add": addition_of_bytes,
     "relax.max": extreme,

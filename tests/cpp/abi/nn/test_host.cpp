@@ -36,7 +36,14 @@ class EchoGraph final : public nn::Graph {
     outputs.push_back({"extra", DType::kU8, {}, std::vector<std::byte>(extra_)});
     return outputs;
   }
+  [[nodiscard]] std::uint64_t state_bytes() const override { return state_size; }
+  Status go_on_from(const std::shared_ptr<nn::GraphState>& state) override {
+    states.push_back(state);
+    return {};
+  }
   static inline std::function<void()> while_computing;
+  static inline std::uint64_t state_size = 0;
+  static inline std::vector<std::weak_ptr<nn::GraphState>> states;  // gone on from, one after another
 
  private:
   std::vector<nn::GraphInput> inputs_{{"a", true}, {"b", true}, {"c", false}};
@@ -162,6 +169,32 @@ TEST_CASE("several graphs and contexts do not know each other") {
   CHECK(guest.output<float>(guest.execution, 0, 2) == std::vector<float>{1, 2});
   CHECK(guest.output<float>(third, 0, 1) == std::vector<float>{9});
   CHECK(guest.output<std::uint8_t>(other, 2, 5).size() == 5);
+}
+
+TEST_CASE("each context has a state of its own, which ends with it") {
+  Loaded guest;
+  guest.set_both();
+  const std::uint32_t other = guest.context_of(guest.graph);
+  for (std::uint32_t index : {0U, 1U})
+    REQUIRE(guest.call("set_input", {other, index, index == 0 ? guest.a : guest.b}) == Errno::kSuccess);
+  EchoGraph::states.clear();
+  for (const std::uint32_t execution : {guest.execution, other, guest.execution})
+    REQUIRE(guest.call("compute", {execution}) == Errno::kSuccess);
+  const auto& states = EchoGraph::states;
+  REQUIRE(states.size() == 3);
+  CHECK(states[0].lock() == states[2].lock());
+  CHECK(states[0].lock() != states[1].lock());
+  REQUIRE(guest.call("finalize_execution_context", {other}) == Errno::kSuccess);
+  CHECK(states[1].expired());
+  CHECK_FALSE(states[0].expired());
+}
+
+TEST_CASE("the states of contexts are charged to the owner's budget") {
+  Loaded guest;
+  EchoGraph::state_size = std::uint64_t{1} << 60;
+  CHECK(guest.call("init_execution_context", {guest.graph, kResult}) == Errno::kTooLarge);
+  EchoGraph::state_size = 0;
+  CHECK(guest.call("init_execution_context", {guest.graph, kResult}) == Errno::kSuccess);
 }
 
 TEST_CASE("an optional input may be set or not") {

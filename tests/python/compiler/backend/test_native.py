@@ -9,16 +9,21 @@ import numpy as np
 import pytest
 import torch
 import wasmgrad
-from wasmgrad import InvalidArgument, InvalidEncoding
+from wasmgrad import InvalidArgument, InvalidEncoding, Unsupported
+from wasmgrad._graph.format import cpu
+from wasmgrad._graph.format.cpu import LEVELS, missing
 from wasmgrad.compiler import (
     Compiled,
     CompileOptions,
+    _compile,
     compile_model,
     differences,
     open_source,
     random_inputs,
     single_operator,
 )
+
+from .. import quantized_nets
 
 SHAPES = {"input": (2, 3, 19, 17)}
 
@@ -85,6 +90,27 @@ def test_what_is_no_library_is_refused(compiled: Compiled, tmp_path: Path) -> No
         wasmgrad.load(compiled.module[:4096], engine="native")
     with pytest.raises(InvalidEncoding, match="not a WebAssembly module"):
         wasmgrad.load(compiled.module)
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if not missing(level)])
+def test_quantized_models_give_the_same_bits_at_every_level(
+    level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_compile, "best_level", lambda: level)
+    model = quantized_nets.quantized(quantized_nets.net(), tmp_path, "QDQ", "uint8", "int8", per_channel=True)
+    library = wasmgrad.load(compile_model(model, CompileOptions(target="native")).module, engine="native")
+    module = wasmgrad.load(compile_model(model, CompileOptions()).module)
+    x = quantized_nets.sample(9)
+    assert library.metadata.options.simd == level
+    np.testing.assert_array_equal(library(x), module(x))
+
+
+def test_a_library_for_a_better_cpu_is_refused(compiled: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiled.metadata.options.simd == "baseline":
+        pytest.skip("this computer has no better CPU than the baseline")
+    monkeypatch.setattr(cpu, "_features", lambda: frozenset({"avx"}))
+    with pytest.raises(Unsupported, match=r"is compiled for a CPU with .*avx2.*, which this one has not"):
+        wasmgrad.load(compiled.module, engine="native")
 
 
 def test_a_library_holds_its_weights() -> None:

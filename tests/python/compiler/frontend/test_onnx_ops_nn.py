@@ -133,6 +133,27 @@ def test_the_step_of_a_plain_lstm_has_a_kernel_of_our_own(
     assert kernels.count("wg_lstm") == (2 * STEPS if own else 0)
 
 
+@pytest.mark.parametrize("reset_after", [0, 1])
+@pytest.mark.parametrize(
+    ("attributes", "own"),
+    [({}, True), ({"clip": 0.4}, False), ({"activations": ["Sigmoid", "Relu"] * 2}, False)],
+)
+def test_the_step_of_a_plain_gru_has_kernels_of_our_own(
+    reset_after: int, attributes: dict[str, Any], own: bool
+) -> None:
+    constants = {
+        "w": _random(2, 3 * HIDDEN, FEATURES), "r": _random(2, 3 * HIDDEN, HIDDEN), "b": _random(2, 6 * HIDDEN),
+        "h": _random(2, BATCH, HIDDEN),
+    }  # fmt: skip
+    node = helper.make_node(
+        "GRU", ["x", "w", "r", "b", "", "h"], ["y", "last"], hidden_size=HIDDEN, direction="bidirectional",
+        linear_before_reset=reset_after, **attributes,
+    )  # fmt: skip
+    kernels = _kernels([node], {"x": _random(STEPS, BATCH, FEATURES)}, constants)
+    names = ["wg_gru"] if reset_after else ["wg_gru_reset", "wg_gru_update"]
+    assert [kernels.count(name) for name in names] == [2 * STEPS if own else 0] * len(names)
+
+
 def test_largest_elements_of_regions_of_interest() -> None:
     regions = np.array([[0, 1, 1, 6, 7], [0, 0, 0, 30, 30], [0, 2.4, 3.6, 4, 9.7]], np.float32)
     node = helper.make_node("MaxRoiPool", ["x", "regions"], ["y"], pooled_shape=[3, 2], spatial_scale=0.5)

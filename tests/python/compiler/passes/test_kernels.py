@@ -25,9 +25,9 @@ ACTIVATIONS = [
     k.Activation("tanh"),
 ]
 SYMBOLS = [
-    "conv2d_gemm", "conv2d_direct", "conv2d_plane", "conv2d_winograd", "conv2d_depthwise", "matmul", "pool2d",
-    "softmax", "layer_norm", "lstm", "transpose", "exp", "log", "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu",
-    "expand",
+    "conv2d_gemm", "conv2d_direct", "conv2d_plane", "conv2d_winograd", "conv2d_depthwise", "conv2d_depthwise_shared",
+    "matmul", "pool2d", "softmax", "layer_norm", "gru", "gru_reset", "gru_update", "lstm", "transpose", "exp", "log",
+    "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu", "expand",
 ]  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_convolution_of_any_shape(library: Library, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_depthwise_convolution_of_any_shape(library: Library, seed: int) -> None:
     d = random_conv(np.random.default_rng(seed), library.lanes, depthwise=True)
-    assert d.algorithm == "depthwise"
+    assert d.algorithm.startswith("depthwise")
     check_conv(library, d, with_bias=seed % 3 > 0)
 
 
@@ -163,6 +163,28 @@ def test_depthwise_convolution_of_whole_blocks(
         1, 15, 19, channels, -(-15 // stride), -(-19 // stride), channels, kernel, kernel, stride, stride,
         pad_top=pad, pad_left=pad - 1, groups=channels, lanes=library.lanes,
     )  # fmt: skip
+    check_conv(library, d)
+
+
+@pytest.mark.parametrize("width", [4, 5, 7, 8, 9, 13, 16])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 5), (5, 4), (2, 7)])
+@pytest.mark.parametrize("channels", [2, 16, 23])
+@pytest.mark.parametrize("activation", ACTIVATIONS[1::3], ids=lambda activation: activation.kind)
+def test_depthwise_convolution_whose_neighbours_share_what_they_see(
+    library: Library, width: int, kernel: tuple[int, int], channels: int, activation: k.Activation
+) -> None:
+    d = k.Conv2d(
+        2, 6, width + 1, channels, 5, width, channels, *kernel, dilation_h=1 + width % 2, pad_top=kernel[0] // 2,
+        pad_left=width % kernel[1], groups=channels, activation=activation, has_residual=width > 7,
+        lanes=library.lanes,
+    )  # fmt: skip
+    assert d.algorithm == "depthwise_shared"
+    check_conv(library, d)
+
+
+def test_depthwise_convolution_of_more_rows_than_are_copied_at_a_time(library: Library) -> None:
+    d = k.Conv2d(1, 21, 400, 18, 21, 400, 18, 5, 5, pad_top=2, pad_left=2, groups=18, lanes=library.lanes)
+    assert d.scratch_bytes() <= 1 << 18
     check_conv(library, d)
 
 
@@ -191,7 +213,7 @@ def test_infinities_and_nan_reach_the_outputs_that_see_them(
         batch, height, width, 20, height, width, out_c, 3, 3, pad_top=1, pad_left=1, groups=groups,
         activation=activation, has_residual=width == 9, lanes=library.lanes,
     )  # fmt: skip
-    assert d.algorithm == {36: "winograd", 20: "depthwise", 6: "direct"}[out_c]
+    assert d.algorithm == {36: "winograd", 20: "depthwise_shared", 6: "direct"}[out_c]
     with np.errstate(invalid="ignore"):
         check_conv(library, d, values=special)
 
@@ -208,6 +230,23 @@ def test_convolution_to_few_channels(
         activation=k.Activation(activation), has_residual=True, lanes=library.lanes,
     )  # fmt: skip
     assert d.algorithm == "direct"
+    check_conv(library, d)
+
+
+@pytest.mark.parametrize("groups", [2, 3, 8])
+@pytest.mark.parametrize("columns", [1, 4, 8, 13])
+@pytest.mark.parametrize("per_group", [1, 4, 6])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2)])
+def test_convolution_to_few_channels_of_each_group(
+    library: Library, groups: int, columns: int, per_group: int, stride: int, dilation: int
+) -> None:
+    d = k.Conv2d(
+        2, 9, 7, groups * per_group, -(-9 // stride), -(-7 // stride), groups * columns, 3, 3, stride, stride,
+        dilation, dilation, dilation, dilation, groups, ACTIVATIONS[columns % len(ACTIVATIONS)],
+        has_residual=stride == 1, lanes=library.lanes,
+    )  # fmt: skip
+    assert d.algorithm == ("direct" if per_group * columns > 1 else "depthwise_shared" if stride * dilation == 1
+                           else "depthwise")  # fmt: skip
     check_conv(library, d)
 
 
@@ -390,11 +429,38 @@ def test_step_of_an_lstm(library: Library, batch: int, hidden: int) -> None:
     np.testing.assert_allclose(found["y"], o * np.tanh(expected), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("hidden", [1, 6, 64])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_step_of_a_gru(library: Library, batch: int, hidden: int) -> None:
+    inputs, product = 3 * normal(1, 5, batch, 3, hidden), normal(2, batch, 3, hidden)
+    old, bias = normal(3, batch, hidden), normal(4, 3, hidden)
+    seen, recurrence = inputs[2].astype(np.float64), product.astype(np.float64) + bias
+    z, r = 1 / (1 + np.exp(-(seen + recurrence)[:, :2].swapaxes(0, 1)))
+    expected = (1 - z) * np.tanh(seen[:, 2] + r * recurrence[:, 2]) + z * old
+    y = library.run(k.Gru(2, batch, hidden), old.shape, inputs=inputs, product=product, bias=bias, old=old)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [1, 6, 64])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_step_of_a_gru_that_resets_before_the_product(library: Library, batch: int, hidden: int) -> None:
+    inputs, product = 3 * normal(1, 5, batch, 3, hidden), normal(2, batch, 2, hidden)
+    old, candidate = normal(3, batch, hidden), normal(4, batch, hidden)
+    seen = inputs[2].astype(np.float64)
+    z, r = 1 / (1 + np.exp(-(seen[:, :2] + product).swapaxes(0, 1)))
+    arguments = {"inputs": inputs, "product": product, "old": old}
+    reset = library.run(k.GruReset(2, batch, hidden), old.shape, **arguments)
+    np.testing.assert_allclose(reset, r * old, rtol=0, atol=1e-6)
+    y = library.run(k.GruUpdate(2, batch, hidden), old.shape, candidate=candidate, **arguments)
+    np.testing.assert_allclose(y, (1 - z) * np.tanh(seen[:, 2] + candidate) + z * old, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 50), (2, 50, 3), (3, 4, 8), (1, 130, 67), (2, 1, 5)])
-def test_transposition(library: Library, shape: tuple[int, int, int]) -> None:
-    x = normal(1, *shape)
+@pytest.mark.parametrize("inner", [1, 2, 4, 11])
+def test_transposition(library: Library, shape: tuple[int, int, int], inner: int) -> None:
+    x = normal(1, *shape, inner)
     batch, rows, columns = shape
-    y = library.run(k.Transpose(*shape), (batch, columns, rows), x=x)
+    y = library.run(k.Transpose(*shape, inner), (batch, columns, rows, inner), x=x)
     np.testing.assert_array_equal(y, x.swapaxes(1, 2))
 
 

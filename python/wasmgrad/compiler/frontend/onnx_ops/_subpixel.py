@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,13 @@ Phase = tuple[int, ...]
 
 
 def as_convolutions(
-    node: Node, data: Any, weights: NDArray[Any], groups: int, strides: Sequence[int], cut: Sequence[int],
-    output: Sequence[int],
+    node: Node, data: Any, weights: NDArray[Any], bias: NDArray[Any] | None, groups: int, strides: Sequence[int],
+    cut: Sequence[int], output: Sequence[int],
 ) -> Any | None:  # fmt: skip
-    """Transposed convolution without bias or dilation of data [n, c, *sizes] by weights [c, m / groups, *kernel].
+    """Transposed convolution without dilation of data [n, c, *sizes] by weights [c, m / groups, *kernel].
 
-    cut: what is left out before each axis; output: its sizes. None where it is no sum of convolutions that would pay.
+    bias: [m], or None for none. cut: what is left out before each axis; output: its sizes. None where it is no sum of
+    convolutions that would pay.
     """
     spatial = len(strides)
     kernel = weights.shape[2:]
@@ -49,20 +49,19 @@ def as_convolutions(
     for phase in phases:
         taps = tuple(-(-(k - r) // s) for k, r, s in zip(kernel, phase, strides, strict=True))
         alike[taps].append(phase)
-    computed: dict[Phase, Any] = {}
-    for taps, members in alike.items():
-        whole = _convolution(
-            node, data, [_taps(weights, phase, strides) for phase in members], groups, taps, rows
+    computed = [
+        _convolution(
+            node, data, [_taps(weights, phase, strides) for phase in members], bias, groups, taps, rows
         )
-        for index, phase in enumerate(members):
-            computed[phase] = (
-                whole
-                if len(members) == 1
-                else node.emit(relax.op.strided_slice(whole, [2], [index], [index + 1]))
-            )
-        if len(members) == len(phases):
-            return _between(node, whole, strides, cut, output)
-    together = node.emit(relax.op.concat([computed[phase] for phase in phases], axis=2))
+        for taps, members in alike.items()
+    ]
+    together, axis = computed[0], 2 + spatial
+    if len(computed) > 1:
+        together = node.emit(relax.op.concat(computed, axis=axis))
+    order = [phase for members in alike.values() for phase in members]
+    if order != phases:
+        places = literal(np.array([order.index(phase) for phase in phases]))
+        together = node.emit(relax.op.take(together, places, axis))
     return _between(node, together, strides, cut, output)
 
 
@@ -74,9 +73,10 @@ def _taps(weights: NDArray[Any], phase: Phase, strides: Sequence[int]) -> NDArra
 
 
 def _convolution(
-    node: Node, data: Any, phases: Sequence[NDArray[Any]], groups: int, taps: Phase, rows: Sequence[int]
-) -> Any:
-    """Phases of the same taps, [n, groups, phases, m / groups, *rows]."""
+    node: Node, data: Any, phases: Sequence[NDArray[Any]], bias: NDArray[Any] | None, groups: int, taps: Phase,
+    rows: Sequence[int],
+) -> Any:  # fmt: skip
+    """Phases of the same taps, [n, *rows, groups, phases, m / groups]: as pictures are laid out where that is fast."""
     channels, outputs = phases[0].shape[:2]
     per_group = [each.reshape(groups, channels // groups, outputs, *taps) for each in phases]
     # [groups, phases, m / groups, c / groups, *taps]
@@ -92,31 +92,33 @@ def _convolution(
         result = by_pictures(node, data, weights, window, groups)
     else:
         result = _CONVOLUTIONS[len(taps)](data, literal(weights), padding=window.padding, groups=groups)
+    if bias is not None:
+        beside = np.repeat(bias.reshape(groups, 1, outputs), len(phases), axis=1)
+        result = relax.op.add(node.emit(result), literal(beside.reshape(1, -1, *[1] * len(taps))))
     if reached != list(rows):
         axes = list(range(2, 2 + len(taps)))
         result = relax.op.strided_slice(node.emit(result), axes, [0] * len(axes), list(rows))
+    last = relax.op.permute_dims(node.emit(result), [0, *range(2, 2 + len(taps)), 1])
     return node.emit(
-        relax.op.reshape(node.emit(result), (node.shape(0)[0], groups, len(phases), outputs, *rows))
+        relax.op.reshape(node.emit(last), (node.shape(0)[0], *rows, groups, len(phases), outputs))
     )
 
 
 def _between(
     node: Node, phases: Any, strides: Sequence[int], cut: Sequence[int], output: Sequence[int]
 ) -> Any:
-    """The tensor [n, m, *output] of all phases, [n, groups, phases, m / groups, *rows]."""
-    batch, groups, _, outputs, *rows = (int(extent) for extent in phases.ty.shape)
+    """The tensor [n, m, *output] of all phases, [n, *rows, groups, phases, m / groups]."""
+    batch, *rows, groups, _, outputs = (int(extent) for extent in phases.ty.shape)
     spatial = len(strides)
-    apart = node.emit(relax.op.reshape(phases, (batch, groups, *strides, outputs, *rows)))
-    order = [0, 1, 2 + spatial]
+    apart = node.emit(relax.op.reshape(phases, (batch, *rows, groups, *strides, outputs)))
+    order = [0]
     for axis in range(spatial):
-        order += [3 + spatial + axis, 2 + axis]
+        order += [1 + axis, 2 + spatial + axis]
     whole = [row * stride for row, stride in zip(rows, strides, strict=True)]
-    merged = apart
-    if prod(strides) > 1:
-        merged = node.emit(relax.op.permute_dims(apart, order))
-    merged = node.emit(relax.op.reshape(merged, (batch, groups * outputs, *whole)))
-    if list(cut) == [0] * spatial and whole == list(output):
-        return merged
-    axes = list(range(2, 2 + spatial))
-    ends = [first + size for first, size in zip(cut, output, strict=True)]
-    return node.emit(relax.op.strided_slice(merged, axes, list(cut), ends))
+    between = node.emit(relax.op.permute_dims(apart, [*order, 1 + spatial, 2 + 2 * spatial]))
+    merged = node.emit(relax.op.reshape(between, (batch, *whole, groups * outputs)))
+    axes = list(range(1, 1 + spatial))
+    if any(cut) or whole != list(output):
+        ends = [first + size for first, size in zip(cut, output, strict=True)]
+        merged = node.emit(relax.op.strided_slice(merged, axes, list(cut), ends))
+    return relax.op.permute_dims(merged, [0, 1 + spatial, *axes])

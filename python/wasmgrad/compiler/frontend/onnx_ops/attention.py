@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 from tvm import relax, te, tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ._nn import cast, scalar, wide
 from ._registry import Node, converter, dtype_name, literal
+from .looped import looped
 
 
 @dataclass(frozen=True)
@@ -246,23 +248,29 @@ def rotary_embedding(node: Node) -> Any:
 @converter("TensorScatter", since=24)
 def tensor_scatter(node: Node) -> Any:
     """Writes an update into a cache, per sample from its own index on; a circular cache wraps around."""
-    shape, length = node.shape(0), 0
+    shape = node.shape(0)
     axis, mode = node.axis(-2, len(shape)), node.attribute("mode", "linear")
     length = node.shape(1)[axis]
     if mode not in {"linear", "circular"} or axis == 0:
         node.refuse(f"mode '{mode}' along axis {axis} is not supported")
 
-    def compute(cache: Any, update: Any, *starts: Any) -> Any:
-        def element(*place: Any) -> Any:
-            start = starts[0][place[0]].astype("int64") if starts else tirx.const(0, "int64")
-            offset = place[axis].astype("int64") - start
+    updates = node.shape(1)
+    inner, samples = math.prod(shape[axis + 1 :]), math.prod(shape[1:axis])
+
+    def body(cache: Any, update: Any, *rest: Any) -> None:
+        *starts, out = rest
+        with T.serial(0, math.prod(shape)) as i:
+            out[i] = cache[i]
+        with T.serial(0, math.prod(updates)) as u:
+            row = u // (length * inner)
+            target = (u // inner % length).astype("int64")
+            if starts:
+                target += starts[0][row // samples].astype("int64")
             if mode == "circular":
-                offset = tirx.floormod(offset, tirx.const(shape[axis], "int64"))
-            source = [*place]
-            source[axis] = offset
-            inside = tirx.all(offset >= 0, offset < length)
-            return tirx.if_then_else(inside, update[tuple(source)], cache[place])
+                target = tirx.floormod(target, tirx.const(shape[axis], "int64"))
+            with T.If(tirx.all(target >= 0, target < shape[axis])), T.Then():
+                out[(row * shape[axis] + target) * inner + u % inner] = update[u]
 
-        return te.compute(shape, element, name="tensor_scatter")
-
-    return node.emit_te(compute, *[node.input(i) for i in range(3) if node.has(i)])
+    if not math.prod(shape) or not math.prod(updates):
+        return node.input(0)
+    return looped(node, [node.input(i) for i in range(3) if node.has(i)], [(shape, node.dtype(0))], body)

@@ -174,9 +174,12 @@ def conv_transpose(node: Node) -> Any:
     weights = node.constant(1)
     if wide(dtype) == "float32" and weights is not None and set(dilations) == {1}:
         as_floats = weights.astype(np.float32)
-        result = as_convolutions(node, widened(node, 0), as_floats, groups, strides, cut, output)
+        bias = node.constant(2) if node.has(2) else None
+        inside = None if bias is None else bias.astype(np.float32)
+        result = as_convolutions(node, widened(node, 0), as_floats, inside, groups, strides, cut, output)
         if result is not None:
-            return cast(_with_bias(node, result, 2, "float32"), "float32", dtype)
+            whole = _with_bias(node, result, 2, "float32") if inside is None else result
+            return cast(whole, "float32", dtype)
     result = _by_definition(node, groups, strides, dilations, cut, output)
     return cast(_with_bias(node, result, 2, wide(dtype)), wide(dtype), dtype)
 

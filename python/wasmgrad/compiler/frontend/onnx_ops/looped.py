@@ -149,8 +149,9 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 def _scatter(node: Node, place: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
     """A copy of input 0 into which input 2 is written; `place` tells where an update goes, and whether that exists."""
     shape, dtype = node.shape(0), node.dtype(0)
-    compute = wide(dtype)
-    combine = _COMBINE[node.attribute("reduction", "none")]
+    reduction = node.attribute("reduction", "none")
+    moved = reduction == "none"  # so are not converted
+    compute, combine = dtype if moved else wide(dtype), _COMBINE[reduction]
     count = prod(node.shape(2))
 
     def body(x: Any, indices: Any, updates: Any, out: Any) -> None:
@@ -163,7 +164,7 @@ def _scatter(node: Node, place: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
 
     if not prod(shape) or not count:
         return node.input(0)
-    inputs = [widened(node, 0), node.input(1), widened(node, 2)]
+    inputs = [node.input(i) if moved or i == 1 else widened(node, i) for i in range(3)]
     return cast(looped(node, inputs, [(shape, compute)], body), compute, dtype)
 
 

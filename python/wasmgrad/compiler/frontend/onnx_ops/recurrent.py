@@ -7,9 +7,16 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
-from ..._relax import LSTM_STEP
+from ..._relax import RECURRENT_STEP
 from ._registry import Node, converter
 from ._unroll import Direction, recurrent_layer
+
+_GRU_FUNCTIONS = ["Sigmoid", "Tanh"]
+
+
+def _kernel(name: str, plain: bool) -> dict[str, str] | None:
+    """The attribute that names the kernel which computes the same, where the layer has nothing that it lacks."""
+    return {RECURRENT_STEP: name} if plain else None
 
 
 @converter("RNN", since=7)
@@ -76,8 +83,7 @@ def _lstm_cell(layer: Direction, step: Any, states: list[Any], product: Any, cou
 
     arguments = [layer.inputs, step, product, *states, *peephole, *layer.optional]
     plain = layer.is_plain(["Sigmoid", "Tanh", "Tanh"]) and not couple
-    attributes = {LSTM_STEP: True} if plain else None
-    pair = layer.node.emit_te(compute, *arguments, primfunc_attrs=attributes)
+    pair = layer.node.emit_te(compute, *arguments, primfunc_attrs=_kernel("lstm", plain))
     return [layer.node.emit(pair[0]), layer.node.emit(pair[1])]
 
 
@@ -85,10 +91,9 @@ def _lstm_cell(layer: Direction, step: Any, states: list[Any], product: Any, cou
 def gru(node: Node) -> Any:
     """Gated recurrent unit; gates in the order update, reset, hidden."""
     reset_after = bool(node.attribute("linear_before_reset", 0))
-    functions = ["Sigmoid", "Tanh"]
     if reset_after:
-        return recurrent_layer(node, [3], functions, [5], _gru_cell_reset_after, separate_bias=True)
-    return recurrent_layer(node, [2, 1], functions, [5], _gru_cell)
+        return recurrent_layer(node, [3], _GRU_FUNCTIONS, [5], _gru_cell_reset_after, separate_bias=True)
+    return recurrent_layer(node, [2, 1], _GRU_FUNCTIONS, [5], _gru_cell)
 
 
 def _gru_cell(layer: Direction, step: Any, states: list[Any]) -> list[Any]:
@@ -111,9 +116,13 @@ def _gru_cell(layer: Direction, step: Any, states: list[Any]) -> list[Any]:
         return te.compute((layer.batch, size), element, name="gru_cell")
 
     gates, inner = layer.recurrent
+    plain = layer.is_plain(_GRU_FUNCTIONS)
     product = node.emit(relax.op.matmul(states[0], gates))
-    candidate = node.emit(relax.op.matmul(node.emit_te(reset, layer.inputs, step, product, states[0]), inner))
-    return [node.emit_te(update, layer.inputs, step, product, candidate, states[0], *layer.optional)]
+    seen = node.emit_te(
+        reset, layer.inputs, step, product, states[0], primfunc_attrs=_kernel("gru_reset", plain)
+    )
+    arguments = [layer.inputs, step, product, node.emit(relax.op.matmul(seen, inner)), states[0]]
+    return [node.emit_te(update, *arguments, *layer.optional, primfunc_attrs=_kernel("gru_update", plain))]
 
 
 def _gru_cell_reset_after(layer: Direction, step: Any, states: list[Any]) -> list[Any]:
@@ -135,4 +144,4 @@ def _gru_cell_reset_after(layer: Direction, step: Any, states: list[Any]) -> lis
 
     product = node.emit(relax.op.matmul(states[0], layer.recurrent[0]))
     arguments = [layer.inputs, step, product, layer.bias, states[0], *layer.optional]
-    return [node.emit_te(compute, *arguments)]
+    return [node.emit_te(compute, *arguments, primfunc_attrs=_kernel("gru", layer.is_plain(_GRU_FUNCTIONS)))]

@@ -11,6 +11,7 @@ from .base import Activation, Descriptor, Kernel, Tensor
 from .conv import Conv2d
 from .conv_quantized import Conv2dQuantized
 from .expand import EXPAND, Arrangement, Expand, Stored, store
+from .gru import Gru, GruReset, GruUpdate
 from .lstm import Lstm
 from .matmul import MatMul
 from .matmul_quantized import MatMulQuantized
@@ -31,6 +32,9 @@ __all__ = [
     "Descriptor",
     "Expand",
     "Extreme",
+    "Gru",
+    "GruReset",
+    "GruUpdate",
     "Kernel",
     "LayerNorm",
     "Lstm",

@@ -80,7 +80,7 @@ def round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def check_sizes(kernel: Kernel, *sizes: int) -> None:
+def check_sizes(kernel: object, *sizes: int) -> None:
     """Refuse a kernel with a size below 1 or above what an int32 descriptor holds."""
     if min(sizes) < 1 or max(sizes) > np.iinfo(np.int32).max:
         raise InvalidArgument(f"{kernel}: every size, stride and dilation must be from 1 to 2147483647")

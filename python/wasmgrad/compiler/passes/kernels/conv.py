@@ -20,6 +20,9 @@ __all__ = ["Conv2d"]
 
 _TILE_PARTS = 4  # runs of neighbours that the kernels "direct" and "plane" compute at a time
 _PLANE_CHANNELS = 2  # of a tile of "plane"
+_SHARED_TAPS = 3  # of a row of the window, from which on it pays to copy them beside each other
+_BLOCK_CHANNELS = 16  # that the kernel "depthwise_shared" computes at a time
+_PICTURE_BYTES = 1 << 18  # of the rows that it copies at a time: half of a small second-level cache
 _FEW_CHANNELS = 16  # up to two register tiles: packed windows are used too seldom
 
 
@@ -65,13 +68,13 @@ class Conv2d:
             raise InvalidArgument(f"{self}: the groups must divide the channels")
 
     @property
-    def algorithm(self) -> Literal["gemm", "winograd", "depthwise", "direct", "plane"]:
+    def algorithm(self) -> Literal["gemm", "winograd", "depthwise", "depthwise_shared", "direct", "plane"]:
         """The cheapest way to compute this shape."""
-        if self.groups > 1 and self.groups == self.in_c == self.out_c:
-            return "depthwise"
+        if self._is_depthwise():
+            return "depthwise_shared" if self._shares_columns() else "depthwise"
         if self._tile():
             return "winograd"
-        if self.groups > 1 or self.dilation_w > 1 or self.out_c > _FEW_CHANNELS:
+        if self.out_c // self.groups > _FEW_CHANNELS:
             return "gemm"
         if self._has_idle_lanes():
             return "plane"
@@ -85,7 +88,11 @@ class Conv2d:
     def descriptor(self) -> Descriptor:
         """Return the fields of `struct Conv2d` in cpp/graph_runtime/kernels/conv2d.hpp."""
         blocking = self._blocking()
-        rows = int(self._is_padded()) if self.algorithm in {"direct", "plane"} else blocking.rows
+        rows = blocking.rows
+        if self.algorithm in {"direct", "plane"}:
+            rows = int(self._is_padded())
+        elif self.algorithm == "depthwise_shared":
+            rows = self._rows_of_block()
         tail = [blocking.depth, rows, self._tile()]
         flags = [self.groups, int(self.has_residual), *self.activation.fields()]
         fields = [*(self._flat() if self._pointwise() else self).geometry(), *flags, *tail]
@@ -107,10 +114,13 @@ class Conv2d:
         if weights.shape != shape:
             raise InvalidArgument(f"convolution weights have shape {weights.shape}, expected {shape}")
         taps = self.kernel_h * self.kernel_w
-        if self.algorithm == "depthwise":
-            padded = np.zeros((1, taps, round_up(self.in_c, self.lanes)), np.float32)
-            padded[0, :, : self.in_c] = weights.reshape(self.out_c, -1).T
-            return padded
+        if self._is_depthwise():
+            unit = self._depthwise_unit()
+            padded = np.zeros((taps, round_up(self.in_c, unit)), np.float32)
+            padded[:, : self.in_c] = weights.reshape(self.out_c, -1).T
+            if self.algorithm == "depthwise":
+                return padded[None]
+            return np.ascontiguousarray(padded.reshape(taps, -1, unit).swapaxes(0, 1))
         if self.algorithm == "plane":
             starts = range(0, self.out_c, _PLANE_CHANNELS)
             parts = [weights[start : start + _PLANE_CHANNELS].reshape(-1, taps) for start in starts]
@@ -123,10 +133,11 @@ class Conv2d:
         """Return [out_c] factors of packed weights, for each column of each panel; None where they have none."""
         if self.algorithm == "plane":
             return None
-        if self.algorithm == "depthwise":
-            padded = np.zeros((1, round_up(self.in_c, self.lanes)), np.float32)
-            padded[0, : self.in_c] = factors
-            return padded
+        if self._is_depthwise():
+            unit = self._depthwise_unit()
+            padded = np.zeros(round_up(self.in_c, unit), np.float32)
+            padded[: self.in_c] = factors
+            return padded[None] if self.algorithm == "depthwise" else padded.reshape(-1, unit)
         columns = factors.reshape(self.groups, 1, -1)
         return pack_columns(columns, self.lanes).reshape(-1, 2 * self.lanes)
 
@@ -134,13 +145,15 @@ class Conv2d:
         """Return the [out_c] biases, padded; the kernels always add one."""
         if bias is not None and bias.size != self.out_c:
             raise InvalidArgument(f"convolution bias has {bias.size} values, expected {self.out_c}")
-        groups = 1 if self.algorithm == "depthwise" else self.groups
+        groups = 1 if self._is_depthwise() else self.groups
         return pack_bias(bias, groups, self.out_c // groups, self.lanes)
 
     def scratch_bytes(self) -> int:
         """Return the memory the kernel needs while it runs."""
         if self.algorithm == "depthwise":
             return 0
+        if self.algorithm == "depthwise_shared":
+            return self._rows_of_block(overlap=True) * self._reach()[1] * 4 * _BLOCK_CHANNELS
         blocking = self._blocking()
         if self.algorithm in {"direct", "plane"}:
             height, width = self._reach()
@@ -181,9 +194,27 @@ class Conv2d:
         height = (self.out_h - 1) * self.stride_h + (self.kernel_h - 1) * self.dilation_h + 1
         return height, (self.out_w - 1) * self.stride_w + (self.kernel_w - 1) * self.dilation_w + 1
 
+    def _depthwise_unit(self) -> int:
+        return self.lanes if self.algorithm == "depthwise" else _BLOCK_CHANNELS
+
+    def _is_depthwise(self) -> bool:
+        return self.groups > 1 and self.groups == self.in_c == self.out_c
+
+    def _shares_columns(self) -> bool:
+        """Whether what neighbours see in a row of their windows is mostly the same."""
+        adjoining = self.stride_h == self.stride_w == self.dilation_w == 1
+        return adjoining and self.kernel_w >= _SHARED_TAPS and self.out_w >= _TILE_PARTS
+
+    def _rows_of_block(self, *, overlap: bool = False) -> int:
+        """Rows of outputs that a block of channels is computed for at a time, or what their windows see."""
+        more = (self.kernel_h - 1) * self.dilation_h
+        fitting = _PICTURE_BYTES // (4 * _BLOCK_CHANNELS * self._reach()[1]) - more
+        rows = min(self.out_h, max(1, fitting))
+        return rows + more if overlap else rows
+
     def _has_idle_lanes(self) -> bool:
         """Whether lanes along a row of the picture do more than lanes along the channels would."""
-        one_channel = self.in_c == self.stride_w == 1 and not self.has_residual
+        one_channel = self.in_c == self.stride_w == self.dilation_w == 1 and not self.has_residual
         return one_channel and self._has_tile_of(self.lanes) and self.out_c % (2 * self.lanes) > 0
 
     def _has_tile_of(self, unit: int) -> bool:

@@ -126,7 +126,7 @@ class LayerNorm:
 
 @dataclass(frozen=True, slots=True)
 class Transpose:
-    """`y[b, j, i] = x[b, i, j]`: [batch, rows, columns] to [batch, columns, rows]; y must not be x.
+    """`y[b, j, i] = x[b, i, j]`: [batch, rows, columns, inner] to [batch, columns, rows, inner]; y must not be x.
 
     NCHW to NHWC is (n, c, h * w), the way back (n, h * w, c).
     """
@@ -134,11 +134,12 @@ class Transpose:
     batch: int
     rows: int
     columns: int
+    inner: int = 1
 
     parameters: ClassVar[tuple[str, ...]] = ("x", "y", "scratch")
 
     def __post_init__(self) -> None:
-        check_sizes(self, self.batch, self.rows, self.columns)
+        check_sizes(self, self.batch, self.rows, self.columns, self.inner)
 
     @property
     def symbol(self) -> str:
@@ -146,8 +147,8 @@ class Transpose:
         return "wg_transpose"
 
     def descriptor(self) -> Descriptor:
-        """Return [batch, rows, columns]."""
-        return np.array([self.batch, self.rows, self.columns], np.int32)
+        """Return [batch, rows, columns, inner]."""
+        return np.array([self.batch, self.rows, self.columns, self.inner], np.int32)
 
     def scratch_bytes(self) -> int:
         """Return 0: none is needed."""

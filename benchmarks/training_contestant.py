@@ -1,9 +1,9 @@
 """One way of training a model, as a long-lived process that runs steps when told to.
 
-    python -m benchmarks.contestant WAY MODEL THREADS
+    python -m benchmarks.training_contestant WAY MODEL THREADS
 
 reads a number of steps a line from standard input and answers with the seconds they took, until end of
-file. The first answer includes warm-up. The coordinator (benchmarks.interleaved) starts several and gives
+file. The first answer includes warm-up. The coordinator (benchmarks.training) starts several and gives
 them turns, so that all see the same machine.
 """
 

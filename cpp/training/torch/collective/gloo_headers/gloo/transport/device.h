@@ -1,0 +1,15 @@
+// See context.h.
+#pragma once
+
+#include <memory>
+
+namespace gloo::transport {
+
+class Device;
+
+class UnboundBuffer {
+ public:
+  virtual ~UnboundBuffer();
+};
+
+}  // namespace gloo::transport
