@@ -214,10 +214,18 @@ def compile_imported(
         labels=options.labels,
         states=states.infos,
     )
+    return _linked(graph_object, image, metadata, options, source)
+
+
+def _linked(
+    graph_object: bytes, image: bytes, metadata: GraphMetadata, options: CompileOptions, source: Source
+) -> Compiled:
+    """The last stage."""
+    simd = metadata.options.simd
     if options.target == "native":
-        library = link_library(graph_object, image, metadata, machine.simd)
+        library = link_library(graph_object, image, metadata, simd)
         return Compiled(library, None, metadata, graph_object, None, image, source)
-    linked = link(graph_object, machine.simd, has_states=bool(states.infos))
+    linked = link(graph_object, simd, has_states=bool(metadata.states))
     pages = linked.pages(metadata.memory.bytes)
     whole = replace(metadata.memory, bytes=pages * wasm.PAGE)
     metadata = replace(metadata, memory=whole)
