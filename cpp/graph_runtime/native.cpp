@@ -81,14 +81,15 @@ int TVMBackendFreeWorkspace(int /*device_type*/, int /*device_id*/, void* taken)
 void* (*__TVMBackendAllocWorkspace)(int, int, std::uint64_t, int, int) = TVMBackendAllocWorkspace;
 int (*__TVMBackendFreeWorkspace)(int, int, void*) = TVMBackendFreeWorkspace;
 
-/// Takes memory and copies the weights into it. 0, or 1 when there is not enough memory. To be called once,
-/// first.
+/// Takes memory, copies the weights into it and loads them. 0, or 1 when there is not enough memory. To be
+/// called once, first.
 WASMGRAD_EXPORT std::int32_t graph_initialize() {
   base = static_cast<std::uint8_t*>(
       std::aligned_alloc(kAlignment, (graph_memory_bytes + kAlignment) / kAlignment * kAlignment));
   if (base == nullptr) return kInvalidArgument;
   copy_image(base);
   std::memset(base + graph_image_bytes, 0, graph_memory_bytes - graph_image_bytes);
+  plan_load(base);
   return 0;
 }
 

@@ -1,9 +1,11 @@
 // What the compiler generates for one model: its plan, as functions. The graph runtime calls them; nothing
 // else does.
 //
-// All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (inputs, outputs,
-// intermediates), then the scratch memory of generated kernels, then what other threads have. Generated
-// functions can only return 0, so results go through pointers.
+// All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (intermediates, then
+// inputs and outputs), then the scratch memory of generated kernels, then what other threads have. Weights
+// are stored from the base on, as they are read, or in fewer bytes: then loading makes the others of them,
+// for which it also uses the place of intermediates. Generated functions can only return 0, so results go
+// through pointers.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +24,13 @@ std::int32_t plan_scratch(std::int32_t* offset);
 /// How many threads there may be, where the memory of the second one begins, and how many bytes each has: a
 /// stack, and as much scratch memory as any kernel of ours takes.
 std::int32_t plan_threads(std::int32_t* count, std::int32_t* offset, std::int32_t* bytes);
+
+/// Sets `*embedded` to 1 when the weights are in the module, `*loads` when they must be loaded before a run;
+/// leaves them as they are otherwise.
+std::int32_t plan_weights(std::int32_t* embedded, std::int32_t* loads);
+
+/// Makes what kernels read of the weights that are stored. To be called once.
+std::int32_t plan_load(std::uint8_t* base);
 
 /// Runs all calls of the plan in order.
 std::int32_t plan_run(std::uint8_t* base);

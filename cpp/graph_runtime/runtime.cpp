@@ -38,6 +38,27 @@ std::uint8_t* scratch() {
   return base() + offset;
 }
 
+bool is_loaded = false;
+
+// Once, after the weights are in place: when the module begins, or, when a host fills them in, before it
+// runs.
+void load() {
+  if (is_loaded) return;
+  is_loaded = true;
+  plan_load(base());
+}
+
+struct WeightsInfo {
+  std::int32_t embedded = 0;
+  std::int32_t loads = 0;
+};
+
+WeightsInfo weights_info() {
+  WeightsInfo info;
+  plan_weights(&info.embedded, &info.loads);
+  return info;
+}
+
 // Kernels take scratch memory and give it back in reverse order; the compiler made room for the most that any
 // kernel holds.
 std::size_t scratch_used = 0;
@@ -64,16 +85,28 @@ void* (*__TVMBackendAllocWorkspace)(int, int, std::uint64_t, int,
 int (*__TVMBackendFreeWorkspace)(int, int,
                                  void*) = give_back_scratch;  // NOLINT(bugprone-reserved-identifier)
 
-void _initialize() { wg::find_threads(); }  // NOLINT(bugprone-reserved-identifier): as WASI reactors have it
+void _initialize() {  // NOLINT(bugprone-reserved-identifier): the name that WASI reactors have
+  wg::find_threads();
+  if (weights_info().embedded != 0) load();
+}
 std::uint32_t graph_input(std::int32_t index) { return address(plan_input, index); }
 std::uint32_t graph_output(std::int32_t index) { return address(plan_output, index); }
 std::uint32_t graph_state(std::int32_t index) { return address(plan_state, index); }
-std::uint32_t graph_weights() { return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(base())); }
+
+// 0 once other weights could no longer take the place of those that were loaded.
+std::uint32_t graph_weights() {
+  const bool is_gone = is_loaded && weights_info().loads != 0;
+  return is_gone ? 0 : static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(base()));
+}
+
 std::int32_t graph_run() {
+  load();
   const std::int32_t failure = plan_run(base());
   return wg::stopped() ? kRuntimeError : failure;
 }
+
 std::int32_t graph_call(std::int32_t index) {
+  load();
   std::int32_t ran = 0;
   plan_call(index, base(), &ran);
   return ran == 1 ? 0 : kInvalidArgument;

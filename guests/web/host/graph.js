@@ -19,12 +19,14 @@ export { GraphError };
  * many run it, of those that it was compiled for; by default as many as are of use. A page that is not cross-origin isolated has one.
  */
 export async function loadGraph(from, { weights, threads } = {}) {
+  const apart = weights === undefined ? undefined : openSource(weights); // they arrive while the module does
+  apart?.catch(() => {}); // told when they are needed
   const source = await openSource(from);
   const made = await instantiate(source).finally(() => source.close());
   const { metadata, module, memory, instance } = made;
   const team = await Threads.of(made, threads);
   const graph = new Graph(metadata, instance, team);
-  if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, weights);
+  if (metadata.weights.mode === "file") await fillWeights(instance, metadata.weights, apart);
   await team.start(module, memory);
   return graph;
 }

@@ -1,11 +1,11 @@
 // Weights that are in a file of their own.
 import { check } from "./error.js";
-import { IN_NODE, openSource } from "./source.js";
+import { IN_NODE } from "./source.js";
 
 /** Puts them in place, when they are those that a model expects. Without HTTPS a browser can only compare their length. */
-export async function fillWeights(instance, expected, from) {
-  check(from, "invalid_argument", "the module's weights are in a file of their own: pass { weights }");
-  const source = await openSource(from);
+export async function fillWeights(instance, expected, opening) {
+  check(opening, "invalid_argument", "the module's weights are in a file of their own: pass { weights }");
+  const source = await opening;
   try {
     check(source.size === expected.bytes, "invalid_encoding", `the weights have ${source.size} bytes, expected ${expected.bytes}`);
     const view = instance.viewOf(Uint8Array, source.size, "graph_weights");

@@ -12,9 +12,11 @@ from tvm import relax
 
 from ._foreign import described
 from .backend.codegen import build_object
-from .backend.plan import extract, lay_out
+from .backend.layout import lay_out
+from .backend.plan import extract
 from .frontend.importer import Imported
 from .passes.bindings import Bindings
+from .passes.kernels import EXPAND
 from .passes.optimize import optimize
 
 __all__ = ["blamed"]
@@ -40,7 +42,7 @@ def _compiles(binding: Any, module: Any, target: Any) -> bool:
             alone.get_global_var("main"), relax.Function(parameters, body, relax.TupleType([binding.var.ty]))
         )
         lowered, _ = optimize(alone, target, 0, 1)
-        plan = extract(lowered)
+        plan = extract(lowered, EXPAND)
         called = {call.kernel for call in plan.calls}
         functions = {key: value for key, value in lowered.functions.items() if key.name_hint in called}
         build_object(functions, plan, lay_out(plan), target)

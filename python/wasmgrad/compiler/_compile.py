@@ -34,15 +34,16 @@ from ._foreign import unsupported
 from ._options import CompileOptions
 from ._states import find_states
 from .backend.codegen import build_object
+from .backend.layout import lay_out, memory_of_thread, weights
 from .backend.link import finish, link
 from .backend.native import link_library, target_options
-from .backend.plan import Call, Plan, extract, lay_out, memory_of_thread, weights
+from .backend.plan import Call, Plan, extract
 from .backend.schedules import scheduled
 from .backend.search import Found, search
 from .backend.states import keep_states
 from .frontend.importer import Imported, Tensor, from_onnx
 from .frontend.source import Source, open_source
-from .passes.kernels import Kernel
+from .passes.kernels import EXPAND, Kernel
 from .passes.optimize import optimize
 from .quantization import QuantizationReport, quantized
 
@@ -143,7 +144,9 @@ def compile_model(
     except MemoryError as error:
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-        node = None if imported is None else blamed(imported, source.model, _machine(options).target)
+        node = None
+        if imported is not None and imported.module is not None:
+            node = blamed(imported, source.model, _machine(options).target)
         raise unsupported(node or _of_the_whole(reached, options.opt_level), error) from error
 
 
@@ -170,7 +173,7 @@ def compile_imported(
     states = find_states(options.state, _infos(imported.inputs), _infos(imported.outputs))
     on_stage("optimize")
     module, kernels = optimize(imported.module, machine.target, options.opt_level, machine.lanes)
-    plan = extract(module)
+    plan = extract(module, EXPAND)
     on_stage("schedule")
     called = {call.kernel for call in plan.calls}
     functions = {
@@ -186,12 +189,20 @@ def compile_imported(
     layout = lay_out(plan)
     thread_bytes = memory_of_thread(kernel.scratch_bytes() for kernel in kernels)
     graph_object, scratch_bytes = build_object(
-        {**fast, **more}, plan, layout, machine.target, options.threads, thread_bytes
+        {**fast, **more},
+        plan,
+        layout,
+        machine.target,
+        options.threads,
+        thread_bytes,
+        embedded=options.weights == "embed",
     )
     on_stage("link")
     image = weights(plan, layout)
     workspace = layout.workspace_bytes + scratch_bytes + (options.threads - 1) * thread_bytes
     entries = _entries(plan, {**functions, **more}, kernels)
+    imported.module = module = None  # with all constants, of which there are enough copies
+    plan.constants.clear()
     metadata = GraphMetadata(
         abi=ABI,
         producer=f"wasmgrad {__version__}",
@@ -201,7 +212,7 @@ def compile_imported(
         operators=dict(imported.operators.most_common()),
         parameters=imported.parameters,
         flops=sum(entry.flops for entry in entries),
-        memory=Memory(layout.weights_bytes + workspace, len(image), workspace),
+        memory=Memory(layout.weights_bytes + workspace, layout.weights_bytes, workspace),
         weights=Weights(options.weights, len(image), hashlib.sha256(image).hexdigest()),
         options=Options(machine.simd, options.opt_level, options.threads),
         plan=entries,
@@ -209,10 +220,18 @@ def compile_imported(
         labels=options.labels,
         states=states.infos,
     )
+    return _linked(graph_object, image, metadata, options, source)
+
+
+def _linked(
+    graph_object: bytes, image: bytes, metadata: GraphMetadata, options: CompileOptions, source: Source
+) -> Compiled:
+    """The last stage."""
+    simd = metadata.options.simd
     if options.target == "native":
-        library = link_library(graph_object, image, metadata, machine.simd)
+        library = link_library(graph_object, image, metadata, simd)
         return Compiled(library, None, metadata, graph_object, None, image, source)
-    linked = link(graph_object, machine.simd, has_states=bool(states.infos), threads=options.threads > 1)
+    linked = link(graph_object, simd, has_states=bool(metadata.states), threads=options.threads > 1)
     pages = linked.pages(metadata.memory.bytes)
     whole = replace(metadata.memory, bytes=pages * wasm.PAGE)
     metadata = replace(metadata, memory=whole)

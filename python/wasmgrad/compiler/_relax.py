@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import tvm
+from numpy.typing import NDArray
 from tvm import relax, te, tirx
 
 from .._errors import Unsupported
 
-__all__ = ["RECURRENT_STEP", "literal", "neutral", "numpy_dtype", "reducer"]
+__all__ = ["RECURRENT_STEP", "array_of", "literal", "neutral", "numpy_dtype", "reducer"]
 
 RECURRENT_STEP = "wasmgrad.recurrent_step"
 """The attribute of importers' kernels that compute what a kernel of a recurrent layer's step does: its name.
@@ -51,6 +52,15 @@ def literal(value: Any, dtype: str | None = None) -> Any:
     if str(array.dtype).startswith(_STORED_ONLY):
         raise Unsupported(f"tensors of {array.dtype} are not supported")
     return relax.const(tvm.runtime.tensor(np.ascontiguousarray(array).reshape(array.shape)))
+
+
+def array_of(tensor: Any) -> NDArray[Any]:
+    """What a TVM tensor holds, not copied where NumPy has its type: to be read only."""
+    if str(tensor.dtype) in ("bool", "bfloat16"):
+        return np.asarray(tensor.numpy())
+    array: NDArray[Any] = np.from_dlpack(tensor)
+    array.flags.writeable = False
+    return array
 
 
 def numpy_dtype(dtype: str) -> np.dtype[Any]:

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,29 @@ def node(script: str, folder: Path) -> Any:
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def answering(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server for this machine only."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of the files in a folder."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with answering(functools.partial(Quiet, directory=str(folder))) as url:
+        yield url
 
 
 @pytest.fixture
@@ -82,6 +105,57 @@ class TestNode:
           const graph = await loadGraph({source});
           console.log(JSON.stringify([...graph.run({FEED}).sum]));"""
         assert node(script, tmp_path) == [10, 21, 32, 43, 54, 65]
+
+    @pytest.mark.parametrize("metadata_last", [False, True])
+    def test_a_module_is_read_while_it_arrives(
+        self, make_module: MakeModule, tmp_path: Path, metadata_last: bool
+    ) -> None:
+        address = 1 << 20
+        data = WEIGHTS.tobytes() + bytes(32 << 20)
+        module = wasm.with_data(make_module(f"WEIGHTS_AT={address}", pages=600), address, data)
+        if metadata_last:
+            first, *others = wasm.sections(module)
+            module = wasm.assemble([*others, first])
+        (tmp_path / "model.wasm").write_bytes(module)
+        with served(tmp_path) as url:
+            script = f"""
+              const graph = await loadGraph("{url}/model.wasm");
+              console.log(JSON.stringify([...graph.run({FEED}).sum]));"""
+            assert node(script, tmp_path) == [10, 21, 32, 43, 54, 65]
+
+    def test_weights_arrive_beside_the_module(
+        self, make_module: MakeModule, metadata: dict[str, Any], tmp_path: Path
+    ) -> None:
+        metadata["weights"]["mode"] = "file"
+        (tmp_path / "model.wasm").write_bytes(make_module("WEIGHTS={0}", metadata=metadata))
+        (tmp_path / "model.weights").write_bytes(WEIGHTS.tobytes())
+        with served(tmp_path) as url:
+            script = f"""
+              const graph = await loadGraph("{url}/model.wasm", {{ weights: "{url}/model.weights" }});
+              console.log(JSON.stringify([
+                [...graph.run({FEED}).sum],
+                await kindOf(() => loadGraph("{url}/model.wasm", {{ weights: "{url}/none.weights" }})),
+              ]));"""
+            values, none = node(script, tmp_path)
+        assert values == [10, 21, 32, 43, 54, 65]
+        assert none.startswith("not_found: ")
+        assert "404" in none
+
+    def test_a_module_that_stops_arriving_is_said_so(self, module: bytes, tmp_path: Path) -> None:
+        class Short(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(module)))
+                self.end_headers()
+                self.wfile.write(module[: len(module) // 2])
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with answering(Short) as url:
+            script = f'console.log(JSON.stringify(await kindOf(() => loadGraph("{url}/model.wasm"))));'
+            failure = node(script, tmp_path)
+        assert failure.startswith("runtime_error: the bytes end at ")
 
     def test_outputs_survive_the_next_run(self, folder: Path) -> None:
         script = f"""
@@ -182,19 +256,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
     """The address of `guests/web`, served to this machine only."""
-    root = find_part("guests/web", "guests/web")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(root))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(find_part("guests/web", "guests/web")) as url:
+        yield url
 
 
 @pytest.fixture

@@ -36,11 +36,12 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section: its `id`, the `name` of a custom section (else None), and what follows."""
+    """One section: its `id`, the `name` of a custom section (else None), and what follows, in one part or two."""
 
     id: int
     name: str | None
     payload: memoryview
+    end: Buffer = b""
 
 
 class _Reader:
@@ -120,14 +121,20 @@ def assemble(parts: Iterable[Section]) -> bytes:
     for part in parts:
         name = b"" if part.name is None else part.name.encode()
         head = b"" if part.name is None else _unsigned(len(name)) + name
-        pieces += [bytes([part.id]), _unsigned(len(head) + len(part.payload)), head, part.payload]
+        pieces += [
+            bytes([part.id]),
+            _unsigned(len(head) + len(part.payload) + len(part.end)),
+            head,
+            part.payload,
+            part.end,
+        ]
     return b"".join(pieces)
 
 
 def with_custom(data: Buffer, name: str, payload: Buffer) -> bytes:
-    """The module with exactly one custom section of that name, at its end."""
+    """The module with exactly one custom section of that name, at its begin: it has been read before all others."""
     kept = [part for part in sections(data) if part.name != name]
-    return assemble([*kept, Section(_CUSTOM, name, memoryview(payload).cast("B"))])
+    return assemble([Section(_CUSTOM, name, memoryview(payload).cast("B")), *kept])
 
 
 def _only(parts: list[Section], identifier: int) -> Section | None:
@@ -183,7 +190,7 @@ def with_shared_memory(data: Buffer, pages: int) -> bytes:
 def with_data(data: Buffer, address: int, payload: Buffer) -> bytes:
     """The module that also fills its memory from `address` on with `payload` when it is instantiated.
 
-    The segment is appended to the data section, after which the engine writes it last. A data count section is
+    The segment is appended to the data section, so that the engine writes it last. A data count section is
     kept true. Errors: `InvalidArgument` when the payload leaves the 32-bit address space.
     """
     extra = memoryview(payload).cast("B")
@@ -193,18 +200,17 @@ def with_data(data: Buffer, address: int, payload: Buffer) -> bytes:
     old = _only(parts, _DATA)
     reader = _Reader(old.payload if old else b"\0")
     count = reader.u32() + 1
-    segment = memoryview(
-        b"".join([_unsigned(count), reader.rest(), _active(address), _unsigned(len(extra)), extra])
-    )
+    before = b"".join([_unsigned(count), reader.rest(), _active(address), _unsigned(len(extra))])
+    segments = Section(_DATA, None, memoryview(before), extra)
     edited = []
     for part in parts:
         if part.id == _DATA_COUNT:
             edited.append(Section(_DATA_COUNT, None, memoryview(_unsigned(count))))
         elif part is old:
-            edited.append(Section(_DATA, None, segment))
+            edited.append(segments)
         else:
             edited.append(part)
     if old is None:
         after_last = max((i + 1 for i, part in enumerate(edited) if part.id != _CUSTOM), default=0)
-        edited.insert(after_last, Section(_DATA, None, segment))
+        edited.insert(after_last, segments)
     return assemble(edited)

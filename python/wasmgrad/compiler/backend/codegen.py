@@ -7,7 +7,7 @@ cpp/graph_runtime/plan.hpp declares. Nothing here knows where kernels come from.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import tvm_ffi
 from tvm import s_tir, tirx
 
 from .ieee import explicit_casts, keep_identities, strict
+from .layout import ALIGNMENT, MemoryLayout
 from .narrow import keep_rounding
-from .plan import ALIGNMENT, MemoryLayout, Operand, Plan
+from .plan import Call, Operand, Plan
 
 __all__ = ["build_object", "symbol"]
 
@@ -40,13 +41,17 @@ def build_object(
     target: Any,
     threads: int = 1,
     thread_bytes: int = 0,
+    *,
+    embedded: bool = True,
 ) -> tuple[bytes, int]:
     """Compiles generated kernels (global variable -> PrimFunc) and the plan, for threads of so much memory each.
+
+    embedded: whether the module has the weights.
 
     Returns the object file, and the bytes of scratch memory that the hungriest generated kernel takes.
     """
     kernels, scratch_bytes = _lower_kernels(functions, target)
-    kernels.update(_plan_functions(plan, layout, target))
+    kernels.update(_plan_functions(plan, layout, target, embedded))
     kernels.update(_thread_functions(threads, layout.end + scratch_bytes, thread_bytes, target))
     module = tvm.transform.Sequential(
         [
@@ -158,7 +163,7 @@ def _c_function(
     )
 
 
-def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any) -> dict[Any, Any]:
+def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any, embedded: bool) -> dict[Any, Any]:
     """The functions of plan.hpp."""
     inputs = [layout.offset(operand) for _, operand in plan.inputs]
     outputs = [layout.offset(operand) for operand in plan.outputs]
@@ -167,6 +172,8 @@ def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any) -> dict[Any, 
         _offsets("plan_output", outputs, target),
         _offsets("plan_state", [layout.offset(operand) for operand in plan.states], target),
         _scratch(layout, target),
+        _weights(layout, embedded, target),
+        _load(layout, target),
         _run(plan, layout, target),
         _call(plan, layout, target),
     ]
@@ -198,9 +205,27 @@ def _scratch(layout: MemoryLayout, target: Any) -> Any:
     return _c_function([pointer], [declaration, _set(cell, layout.end)], "plan_scratch", target)
 
 
+def _weights(layout: MemoryLayout, embedded: bool, target: Any) -> Any:
+    embeds, loads = _cell("embedded"), _cell("loads")
+    answers = [_set(embeds[1], 1)] if embedded else []
+    answers += [_set(loads[1], 1)] if layout.loads else []
+    return _c_function([embeds[0], loads[0]], [embeds[2], loads[2], *answers], "plan_weights", target)
+
+
+def _load(layout: MemoryLayout, target: Any) -> Any:
+    base, memory, declaration = _memory(layout)
+    calls = _calls(layout.loads, layout, memory)
+    if layout.moved_bytes > 0 and layout.moved_by > 0:
+        stored = layout.stored_bytes - layout.moved_bytes
+        places = [_address(memory, offset) for offset in (stored, stored + layout.moved_by)]
+        size = tirx.IntImm("int32", layout.moved_bytes)
+        calls.insert(0, tirx.Evaluate(tirx.call_extern("int32", "wg_move_up", *places, size)))
+    return _c_function([base], [declaration, *calls], "plan_load", target)
+
+
 def _run(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
     base, memory, declaration = _memory(layout)
-    return _c_function([base], [declaration, *_calls(plan, layout, memory)], "plan_run", target)
+    return _c_function([base], [declaration, *_calls(plan.calls, layout, memory)], "plan_run", target)
 
 
 def _call(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
@@ -209,20 +234,24 @@ def _call(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
     pointer, cell, cell_declaration = _cell("ran")
     cases = [
         _when(index, position, tirx.SeqStmt([call, _set(cell, 1)]))
-        for position, call in enumerate(_calls(plan, layout, memory))
+        for position, call in enumerate(_calls(plan.calls, layout, memory))
     ]
     parameters = [index, base, pointer]
     return _c_function(parameters, [memory_declaration, cell_declaration, *cases], "plan_call", target)
 
 
-def _calls(plan: Plan, layout: MemoryLayout, memory: Any) -> list[Any]:
+def _calls(calls: Iterable[Call], layout: MemoryLayout, memory: Any) -> list[Any]:
     def address(operand: Operand) -> Any:
-        return tirx.address_of(tirx.BufferLoad(memory, [tirx.IntImm("int32", layout.offset(operand))]))
+        return _address(memory, layout.offset(operand))
 
     return [
         tirx.Evaluate(tirx.call_extern("int32", symbol(call.kernel), *map(address, call.operands)))
-        for call in plan.calls
+        for call in calls
     ]
+
+
+def _address(memory: Any, offset: int) -> Any:
+    return tirx.address_of(tirx.BufferLoad(memory, [tirx.IntImm("int32", offset)]))
 
 
 def _memory(layout: MemoryLayout) -> tuple[Any, Any, Any]:

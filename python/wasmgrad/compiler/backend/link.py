@@ -88,11 +88,10 @@ def link(graph_object: bytes, simd: str, *, has_states: bool = False, threads: b
 
 def finish(linked: Linked, pages: int, weights: bytes | None, metadata: GraphMetadata) -> bytes:
     """The final module: a memory of so many pages, weights (None: apart) at the base, metadata in its section."""
-    threads = metadata.options.threads > 1
-    module = (wasm.with_shared_memory if threads else wasm.with_memory)(linked.module, pages)
-    if weights:
-        module = wasm.with_data(module, linked.base, weights)
-    return wasm.with_custom(module, SECTION, metadata.to_json())
+    share = metadata.options.threads > 1
+    module = (wasm.with_shared_memory if share else wasm.with_memory)(linked.module, pages)
+    module = wasm.with_custom(module, SECTION, metadata.to_json())
+    return wasm.with_data(module, linked.base, weights) if weights else module
 
 
 def _tools() -> tuple[list[str], list[str]]:

@@ -37,8 +37,9 @@ from ..._graph.format.metadata import (
 from .._difference import difference, random_inputs
 from .._options import Simd
 from .codegen import build_object
+from .layout import lay_out
 from .link import finish, link
-from .plan import Call, Operand, Plan, TensorType, lay_out
+from .plan import Call, Operand, Plan, TensorType
 from .schedules import Schedule, alone, apply, find, keep, key_of
 
 __all__ = ["Found", "search"]

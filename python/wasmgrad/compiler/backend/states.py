@@ -48,7 +48,14 @@ def keep_states(
         if home.type.bytes and after.index != home.index and not keeper.written_at(home, after):
             keeper.calls.append(keeper.copy(after, home))
     inputs = [each for i, each in enumerate(plan.inputs) if i not in kept]
-    whole = Plan(inputs, outputs, keeper.calls, plan.constants, keeper.buffer_bytes, homes)
+    whole = replace(
+        plan,
+        inputs=inputs,
+        outputs=outputs,
+        calls=keeper.calls,
+        buffer_bytes=keeper.buffer_bytes,
+        states=homes,
+    )
     return whole, {tvm.ir.GlobalVar(name): function for name, function in keeper.functions.items()}
 
 
@@ -75,7 +82,7 @@ class _Keeper:
         found: list[Operand] = []
         for output, home in zip(outputs, homes, strict=True):
             stays = output.kind == "buffer" and output.index == home.index
-            if not stays and (output.kind == "constant" or output.index not in written):
+            if not stays and (output.kind != "buffer" or output.index not in written):
                 found.append(self._copied(output, first=True))
             elif any(output.index == other.index for other in found):
                 found.append(self._copied(output, first=False))

@@ -41,6 +41,7 @@ from .onnx_ops._registry import (
     shape_of,
 )
 from .onnx_ops._stored import MOVES, common_type, stored
+from .widen import widened
 
 __all__ = ["Imported", "Tensor", "from_onnx"]
 
@@ -68,7 +69,8 @@ class Tensor:
 class Imported:
     """A model as a Relax module: `main` takes the inputs and returns a tuple of all outputs.
 
-    An output may be a constant or one of the inputs. `parameters` counts the elements of floating-point weights.
+    An output may be a constant or one of the inputs. The module is None once it has been compiled.
+    `parameters` counts the elements of floating-point weights.
     """
 
     module: Any
@@ -93,6 +95,8 @@ def from_onnx(
 
     Errors: `Unsupported` naming operator, operator set and node.
     """
+    operators = Counter(node.op_type for node in _all_nodes(model.graph))
+    model = widened(model)
     graph = model.graph
     opsets = opset_versions(model.opset_import)
     builder = relax.BlockBuilder()
@@ -121,7 +125,6 @@ def from_onnx(
             expressions = [_expression(scope.find(info.name)) for info in graph.output]
             output = builder.emit_output(relax.Tuple(expressions))
         builder.emit_func_output(output)
-    operators = Counter(node.op_type for node in _all_nodes(graph))
     return Imported(builder.get(), inputs, results, operators, weights, opsets.get("", 0))
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
+
+from .._relax import array_of
 
 __all__ = ["Bindings", "constant", "is_float32", "shape", "typed", "with_bindings"]
 
@@ -29,7 +30,7 @@ def is_float32(expression: Any) -> bool:
 def constant(expression: Any) -> NDArray[Any] | None:
     """The array of a constant tensor; None for anything else."""
     value: Any = getattr(expression, "value", None)
-    return np.asarray(value.numpy()) if hasattr(value, "numpy") else None
+    return array_of(value) if hasattr(value, "numpy") else None
 
 
 def typed(call: Any) -> Any:

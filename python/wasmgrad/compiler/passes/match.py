@@ -8,13 +8,17 @@ from typing import Any
 
 from .bindings import Bindings
 from .kernels import Kernel
+from .stored import Tables
 
 __all__ = ["Context", "Match"]
 
 
 @dataclass
 class Match:
-    """A kernel for the binding `last`, which makes the `absorbed` ones superfluous. None: no such operand."""
+    """A kernel for the binding `last`, which makes the `absorbed` ones superfluous.
+
+    An operand is a Relax expression, a weight as it is stored, or None: there is no such operand.
+    """
 
     kernel: Kernel
     operands: Sequence[Any]
@@ -24,9 +28,13 @@ class Match:
 
 @dataclass(frozen=True)
 class Context:
-    """What a matcher works on: a module and the bindings of its `main`, floats of a vector, and what others took."""
+    """What a matcher works on: a module and the bindings of its `main`, floats of a vector, and what others took.
+
+    `tables`: matrices that stay as they are, for what is made of their columns.
+    """
 
     module: Any
     bindings: Bindings
     lanes: int
     taken: Container[int]
+    tables: Tables

@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tvm import relax
 
 from .._relax import RECURRENT_STEP
@@ -30,6 +31,8 @@ from .kernels import (
     Pool2d,
     Quantize,
     Softmax,
+    Stored,
+    Tensor,
     Transpose,
     Unary,
     UnaryFunction,
@@ -37,6 +40,7 @@ from .kernels import (
 from .match import Context, Match
 from .quantized import before_swap, conv2d_of_bytes, matmul_of_bytes
 from .quantizing import addition_of_bytes, extreme, quantization
+from .stored import Tables, made_by, weight
 
 __all__ = ["offload"]
 
@@ -62,6 +66,7 @@ def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
     Returns the new module and the kernels that it calls.
     """
     bindings = Bindings(module["main"])
+    tables = Tables(bindings)
     matches: dict[int, Match] = {}
     absorbed: set[int] = set()
     for position in range(len(bindings)):
@@ -69,7 +74,7 @@ def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
         taken = matches.keys() | absorbed
         if find is None or position in taken or _is_empty(bindings, position):
             continue
-        match = find(Context(module, bindings, lanes, taken), position)
+        match = find(Context(module, bindings, lanes, taken, tables), position)
         if match is not None and _has_the_types_of_its_kernel(match, bindings):
             matches[match.last] = match
             absorbed.update(match.absorbed)
@@ -94,7 +99,7 @@ def _has_the_types_of_its_kernel(match: Match, bindings: Bindings) -> bool:
 
     No matcher has to ask: a product of float16 summed in float32, for one, is a match whose result alone fits.
     """
-    operands = [operand for operand in match.operands if operand is not None]
+    operands = [each for each in match.operands if each is not None and not isinstance(each, Stored)]
     if isinstance(match.kernel, _OF_BYTES):
         return True
     return all(map(is_float32, [*operands, bindings.variable(match.last)]))
@@ -103,7 +108,12 @@ def _has_the_types_of_its_kernel(match: Match, bindings: Bindings) -> bool:
 def _call(variable: Any, match: Match) -> list[Any]:
     """Bindings that call the kernel for its results and scratch memory, and take the results."""
     descriptor = relax.const(match.kernel.descriptor())
-    operands = [descriptor if operand is None else operand for operand in match.operands]
+    operands, making = [], []
+    for operand in match.operands:
+        if isinstance(operand, Stored):
+            bindings, operand = made_by(operand, f"{variable.name}_weights", (operand.kernel.size(),))  # noqa: PLW2901
+            making += bindings
+        operands.append(descriptor if operand is None else operand)
     scratch = relax.TensorType((match.kernel.scratch_bytes(),), "uint8")
     several = isinstance(variable.ty, relax.TupleType)
     types = [*(variable.ty.fields if several else [variable.ty]), scratch]
@@ -111,7 +121,7 @@ def _call(variable: Any, match: Match) -> list[Any]:
     every = relax.DataflowVar(variable.name, relax.TupleType(types))
     results = [relax.TupleGetItem(every, index) for index in range(len(types) - 1)]
     taken = relax.Tuple(results) if several else results[0]
-    return [relax.VarBinding(every, call), relax.VarBinding(variable, taken)]
+    return [*making, relax.VarBinding(every, call), relax.VarBinding(variable, taken)]
 
 
 def _conv2d(context: Context, position: int) -> Match | None:
@@ -136,8 +146,10 @@ def _conv2d(context: Context, position: int) -> Match | None:
         dilation_h, dilation_w, pad_top, pad_left, int(attributes.groups), found.activation,
         found.residual is not None, context.lanes,
     )  # fmt: skip
-    packed = kernel.pack(weights * found.scale[:, None, None, None])
-    operands = [call.args[0], relax.const(packed), relax.const(kernel.pack_bias(found.bias)), found.residual]
+    factors = kernel.pack_factors(found.scale)
+    values = kernel.pack(weights if factors is not None else weights * found.scale[:, None, None, None])
+    stored = weight(values, factors, kernel.arrangement, context.lanes)
+    operands = [call.args[0], stored, relax.const(kernel.pack_bias(found.bias)), found.residual]
     return Match(kernel, operands, found.last, found.absorbed)
 
 
@@ -163,12 +175,22 @@ def _matmul(context: Context, position: int) -> Match | None:
         b_batched=batched,
     )  # fmt: skip
     if matrix is not None:
-        matrix = matrix * found.scale
-        right = relax.const(
-            kernel.pack(matrix.reshape(prod(leading), *matrix.shape[-2:]) if batched else matrix)
+        right = _columns(
+            context,
+            kernel,
+            matrix.reshape(prod(leading), *matrix.shape[-2:]) if batched else matrix,
+            found.scale,
         )
     operands = [left, right, relax.const(kernel.pack_bias(found.bias)), found.residual]
     return Match(kernel, operands, found.last, found.absorbed)
+
+
+def _columns(context: Context, kernel: MatMul, matrix: NDArray[Any], scale: Tensor) -> Any:
+    """A constant right-hand side: made of the rows of a matrix that there is anyway, or packed."""
+    if matrix.ndim == 2 and matrix.T in context.tables:
+        rows = np.ascontiguousarray(matrix.T)[..., None]
+        return weight(rows, scale[:, None], "rows to columns", context.lanes)
+    return weight(kernel.pack(matrix), kernel.pack_factors(scale), "as stored", context.lanes)
 
 
 def _pool2d(context: Context, position: int) -> Match | None:

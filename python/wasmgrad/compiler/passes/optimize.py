@@ -3,7 +3,7 @@
 | level | what is done                                                          |
 |-------|-----------------------------------------------------------------------|
 | 0     | every operator becomes a generated kernel of its own                  |
-| 1     | and constants are folded, batch normalization with them               |
+| 1     | and constants are folded, batch normalization with them, and stored in few bits |
 | 2     | and element-wise operators are fused into the kernels before them     |
 | 3     | and our own kernels take over, on pictures in NHWC                    |
 """
@@ -30,6 +30,7 @@ from .simplify import (
     whole_gelu,
     without_clip,
 )
+from .stored import store_constants
 
 __all__ = ["optimize"]
 
@@ -65,7 +66,8 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
         if level >= 2:
             module = fold_constants(_run(module, transform.AnnotateTIROpPattern()))
             module = _run(module, transform.FuseOps(), transform.FuseTIR())
-        return _run(module, transform.DeadCodeElimination(["main"])), kernels
+        module = _run(module, transform.DeadCodeElimination(["main"]))
+        return (store_constants(module, lanes) if level >= 1 else module), kernels
 
 
 def _run(module: Any, *passes: Any) -> Any:

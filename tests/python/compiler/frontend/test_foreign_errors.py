@@ -53,10 +53,10 @@ def test_an_error_while_generating_names_the_node(monkeypatch: pytest.MonkeyPatc
 def _llvm_refuses(monkeypatch: pytest.MonkeyPatch, word: str, *modules: str) -> None:
     """Where these modules generate code, that of kernels with this word in their names fails as LLVM does."""
 
-    def build(functions: Mapping[Any, Any], *rest: Any) -> Any:
+    def build(functions: Mapping[Any, Any], *rest: Any, **options: Any) -> Any:
         if any(word in variable.name_hint for variable in functions):
             raise RuntimeError("LLVM module verification failed:\n" + "  %1 = fcmp\n" * 300)
-        return build_object(functions, *rest)
+        return build_object(functions, *rest, **options)
 
     for module in modules:
         monkeypatch.setattr(f"wasmgrad.compiler.{module}.build_object", build)

@@ -86,6 +86,12 @@ class Library:
         np.testing.assert_array_equal(after, before, err_msg=f"{kernel} wrote outside its outputs")
         return {name: results[name].reshape(shape) for name, shape in outputs.items()}
 
+    def expand(self, stored: k.Stored) -> Array:
+        """The floats that are made of what is stored."""
+        kernel = stored.kernel
+        arrays = dict(zip(kernel.parameters, stored.arrays, strict=False))
+        return self.run(kernel, (kernel.size(),), **arrays)
+
     def _bytes(self, end: int) -> Array:
         base = ctypes.addressof(self.memory.data_ptr(self.store).contents)
         return np.ctypeslib.as_array((ctypes.c_uint8 * (end - self.arena)).from_address(base + self.arena))

@@ -27,7 +27,7 @@ ACTIVATIONS = [
 SYMBOLS = [
     "conv2d_gemm", "conv2d_direct", "conv2d_plane", "conv2d_winograd", "conv2d_depthwise", "conv2d_depthwise_shared",
     "matmul", "pool2d", "softmax", "layer_norm", "gru", "gru_reset", "gru_update", "lstm", "transpose", "exp", "log",
-    "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu",
+    "erf", "tanh", "sigmoid", "swish", "hardswish", "gelu", "expand",
 ]  # fmt: skip
 
 
@@ -95,6 +95,13 @@ def special(seed: int, *shape: int) -> Array:
     return x
 
 
+def loaded(library: Library, d: k.Conv2d, weights: Array) -> Array:
+    """Weights as the kernel reads them."""
+    packed = d.pack(weights)
+    stored = None if d.arrangement == "as stored" else k.store(packed, None, d.arrangement, library.lanes)
+    return packed if stored is None else library.expand(stored)
+
+
 def check_conv(library: Library, d: k.Conv2d, with_bias: bool = True, values: Any = normal) -> None:
     x = values(1, d.batch, d.in_h, d.in_w, d.in_c)
     fan_in = d.kernel_h * d.kernel_w * d.in_c // d.groups
@@ -102,7 +109,7 @@ def check_conv(library: Library, d: k.Conv2d, with_bias: bool = True, values: An
     bias = normal(3, d.out_c) if with_bias else None
     shape = (d.batch, d.out_h, d.out_w, d.out_c)
     residual = {"residual": normal(4, *shape)} if d.has_residual else {}
-    y = library.run(d, shape, x=x, weights=d.pack(weights), bias=d.pack_bias(bias), **residual)
+    y = library.run(d, shape, x=x, weights=loaded(library, d, weights), bias=d.pack_bias(bias), **residual)
     np.testing.assert_allclose(
         y,
         convolve(d, x, weights, bias, residual.get("residual")),

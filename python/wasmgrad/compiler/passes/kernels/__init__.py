@@ -10,6 +10,7 @@ from __future__ import annotations
 from .base import Activation, Descriptor, Kernel, Tensor
 from .conv import Conv2d
 from .conv_quantized import Conv2dQuantized
+from .expand import EXPAND, Arrangement, Expand, Stored, store
 from .gru import Gru, GruReset, GruUpdate
 from .lstm import Lstm
 from .matmul import MatMul
@@ -20,13 +21,16 @@ from .quantized import MAX_DEPTH, Columns, Quantization
 from .vector import LayerNorm, Softmax, Transpose, Unary, UnaryFunction
 
 __all__ = [
+    "EXPAND",
     "MAX_DEPTH",
     "Activation",
     "AddQuantized",
+    "Arrangement",
     "Columns",
     "Conv2d",
     "Conv2dQuantized",
     "Descriptor",
+    "Expand",
     "Extreme",
     "Gru",
     "GruReset",
@@ -40,8 +44,10 @@ __all__ = [
     "Quantization",
     "Quantize",
     "Softmax",
+    "Stored",
     "Tensor",
     "Transpose",
     "Unary",
     "UnaryFunction",
+    "store",
 ]

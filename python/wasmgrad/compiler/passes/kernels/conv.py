@@ -13,6 +13,7 @@ import numpy as np
 from ...._errors import InvalidArgument
 from . import winograd
 from .base import Activation, Descriptor, Tensor, check_sizes, round_up
+from .expand import Arrangement
 from .gemm import Blocking, pack_bias, pack_columns
 
 __all__ = ["Conv2d"]
@@ -97,29 +98,48 @@ class Conv2d:
         fields = [*(self._flat() if self._pointwise() else self).geometry(), *flags, *tail]
         return np.array(fields, np.int32)
 
+    @property
+    def arrangement(self) -> Arrangement:
+        """What is made of packed weights before the kernel reads them."""
+        if self.algorithm != "winograd":
+            return "as stored"
+        return "winograd 4" if self._tile() == 4 else "winograd 2"
+
     def pack(self, weights: Tensor) -> Tensor:
-        """Return [out_c, kernel_h, kernel_w, in_c / groups] weights in the order in which the kernel reads them."""
+        """Return [out_c, kernel_h, kernel_w, in_c / groups] weights as [panels, taps, columns of a panel].
+
+        The kernel reads them in this order, or what `arrangement` makes of them.
+        """
         shape = (self.out_c, self.kernel_h, self.kernel_w, self.in_c // self.groups)
         if weights.shape != shape:
             raise InvalidArgument(f"convolution weights have shape {weights.shape}, expected {shape}")
+        taps = self.kernel_h * self.kernel_w
         if self._is_depthwise():
-            unit = self.lanes if self.algorithm == "depthwise" else _BLOCK_CHANNELS
-            taps = np.zeros((self.kernel_h * self.kernel_w, round_up(self.in_c, unit)), np.float32)
-            taps[:, : self.in_c] = weights.reshape(self.out_c, -1).T
+            unit = self._depthwise_unit()
+            padded = np.zeros((taps, round_up(self.in_c, unit)), np.float32)
+            padded[:, : self.in_c] = weights.reshape(self.out_c, -1).T
             if self.algorithm == "depthwise":
-                return taps
-            return np.ascontiguousarray(taps.reshape(len(taps), -1, unit).swapaxes(0, 1))
-        if self.algorithm == "winograd":
-            return pack_columns(winograd.transform_weights(weights, self._tile()), self.lanes)
+                return padded[None]
+            return np.ascontiguousarray(padded.reshape(taps, -1, unit).swapaxes(0, 1))
         if self.algorithm == "plane":
             starts = range(0, self.out_c, _PLANE_CHANNELS)
-            parts = [
-                weights[start : start + _PLANE_CHANNELS].reshape(-1, self.kernel_h * self.kernel_w)
-                for start in starts
-            ]
-            return np.concatenate([part.T.reshape(-1) for part in parts])
+            parts = [weights[start : start + _PLANE_CHANNELS].reshape(-1, taps) for start in starts]
+            return np.concatenate([part.T.reshape(-1) for part in parts]).reshape(1, -1, 1)
         columns = weights.reshape(self.groups, self.out_c // self.groups, -1).swapaxes(1, 2)
-        return pack_columns(columns, self.lanes)
+        packed = pack_columns(columns, self.lanes)
+        return packed.reshape(-1, *packed.shape[-2:])
+
+    def pack_factors(self, factors: Tensor) -> Tensor | None:
+        """Return [out_c] factors of packed weights, for each column of each panel; None where they have none."""
+        if self.algorithm == "plane":
+            return None
+        if self._is_depthwise():
+            unit = self._depthwise_unit()
+            padded = np.zeros(round_up(self.in_c, unit), np.float32)
+            padded[: self.in_c] = factors
+            return padded[None] if self.algorithm == "depthwise" else padded.reshape(-1, unit)
+        columns = factors.reshape(self.groups, 1, -1)
+        return pack_columns(columns, self.lanes).reshape(-1, 2 * self.lanes)
 
     def pack_bias(self, bias: Tensor | None) -> Tensor:
         """Return the [out_c] biases, padded; the kernels always add one."""
@@ -173,6 +193,9 @@ class Conv2d:
         """Height and width of what all windows together cover."""
         height = (self.out_h - 1) * self.stride_h + (self.kernel_h - 1) * self.dilation_h + 1
         return height, (self.out_w - 1) * self.stride_w + (self.kernel_w - 1) * self.dilation_w + 1
+
+    def _depthwise_unit(self) -> int:
+        return self.lanes if self.algorithm == "depthwise" else _BLOCK_CHANNELS
 
     def _is_depthwise(self) -> bool:
         return self.groups > 1 and self.groups == self.in_c == self.out_c

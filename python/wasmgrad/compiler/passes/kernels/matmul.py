@@ -56,12 +56,19 @@ class MatMul:
         return np.array(fields, np.int32)
 
     def pack(self, b: Tensor) -> Tensor:
-        """Return a constant b in the order in which the kernel reads it."""
+        """Return a constant b in the order in which the kernel reads it: [panels, k, columns of a panel]."""
         matrix = (self.n, self.k) if self.b_transposed else (self.k, self.n)
         shape = (self.batch, *matrix) if self.b_batched else matrix
         if b.shape != shape:
             raise InvalidArgument(f"the right-hand matrix has shape {b.shape}, expected {shape}")
-        return pack_columns(b.swapaxes(-1, -2) if self.b_transposed else b, self.lanes)
+        packed = pack_columns(b.swapaxes(-1, -2) if self.b_transposed else b, self.lanes)
+        return packed.reshape(-1, *packed.shape[-2:])
+
+    def pack_factors(self, factors: Tensor) -> Tensor:
+        """Return [n] factors of a packed b, for each column of each panel."""
+        panels = self.batch if self.b_batched else 1
+        packed = pack_columns(np.tile(factors, (panels, 1, 1)), self.lanes)
+        return packed.reshape(-1, 2 * self.lanes)
 
     def pack_bias(self, bias: Tensor | None) -> Tensor:
         """Return the [n] biases, padded; the kernel always adds one."""

@@ -1,27 +1,14 @@
-"""Winograd's minimal filtering F(m x m, 3 x 3): when it pays, and the weights it multiplies with.
+"""Winograd's minimal filtering F(m x m, 3 x 3): when it pays.
 
-Points 0, +-1, (+-2,) infinity; the matrices of the data side stand in cpp/graph_runtime/kernels/conv2d_winograd.cpp.
+Points 0, +-1, (+-2,) infinity; the matrices stand in cpp/graph_runtime/kernels/{conv2d_winograd,expand}.cpp.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from .base import round_up
 
-from .base import Tensor, round_up
+__all__ = ["choose_tile", "tiles_per_pass"]
 
-__all__ = ["choose_tile", "tiles_per_pass", "transform_weights"]
-
-_G2 = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-_G4 = np.array(
-    [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ]
-)
 _PASS_BYTES = 2 * 1024 * 1024  # transformed inputs and outputs of one pass stay in L2
 _TRANSFORM_FLOPS = 3  # cost of one transformed value, in multiply-adds
 _MIN_CHANNELS = 16
@@ -51,11 +38,3 @@ def tiles_per_pass(tile: int, tiles: int, in_c: int, out_c: int) -> int:
     """Return how many tiles are transformed, multiplied and transformed back at a time: a multiple of 4."""
     fitting = _PASS_BYTES // ((tile + 2) ** 2 * (in_c + out_c) * 4) // 4 * 4
     return min(round_up(tiles, 4), max(4, fitting))
-
-
-def transform_weights(weights: Tensor, tile: int) -> Tensor:
-    """Turn [out_c, 3, 3, in_c] weights into [(tile + 2) ** 2, in_c, out_c], computed in double precision."""
-    matrix = _G4 if tile == 4 else _G2
-    points = np.einsum("ak,oklc,bl->abco", matrix, weights.astype(np.float64), matrix)
-    packed: Tensor = points.reshape(-1, *points.shape[2:]).astype(np.float32)
-    return packed
