@@ -26,7 +26,8 @@ from .torchrun import WASMGRAD, environment, free_port, torchrun_command
 
 KILLS = 20 if WHOLE else 3
 EPOCHS, STEPS = 4, 128  # steps an epoch
-OPTIONS = ("--threads", "1", "--batch-size", "64", "--batches-per-epoch", str(STEPS), "--peer-timeout", "120")
+OPTIONS = ("--threads", "1", "--batch-size", "64", "--batches-per-epoch", str(STEPS))
+TOGETHER = ("--distributed", "--peer-timeout", "120")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ class Run:
     def __init__(self, folder: Path, way: str, *options: str) -> None:
         self.id = uuid.uuid4().hex
         self.process = subprocess.Popen(
-            torchrun_command(2, "--no-python", *command(way, "--distributed"), options=options),
+            torchrun_command(2, "--no-python", *command(way, *TOGETHER), options=options),
             cwd=folder,
             env=environment(TEST_RUN=self.id),
             stdout=subprocess.PIPE,

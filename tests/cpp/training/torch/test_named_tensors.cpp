@@ -66,7 +66,7 @@ TEST_CASE("tensors of one batch have as many samples") {
   TorchTrainer run = testing::trainer("two_inputs", small_options());
   const Tensor few = linear_inputs(7);
   const Error error = error_of(run.step(Views{few.view(), kNarrow.view()}, Views{kLabels.view()}));
-  CHECK(error.message == "input 1 has 8 samples; those before it have 7");
+  CHECK(error.message == "step 1: input 1 has 8 samples; those before it have 7");
 }
 
 TEST_CASE("several inputs are trained over a dataset") {
