@@ -1,6 +1,6 @@
-/* A guest that trains together with those in other processes and says which process it is in: 40 steps of a loop
- * of its own, "step" by step or with "backward" and apply, and an evaluation. "leave": process 1 ends too
- * early. "differ": process 1 evaluates where the others train. */
+/* A guest that trains together with those in other processes and says which process it is in: 40 steps of a
+ * loop of its own, "step" by step or with "backward" and apply, and an evaluation. "leave": process 1 ends
+ * too early. "differ": process 1 evaluates where the others train. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

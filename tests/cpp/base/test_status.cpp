@@ -42,7 +42,8 @@ TEST_CASE("every kind of error has its own name") {
                             Errc::kNotFound,
                             Errc::kSecurity,
                             Errc::kUnknown,
-                            Errc::kInterrupted, Errc::kPeerLost};
+                            Errc::kInterrupted,
+                            Errc::kPeerLost};
   std::set<std::string_view> names;
   for (const Errc kind : kinds) names.insert(errc_name(kind));
   CHECK(names.size() == kinds.size());

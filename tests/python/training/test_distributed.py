@@ -183,7 +183,7 @@ def test_process_that_ends_early_ends_the_others_with_a_sentence_and_a_checkpoin
     done = together(folder, way="leave")
     assert done.returncode != 0
     assert "the processes took different ways: process 0 is at a step after step 20" in done.stderr
-    assert "at its end after step 20" in done.stderr
+    assert "at its end" in done.stderr
     assert (folder / "kept").exists()
     assert not (folder / "out.pt").exists()
 

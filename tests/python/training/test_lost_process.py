@@ -1,6 +1,6 @@
 """A process of a distributed training is killed: how the others end, and that all go on from the last checkpoint.
 
-`WASMGRAD_SWEEP=1` kills at 20 moments in place of 3.
+`WASMGRAD_SWEEP=1` kills at 20 moments in place of 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import wasmgrad
 from ..sweep import WHOLE
 from .torchrun import WASMGRAD, environment, free_port, torchrun_command
 
-KILLS = 20 if WHOLE else 3
+KILLS = 20 if WHOLE else 1
 EPOCHS, STEPS = 4, 128  # steps an epoch
 OPTIONS = ("--threads", "1", "--batch-size", "64", "--batches-per-epoch", str(STEPS))
 TOGETHER = ("--distributed", "--peer-timeout", "120")
@@ -181,6 +181,6 @@ def test_host_that_is_left_goes_on_alone(folder: Path, expected: np.ndarray) -> 
             sizes.append(event["start_epoch"])
     assert first.wait() == 0
     assert killed
-    assert len(sizes) >= 2
+    assert sizes  # once for itself alone; before, it may have been the second one, which tells nothing
     assert np.abs(parameters(folder / "out.pt") - expected).max() <= 1e-5
     second.wait()

@@ -299,8 +299,8 @@ WASMGRAD_IMPORT("trainer_close") uint32_t wasmgrad_trainer_close(wasmgrad_traine
 
 /* How many processes train together, and which of them, from 0, this one is; alone: 0 of 1. The guest runs in
  * each, and makes the same calls in the same order: those that train and evaluate wait for the others, and
- * their metrics are those of all. Without the owner's --shard every guest reads all data, gives whole batches,
- * and each process computes its part of them. With it, each guest reads data of its own. */
+ * their metrics are those of all. Without the owner's --shard every guest reads all data, gives whole
+ * batches, and each process computes its part of them. With it, each guest reads data of its own. */
 WASMGRAD_IMPORT("process_group") uint32_t wasmgrad_process_group(uint32_t* rank, uint32_t* size);
 
 /* ---- Errors ---- */

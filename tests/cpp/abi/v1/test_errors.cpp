@@ -124,7 +124,7 @@ struct World {
          {{1, checkpoint_bytes}},
          {{0}}},
         {"process_group", {word(out), word(out + 4)}, {{0, 4}, {1, 4}}, {}},
-       {"last_error", {word(buffer), word(65536), word(out)}, {{0, 65536}, {2, 4}}, {}},
+        {"last_error", {word(buffer), word(65536), word(out)}, {{0, 65536}, {2, 4}}, {}},
         {"trainer_close", {word(trainer)}, {}, {{0}}},
         {"dataset_close", {word(dataset)}, {}, {{0}}},
         {"model_close", {word(model)}, {}, {{0}}},
