@@ -351,6 +351,7 @@ pub fn trainer_close(trainer: u32) {
 pub struct ProcessGroup {
     /// Which of them this one is, from 0.
     pub rank: u32,
+    /// How many they are.
     pub size: u32,
 }
 
