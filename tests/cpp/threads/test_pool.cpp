@@ -40,6 +40,15 @@ TEST_CASE("threads share the work of jobs until they are stopped") {
   });
   CHECK(alone == 1);
 
+  // A thread that ends inside a job, as by a trap, says so: nobody waits for it, nor for who is inside with
+  // it, so this outlives the threads.
+  std::atomic<bool> released = false;
+  std::atomic<bool> died = false;
+  const auto die_once = [&](wg::Range, void* scratch) {
+    if (scratch == &own || died.exchange(true)) return;
+    wg::stop();
+    while (!released) std::this_thread::yield();
+  };
   const Team team(3);
   for (int count : {1, 2, 7, 100, 1000}) {
     for (int run = 0; run < 300; ++run) {
@@ -70,16 +79,7 @@ TEST_CASE("threads share the work of jobs until they are stopped") {
     }
   }
 
-  // A thread that ends inside a job, as by a trap, says so: nobody waits for it.
-  std::atomic<bool> released = false;
-  std::atomic<bool> died = false;
-  while (!wg::stopped()) {
-    wg::in_parallel(100, kMuch, &own, [&](wg::Range, void* scratch) {
-      if (scratch == &own || died.exchange(true)) return;
-      wg::stop();
-      while (!released) std::this_thread::yield();
-    });
-  }
+  while (!wg::stopped()) wg::in_parallel(100, kMuch, &own, die_once);
   CHECK(died);
   released = true;
   int after = 0;
