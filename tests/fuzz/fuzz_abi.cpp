@@ -220,6 +220,7 @@ const std::map<std::string, Signature>& signatures() {
       {"trainer_checkpoint", {{kTrainer, kBuffer, kLength, kWritten}}},
       {"trainer_restore", {{kTrainer, kBytes, kLength}}},
       {"trainer_close", {{kTrainer}}},
+      {"process_group", {{kWritten, kWritten}}},
       {"last_error", {{kBuffer, kLength, kWritten}}},
       {"load", {{kBuilders, kLength, kSmall, kSmall, kNewHandle}, kGraph}},
       {"load_by_name", {{kName, kLength, kNewHandle}, kGraph}},

@@ -305,8 +305,8 @@ def abi(seeds: Seeds, models: Path) -> None:
     create, fit, epoch, step, backward, apply, evaluate, predict, output, change = range(11, 21)
     parameters, set_parameters, gradients, set_gradients = range(21, 25)
     buffers, set_buffers, checkpoint, restore = range(25, 29)
-    last_error = 30
-    nn_load_by_name, init, set_input, compute, get_output = 32, 34, 35, 36, 37
+    last_error = 31
+    nn_load_by_name, init, set_input, compute, get_output = 33, 35, 36, 37, 38
     trained = [
         (load_by_name, (0, 0, 0)),
         (create, (0, 1)),
