@@ -2,8 +2,10 @@
 
 #include <cstdlib>
 #include <ctime>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <span>
+
+#include "wasmgrad/base/file.hpp"
 
 namespace wasmgrad::tools {
 
@@ -13,7 +15,9 @@ void write_error_file(const std::string& sentence) {
   using Json = nlohmann::json;
   const Json extra{{"py_callstack", sentence}, {"timestamp", std::to_string(std::time(nullptr))}};
   const Json error{{"message", {{"message", sentence}, {"extraInfo", extra}}}};
-  std::ofstream(file) << error.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string text = error.dump(-1, ' ', false, Json::error_handler_t::replace);
+  // Who is about to report a failure has nothing to add when this one fails.
+  (void)write_file_atomic(file, std::as_bytes(std::span(text)));
 }
 
 }  // namespace wasmgrad::tools

@@ -148,15 +148,7 @@ def run(
             if workers > 1
             else reader.run_all(paths)
         )
-        done = []
-        for outcome in _with_progress(outcomes, len(paths)):
-            done.append(outcome)
-            if outcome.error is not None and len(paths) == 1:
-                raise outcome.error
-            if outcome.error is not None:
-                print(f"wasmgrad: {outcome.error.message}", file=sys.stderr)
-            elif not json:
-                _print_result(outcome.result)
+        done = [_told(outcome, len(paths), json) for outcome in _with_progress(outcomes, len(paths))]
         times = [graph.run() for _ in range(repeat)] if repeat > 1 else []
         rows = files.profile(graph, repeat) if profile else []
     results = [outcome.result for outcome in done if outcome.error is None]
@@ -178,6 +170,17 @@ def run(
         _print_profile(graph, rows)
     if len(results) < len(done):
         raise RuntimeFailure(f"{len(done) - len(results)} of {len(done)} inputs failed")
+
+
+def _told(outcome: Outcome, count: int, json: bool) -> Outcome:
+    """The outcome of one of `count` inputs, which has been printed. Errors: that of the only one."""
+    if outcome.error is not None and count == 1:
+        raise outcome.error
+    if outcome.error is not None:
+        print(f"wasmgrad: {outcome.error.message}", file=sys.stderr)
+    elif not json:
+        _print_result(outcome.result)
+    return outcome
 
 
 def _as_dict(outcome: Outcome) -> dict[str, Any]:
