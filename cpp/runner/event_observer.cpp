@@ -71,6 +71,7 @@ void EventObserver::on_fit_begin(const training::FitInfo& info) {
               {"epochs", options.epochs},
               {"batch_size", options.batch_size},
               {"threads", info.threads},
+              {"precision", training::name_of(options.precision)},
               {"seed", options.seed},
               {"device", "cpu"},
               {"train_samples", info.train_samples},

@@ -109,8 +109,12 @@ class Table:
         return list(dict.fromkeys(option.group for option in self.options if option.group))
 
     def of_group(self, group: str) -> list[Option]:
-        """What stands in one object of a guest's options, its name apart; "" is the outermost."""
-        return [o for o in self.options if o.path and o.group == group and o.type not in self.choices]
+        """What stands in one object of a guest's options, its name and the loss apart; "" is the outermost."""
+        return [o for o in self.options if o.path and o.group == group and not self.is_read_by_hand(o)]
+
+    def is_read_by_hand(self, option: Option) -> bool:
+        """Whether a guest may write an object in its place: a name with options of its own, and the loss."""
+        return option.type in self.choices and (option.key == "name" or option.type == "loss")
 
 
 def load() -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from read_options import Option, Table
+from read_options import TYPES, Option, Table
 
 _CPP = {
     "number": "double",
@@ -12,6 +12,7 @@ _CPP = {
     "signed": "std::int32_t",
     "count": "std::uint64_t",
     "boolean": "bool",
+    "name": "std::string",
 }
 _RUST = {
     "number": "f64",
@@ -21,10 +22,12 @@ _RUST = {
     "signed": "i32",
     "count": "u64",
     "boolean": "bool",
+    "name": "String",
 }
-_ASSEMBLYSCRIPT = {**_RUST, "numbers": "f64[]", "texts": "string[]"}
-_BORROWED = {"numbers": ".as_deref()"}
+_ASSEMBLYSCRIPT = {**_RUST, "numbers": "f64[]", "texts": "string[]", "name": "string"}
+_BORROWED = {"numbers": ".as_deref()", "name": ".as_deref()"}
 _ASSEMBLYSCRIPT_TEXT = {
+    "name": "quoted(value)",
     "numbers": '"[" + value.join(",") + "]"',
     "texts": '"[" + value.map<string>((text) => quoted(text)).join(",") + "]"',
 }
@@ -32,7 +35,13 @@ _ASSEMBLYSCRIPT_TEXT = {
 
 def _type(option: Option, names: dict[str, str]) -> str:
     """In the language whose types are `names`."""
-    return names["signed" if option.type == "integer" and option.minimum < 0 else option.type]
+    return names[_kind(option)]
+
+
+def _kind(option: Option) -> str:
+    if option.type == "integer" and option.minimum < 0:
+        return "signed"
+    return option.type if option.type in TYPES else "name"
 
 
 def _sdk_default(option: Option) -> str:
@@ -81,7 +90,7 @@ def rust_adds(table: Table, group: str) -> list[str]:
     """What puts the members of `self` into an `object`."""
     lines = []
     for option in table.of_group(group):
-        value = f"self.{option.key}{_BORROWED.get(option.type, '')}"
+        value = f"self.{option.key}{_BORROWED.get(_kind(option), '')}"
         given = f"Some({value})" if option.sdk is not None else value
         if option.type == "texts":
             given = f"Some({value}.as_slice()).filter(|texts| !texts.is_empty())"
@@ -98,7 +107,7 @@ def assemblyscript_methods(table: Table, group: str) -> list[str]:
         lines += [
             f"  /** {option.sentence}. */",
             f"  {name}(value: {_type(option, _ASSEMBLYSCRIPT)}): this {{",
-            f'    this.put("{option.key}", {_ASSEMBLYSCRIPT_TEXT.get(option.type, "value.toString()")});',
+            f'    this.put("{option.key}", {_ASSEMBLYSCRIPT_TEXT.get(_kind(option), "value.toString()")});',
             "    return this;",
             "  }",
         ]

@@ -14,7 +14,10 @@ def rows(table: Table) -> list[str]:
     for option in table.options:
         if not option.path:
             continue
-        if option.key == "name" or option.type in table.choices:
+        if option.type in table.choices and not table.is_read_by_hand(option):
+            names = ", ".join(f"`{name}`" for name in table.choices[option.type].names)
+            lines.append(f'| `{option.path}` | name | `"{option.default}"` | | {option.help}: {names} |')
+        elif option.type in table.choices:
             names = ", ".join(f"`{name}`" for name in table.choices[option.type].names)
             key = option.group or option.name
             value = "name, or object with `name`" if option.group else "name, or object of outputs"

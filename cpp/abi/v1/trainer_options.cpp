@@ -63,7 +63,7 @@ class OptionsReader {
   void take_group(ObjectReader& reader, std::string_view group) {
     training::visit_options([&](const training::OptionInfo& info, auto field, auto) {
       using T = std::remove_reference_t<decltype(field(options_))>;
-      if constexpr (!std::is_enum_v<T>) {
+      if constexpr (!std::is_enum_v<T> || std::is_same_v<T, training::Precision>) {
         if (info.group == group && !info.key.empty()) take(reader, std::string(info.key), field(options_));
       }
     });

@@ -80,6 +80,7 @@ T read_value(const std::string& key, const Json& value) {
       if constexpr (std::is_same_v<T, OptimizerKind>) return parse_optimizer(name);
       if constexpr (std::is_same_v<T, LossKind>) return parse_loss(name);
       if constexpr (std::is_same_v<T, ScheduleKind>) return parse_schedule(name);
+      if constexpr (std::is_same_v<T, Precision>) return parse_precision(name);
     }();
     if (!parsed) throw Refused(key + ": " + parsed.error().message);
     return *parsed;

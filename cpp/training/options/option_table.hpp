@@ -15,6 +15,8 @@ inline constexpr std::string_view kLossNames[] = {"cross_entropy_probabilities",
 inline constexpr OtherName kLossOtherNames[] = {{"mae", "l1"}, {"l2", "mse"}, {"mean_squared_error", "mse"}, {"smooth_l1", "huber"}, {"bce", "bce_with_logits"}, {"binary_cross_entropy", "bce_with_logits"}, {"ce", "cross_entropy"}, {"categorical_crossentropy", "cross_entropy_probabilities"}, {"sparse_categorical_crossentropy", "cross_entropy_probabilities"}, {"nll_loss", "nll"}, {"kl", "kl_div"}, {"kldiv", "kl_div"}, {"cosine_similarity", "cosine"}, {"cosine_embedding", "cosine"}, {"sigmoid_focal", "focal"}};
 /// Names of ScheduleKind's enumerators, in their order.
 inline constexpr std::string_view kScheduleNames[] = {"constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"};
+/// Names of Precision's enumerators, in their order.
+inline constexpr std::string_view kPrecisionNames[] = {"f32", "bf16"};
 
 /// Calls visit(info, in_options, in_overrides) for every option: the second gives its field of a
 /// TrainerOptions, the third that of an Overrides, which has the same value type and is always optional.
@@ -140,6 +142,12 @@ void visit_options(Visit visit) {
   visit(OptionInfo{.name = "threads", .group = "", .key = "threads", .flag = "", .help = "Threads of the training host; 0 takes as many as the process may use", .default_text = "0", .range = "at least 0 and at most 4096", .minimum = 0, .maximum = 4096, .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.threads; },
         [](auto& overrides) -> auto& { return overrides.threads; });
+  visit(OptionInfo{.name = "precision", .group = "", .key = "precision", .flag = "", .help = "Type that a training step multiplies in; bf16 pays on CPUs with AMX or AVX-512 BF16", .default_text = "f32", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.precision; },
+        [](auto& overrides) -> auto& { return overrides.precision; });
+  visit(OptionInfo{.name = "rewrites", .group = "", .key = "rewrites", .flag = "", .help = "Run the model's graph rewritten for speed; without, PyTorch's operators one by one", .default_text = "true", .range = "", .minimum = -std::numeric_limits<double>::infinity(), .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
+        [](auto& options) -> auto& { return options.rewrites; },
+        [](auto& overrides) -> auto& { return overrides.rewrites; });
   visit(OptionInfo{.name = "accumulate", .group = "", .key = "accumulate", .flag = "", .help = "Batches whose mean gradient makes one optimizer step", .default_text = "1", .range = "at least 1", .minimum = 1, .maximum = std::numeric_limits<double>::infinity(), .above = false, .below = false, .settable = false},
         [](auto& options) -> auto& { return options.accumulate; },
         [](auto& overrides) -> auto& { return overrides.accumulate; });

@@ -88,6 +88,9 @@ std::string_view name_of(LossKind kind) noexcept { return kLossNames[static_cast
 std::string_view name_of(ScheduleKind kind) noexcept {
   return kScheduleNames[static_cast<std::size_t>(kind)];
 }
+std::string_view name_of(Precision precision) noexcept {
+  return kPrecisionNames[static_cast<std::size_t>(precision)];
+}
 
 Expected<OptimizerKind> parse_optimizer(std::string_view name) {
   return parse<OptimizerKind>(name, kOptimizerNames, "optimizer");
@@ -97,6 +100,9 @@ Expected<LossKind> parse_loss(std::string_view name) {
 }
 Expected<ScheduleKind> parse_schedule(std::string_view name) {
   return parse<ScheduleKind>(name, kScheduleNames, "learning-rate schedule");
+}
+Expected<Precision> parse_precision(std::string_view name) {
+  return parse<Precision>(name, kPrecisionNames, "precision");
 }
 Expected<OptimizerKind> optimizer_from_abi(std::int64_t value) {
   return from_abi<OptimizerKind>(value, kOptimizerNames, "optimizer");

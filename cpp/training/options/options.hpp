@@ -60,16 +60,24 @@ enum class ScheduleKind : std::uint8_t {
   /// plateau: gamma whenever the validation loss, or else the training loss, stopped falling
   kPlateau = 6,
 };
+enum class Precision : std::uint8_t {
+  kF32 = 0,
+  /// bf16: factors of products and convolutions rounded to bfloat16; parameters, sums, norms and losses in
+  /// f32
+  kBF16 = 1,
+};
 // [/generated]
 
 /// Names as the command line and Python spell them.
 std::string_view name_of(OptimizerKind kind) noexcept;
 std::string_view name_of(LossKind kind) noexcept;
 std::string_view name_of(ScheduleKind kind) noexcept;
+std::string_view name_of(Precision precision) noexcept;
 /// The reverse. Errors: kInvalidArgument with the list of known names.
 Expected<OptimizerKind> parse_optimizer(std::string_view name);
 Expected<LossKind> parse_loss(std::string_view name);
 Expected<ScheduleKind> parse_schedule(std::string_view name);
+Expected<Precision> parse_precision(std::string_view name);
 /// From the guest ABI's numbers. Errors: kInvalidArgument with the list of known values.
 Expected<OptimizerKind> optimizer_from_abi(std::int64_t value);
 Expected<LossKind> loss_from_abi(std::int64_t value);
@@ -222,6 +230,10 @@ struct TrainerOptions {
   std::uint64_t seed = 0;
   /// Threads of the training host; 0 takes as many as the process may use
   std::int64_t threads = 0;
+  /// Type that a training step multiplies in; bf16 pays on CPUs with AMX or AVX-512 BF16
+  Precision precision = Precision::kF32;
+  /// Run the model's graph rewritten for speed; without, PyTorch's operators one by one
+  bool rewrites = true;
   /// Batches whose mean gradient makes one optimizer step
   std::int64_t accumulate = 1;
   /// Largest L2 norm of all gradients together; absent: no clipping

@@ -51,6 +51,8 @@ struct Overrides {
   std::optional<bool> restore_on_error;
   std::optional<std::uint64_t> seed;
   std::optional<std::int64_t> threads;
+  std::optional<Precision> precision;
+  std::optional<bool> rewrites;
   std::optional<std::int64_t> accumulate;
   std::optional<double> clip_norm;
   std::optional<double> clip_value;

@@ -86,8 +86,13 @@ std::string listed(const std::vector<std::string>& texts) {
   return list.empty() ? "nothing" : list;
 }
 
-/// Is in a checkpoint only where there are branches.
+/// What is in a checkpoint only where it is not as usual: the keys, and what is usual.
 constexpr std::string_view kLoraKey = "lora";
+constexpr std::string_view kPrecisionKey = "precision";
+struct Usual {
+  std::string_view key, value;
+};
+constexpr Usual kUsual[] = {{kLoraKey, "nothing"}, {kPrecisionKey, "f32"}};
 constexpr const char* kThreadsKey = "threads";
 
 Metadata shared_options(const TrainerOptions& options, int threads) {
@@ -102,6 +107,7 @@ Metadata shared_options(const TrainerOptions& options, int threads) {
       {"batches_per_epoch", options.batches_per_epoch ? std::to_string(*options.batches_per_epoch) : "all"},
       {"shuffle", options.shuffle ? "on" : "off"}};
   if (!options.lora.empty()) shared.emplace(kLoraKey, listed(options.lora));
+  if (options.precision != Precision::kF32) shared.emplace(kPrecisionKey, name_of(options.precision));
   return shared;
 }
 
@@ -181,14 +187,18 @@ Status check_metadata(const Metadata& metadata, const Metadata& wanted) {
   }
   for (const auto& [key, ours] : wanted) {
     const auto theirs = metadata.find(key);
-    if (theirs == metadata.end() && key == kLoraKey) return differs(key, "nothing", ours);
+    const auto* usual = std::ranges::find(kUsual, key, &Usual::key);
+    if (theirs == metadata.end() && usual != std::end(kUsual))
+      return differs(key, std::string(usual->value), ours);
     if (theirs == metadata.end())
       return Error{Errc::kInvalidEncoding, "checkpoint: '" + key + "' is missing"};
     if (theirs->second != ours) return differs(key, theirs->second, ours);
   }
-  const auto branches = metadata.find(std::string(kLoraKey));
-  if (branches != metadata.end() && !wanted.contains(branches->first))
-    return differs(branches->first, branches->second, "nothing");
+  for (const auto& [key, usual] : kUsual) {
+    const auto theirs = metadata.find(std::string(key));
+    if (theirs != metadata.end() && !wanted.contains(theirs->first))
+      return differs(theirs->first, theirs->second, std::string(usual));
+  }
   return {};
 }
 

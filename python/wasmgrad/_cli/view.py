@@ -139,10 +139,12 @@ class RichView:
         self._total = int(event["epochs"])
         batches = int(event["batches"])
         first = int(event["start_epoch"]) + 1
+        precision = "" if event["precision"] == "f32" else f", {event['precision']}"
         self._console.print(
             f"training {event['train_samples']:,} samples, {event['parameters']:,} parameters: "
             f"{event['optimizer']}, {event['loss']}, learning rate {event['learning_rate']:g}, "
-            f"batch size {event['batch_size']}, {event['threads']} threads, seed {event['seed']}",
+            f"batch size {event['batch_size']}, {event['threads']} threads{precision}, "
+            f"seed {event['seed']}",
             highlight=False,
             soft_wrap=True,
         )

@@ -301,6 +301,21 @@ OPTIONS = (
         "Threads of the training host; 0 takes as many as the process may use."
     ),
     Option(
+        "precision",
+        ("--precision",),
+        str,
+        "",
+        "Type that a training step multiplies in; bf16 pays on CPUs with AMX or AVX-512 BF16: "
+        "f32, bf16."
+    ),
+    Option(
+        "rewrites",
+        ("--rewrites/--no-rewrites",),
+        bool,
+        "",
+        "Run the model's graph rewritten for speed; without, PyTorch's operators one by one."
+    ),
+    Option(
         "accumulate",
         ("--accumulate",),
         int,

@@ -41,6 +41,7 @@ Loss = Literal[
     "focal",
 ]
 Schedule = Literal["constant", "step", "cosine", "exponential", "linear", "one_cycle", "plateau"]
+Precision = Literal["f32", "bf16"]
 # [/generated]
 
 
@@ -137,6 +138,10 @@ class TrainingOptions(TypedDict, total=False):
     """Where order and dropout start [0]."""
     threads: int | None
     """Threads of the training host; 0 takes as many as the process may use [0]."""
+    precision: Precision | None
+    """Type that a training step multiplies in; bf16 pays on CPUs with AMX or AVX-512 BF16 [f32]."""
+    rewrites: bool | None
+    """Run the model's graph rewritten for speed; without, PyTorch's operators one by one [true]."""
     accumulate: int | None
     """Batches whose mean gradient makes one optimizer step [1]."""
     clip_norm: float | None

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,7 @@ def test_step_that_never_ends_is_killed_after_the_grace_time(folder: Path, engin
         assert process.stdout is not None
         while json.loads(process.stdout.readline())["event"] != "console":  # its next call is the first step
             pass
+        time.sleep(1)  # and it is under way
         process.send_signal(signal.SIGINT)
         events = [json.loads(line) for line in process.stdout]
     assert process.returncode == 130

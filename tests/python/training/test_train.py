@@ -23,6 +23,7 @@ EVENT_FIELDS = {
             "epochs",
             "batch_size",
             "threads",
+            "precision",
             "seed",
             "device",
         ),

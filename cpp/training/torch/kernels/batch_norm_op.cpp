@@ -1,17 +1,22 @@
 // Batch norm in training mode on tensors: threads over rows, running statistics, and autograd.
 #include <ATen/Parallel.h>
+#include <ATen/ops/add.h>
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/hardtanh.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/relu.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "wasmgrad/training/torch/kernels/batch_norm.hpp"
+#include "wasmgrad/training/torch/kernels/elements.hpp"
 #include "wasmgrad/training/torch/kernels/operators.hpp"
 
 namespace wasmgrad::training::kernels {
@@ -66,21 +71,17 @@ void update(const at::Tensor& running, std::int64_t channel, double value, doubl
   kept = static_cast<float>((1 - momentum) * kept + momentum * value);
 }
 
-/// Statistics that follow those of the batches; undefined ones are not kept.
-struct Running {
-  const at::Tensor &mean, &var;
-  double momentum;
-};
-
-struct BatchNorm : torch::autograd::Function<BatchNorm> {
+template <class Element>
+struct BatchNorm : torch::autograd::Function<BatchNorm<Element>> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias, const Running& running, double epsilon) {
+                            const at::Tensor& bias, const std::optional<at::Tensor>& residual,
+                            const BatchNormParts& norm, const NormEnding& ending) {
     const at::AutoDispatchBelowADInplaceOrView below;
     const Rows rows{x.numel() / x.size(1), x.size(1)};
     const Parts parts(rows);
-    const auto* in = x.const_data_ptr<float>();
+    const Element* in = elements<Element>(x);
     const auto count = static_cast<double>(rows.count);
-    const at::Tensor mean = at::empty({4, rows.channels}, x.options());  // and scale, shift, 1 / deviation
+    const at::Tensor mean = at::empty({4, rows.channels}, at::kFloat);  // and scale, shift, 1 / deviation
     float *scale = values(mean) + rows.channels, *shift = scale + rows.channels,
           *inverse = shift + rows.channels;
     const auto sums = parts.sums(
@@ -92,37 +93,56 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     });
     for (std::int64_t c = 0; c < rows.channels; ++c) {
       const double sum = squares[static_cast<std::size_t>(c)];
-      if (running.mean.defined())
-        update(running.mean, c, sums[static_cast<std::size_t>(c)] / count, running.momentum);
-      if (running.var.defined()) update(running.var, c, sum / (count - 1), running.momentum);
-      const double deviation = 1 / std::sqrt(sum / count + epsilon);
+      if (norm.running_mean.defined())
+        update(norm.running_mean, c, sums[static_cast<std::size_t>(c)] / count, norm.momentum);
+      if (norm.running_var.defined()) update(norm.running_var, c, sum / (count - 1), norm.momentum);
+      const double deviation = 1 / std::sqrt(sum / count + norm.epsilon);
       inverse[c] = static_cast<float>(deviation);
       scale[c] = static_cast<float>(deviation * weight.const_data_ptr<float>()[c]);
       shift[c] = bias.const_data_ptr<float>()[c];
     }
     at::Tensor y = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
+    const Element* added = residual ? elements<Element>(*residual) : nullptr;
+    const auto upper = static_cast<float>(ending.upper);
     parts.each([&](std::int64_t, const Rows& part, std::int64_t first) {
-      normalize(in + first, part, values(mean), scale, shift, values(y) + first);
+      const Ending<Element> end{added == nullptr ? nullptr : added + first, ending.clamped, upper};
+      normalize(in + first, part, values(mean), scale, shift, end, elements<Element>(y) + first);
     });
-    context->save_for_backward({x, mean});
+    context->saved_data["upper"] = ending.upper;
+    context->saved_data["residual"] = residual.has_value();
+    context->save_for_backward({x, mean, ending.clamped ? y : at::Tensor()});
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &mean = saved[1];
+    const at::Tensor &x = saved[0], &mean = saved[1], &y = saved[2];
     const Rows rows{x.numel() / x.size(1), x.size(1)};
     const Parts parts(rows);
-    const auto* in = x.const_data_ptr<float>();
-    const at::Tensor given = channels_last(gradients[0]);
-    const auto* dy = given.const_data_ptr<float>();
+    at::Tensor given = channels_last(gradients[0]);
+    const auto upper = static_cast<float>(context->saved_data["upper"].toDouble());
+    const Element* clamped = y.defined() ? elements<Element>(y) : nullptr;
+    const bool has_residual = context->saved_data["residual"].toBool();
+    if (has_residual && clamped != nullptr) {  // its gradient is what passed, which then serves for all
+      const at::Tensor passed = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
+      parts.each([&](std::int64_t, const Rows& part, std::int64_t first) {
+        pass_gradients(elements<Element>(given) + first, {clamped + first, upper}, part.count * part.channels,
+                       elements<Element>(passed) + first);
+      });
+      given = passed;
+      clamped = nullptr;
+    }
+    const auto passed_from = [&](std::int64_t first) {
+      return Passed<Element>{clamped == nullptr ? nullptr : clamped + first, upper};
+    };
+    const Element *in = elements<Element>(x), *dy = elements<Element>(given);
     const float *scale = values(mean) + rows.channels, *inverse = scale + 2 * rows.channels;
     const auto sums = parts.sums(2, [&](const Rows& part, std::int64_t first, double* to) {
-      add_gradients(dy + first, in + first, part, values(mean), to, to + rows.channels);
+      add_gradients(dy + first, in + first, part, values(mean), passed_from(first), to, to + rows.channels);
     });
-    const at::Tensor factors = at::empty({2, rows.channels}, x.options());  // mean of dy, slope
-    at::Tensor d_weight = at::empty({rows.channels}, x.options());
-    at::Tensor d_bias = at::empty({rows.channels}, x.options());
+    const at::Tensor factors = at::empty({2, rows.channels}, at::kFloat);  // mean of dy, slope
+    at::Tensor d_weight = at::empty({rows.channels}, at::kFloat);
+    at::Tensor d_bias = at::empty({rows.channels}, at::kFloat);
     const auto count = static_cast<double>(rows.count);
     for (std::int64_t c = 0; c < rows.channels; ++c) {
       const double sum = sums[static_cast<std::size_t>(c)];
@@ -136,9 +156,10 @@ struct BatchNorm : torch::autograd::Function<BatchNorm> {
     at::Tensor dx = at::empty_like(x, x.options(), at::MemoryFormat::ChannelsLast);
     parts.each([&](std::int64_t, const Rows& part, std::int64_t first) {
       normalize_backward(dy + first, in + first, part, values(mean), values(factors),
-                         values(factors) + rows.channels, scale, values(dx) + first);
+                         values(factors) + rows.channels, scale, passed_from(first),
+                         elements<Element>(dx) + first);
     });
-    return {dx, d_weight, d_bias, at::Tensor(), at::Tensor()};
+    return {dx, d_weight, d_bias, has_residual ? given : at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -147,20 +168,43 @@ bool is_vector(const at::Tensor& tensor, std::int64_t channels) {
                                tensor.dim() == 1 && tensor.size(0) == channels);
 }
 
+/// Pictures in channels-last memory that are not in row-major memory as well.
+bool is_channels_last(const at::Tensor& x) {
+  return x.dim() == 4 && x.numel() != 0 && !x.is_contiguous() &&
+         x.is_contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+bool is_for_kernels(const at::Tensor& x, const BatchNormParts& norm) {
+  const bool element = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
+  return element && is_channels_last(x) && x.numel() > x.size(1) && is_vector(norm.weight, x.size(1)) &&
+         is_vector(norm.bias, x.size(1)) && is_vector(norm.running_mean, x.size(1)) &&
+         is_vector(norm.running_var, x.size(1));
+}
+
+/// The ending by torch's operators.
+at::Tensor ended(at::Tensor y, const NormEnding& ending) {
+  if (ending.residual.defined()) y = at::add(y, ending.residual);
+  if (!ending.clamped) return y;
+  return std::isinf(ending.upper) ? at::relu(y) : at::hardtanh(y, 0, ending.upper);
+}
+
 }  // namespace
 
-at::Tensor batch_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                      const at::Tensor& running_mean, const at::Tensor& running_var, double momentum,
-                      double epsilon) {
-  const bool pictures = x.dim() == 4 && x.scalar_type() == at::kFloat && x.numel() != 0 &&
-                        !x.is_contiguous() && x.is_contiguous(at::MemoryFormat::ChannelsLast);
-  if (pictures && x.numel() > x.size(1) && is_vector(weight, x.size(1)) && is_vector(bias, x.size(1)) &&
-      is_vector(running_mean, x.size(1)) && is_vector(running_var, x.size(1)))
-    return BatchNorm::apply(x, weight.defined() ? weight : at::ones({x.size(1)}),
-                            bias.defined() ? bias : at::zeros({x.size(1)}),
-                            Running{running_mean, running_var, momentum}, epsilon);
-  return at::batch_norm(x, weight, bias, running_mean, running_var, /*training=*/true, momentum, epsilon,
-                        /*cudnn_enabled=*/false);
+at::Tensor batch_norm(const at::Tensor& x, const BatchNormParts& norm, const NormEnding& ending) {
+  const at::Tensor& residual = ending.residual;
+  if (!is_for_kernels(x, norm)) {
+    return ended(at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var,
+                                /*training=*/true, norm.momentum, norm.epsilon, /*cudnn_enabled=*/false),
+                 ending);
+  }
+  if (residual.defined() && !(residual.scalar_type() == x.scalar_type() && residual.sizes() == x.sizes() &&
+                              is_channels_last(residual)))
+    return ended(batch_norm(x, norm, {}), ending);
+  const std::optional<at::Tensor> added = residual.defined() ? std::optional(residual) : std::nullopt;
+  const at::Tensor scale = norm.weight.defined() ? norm.weight : at::ones({x.size(1)});
+  const at::Tensor shift = norm.bias.defined() ? norm.bias : at::zeros({x.size(1)});
+  return x.scalar_type() == at::kFloat ? BatchNorm<float>::apply(x, scale, shift, added, norm, ending)
+                                       : BatchNorm<Bf16>::apply(x, scale, shift, added, norm, ending);
 }
 
 }  // namespace wasmgrad::training::kernels

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "wasmgrad/training/torch/kernels/elements.hpp"
 #include "wasmgrad/training/torch/kernels/operators.hpp"
 #include "wasmgrad/training/torch/kernels/transpose.hpp"
 
@@ -24,10 +25,26 @@ at::Tensor new_mask(std::int64_t rows, std::int64_t columns) {
   return at::empty({rows, dropout_blocks(columns) * kDropoutMaskBytes}, at::kByte);
 }
 
-/// A dense f32 tensor with the elements of x, in x's own memory order where it has one.
+/// A dense tensor with the elements of x, in x's own memory order where it has one.
 at::Tensor dense(const at::Tensor& x) { return x.is_non_overlapping_and_dense() ? x : x.contiguous(); }
 
-struct Dropout : torch::autograd::Function<Dropout> {
+/// Elements of a tensor as f32: where they lie, or a copy. What is computed is put back the same way.
+const float* read(const float* from, std::int64_t, std::vector<float>&) { return from; }
+const float* read(const Bf16* from, std::int64_t count, std::vector<float>& copy) {
+  copy.resize(static_cast<std::size_t>(count));
+  widen(from, count, copy.data());
+  return copy.data();
+}
+float* place_for(float* to, std::int64_t, std::vector<float>&) { return to; }
+float* place_for(Bf16*, std::int64_t count, std::vector<float>& copy) {
+  copy.resize(static_cast<std::size_t>(count));
+  return copy.data();
+}
+void write(const float*, std::int64_t, float*) {}
+void write(const float* from, std::int64_t count, Bf16* to) { narrow(from, count, to); }
+
+template <class Element>
+struct Dropout : torch::autograd::Function<Dropout<Element>> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input, double probability,
                             DropoutKey key) {
     const at::AutoDispatchBelowADInplaceOrView below;
@@ -35,14 +52,18 @@ struct Dropout : torch::autograd::Function<Dropout> {
     at::Tensor y = at::empty_like(x);
     at::Tensor mask = new_mask(1, x.numel());
     const DropoutRate rate = dropout_rate(probability);
-    const auto* in = x.const_data_ptr<float>();
-    auto* out = y.mutable_data_ptr<float>();
+    const Element* in = elements<Element>(x);
+    Element* out = elements<Element>(y);
     auto* bits = mask.mutable_data_ptr<std::uint8_t>();
-    const std::int64_t elements = x.numel();
-    at::parallel_for(0, dropout_blocks(elements), kBlocksPerTask, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t total = x.numel();
+    at::parallel_for(0, dropout_blocks(total), kBlocksPerTask, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t first = begin * kDropoutBlock;
-      const std::int64_t last = std::min(elements, end * kDropoutBlock);
-      dropout_kernels().forward(in + first, out + first, bits + first / 8, last - first, begin, key, rate);
+      const std::int64_t count = std::min(total, end * kDropoutBlock) - first;
+      std::vector<float> copy, result;
+      const float* values = read(in + first, count, copy);
+      float* results = place_for(out + first, count, result);
+      dropout_kernels().forward(values, results, bits + first / 8, count, begin, key, rate);
+      write(results, count, out + first);
     });
     context->saved_data["probability"] = probability;
     context->saved_data["sizes"] = x.sizes().vec();
@@ -60,14 +81,18 @@ struct Dropout : torch::autograd::Function<Dropout> {
     at::Tensor dy = gradients[0];
     at::Tensor dx = at::empty_strided(sizes, strides, dy.options());
     if (dy.strides() != dx.strides()) dy = at::empty_like(dx).copy_(dy);
-    const auto* in = dy.const_data_ptr<float>();
+    const Element* in = elements<Element>(dy);
     const auto* bits = mask.const_data_ptr<std::uint8_t>();
-    auto* out = dx.mutable_data_ptr<float>();
-    const std::int64_t elements = dx.numel();
-    at::parallel_for(0, dropout_blocks(elements), kBlocksPerTask, [&](std::int64_t begin, std::int64_t end) {
+    Element* out = elements<Element>(dx);
+    const std::int64_t total = dx.numel();
+    at::parallel_for(0, dropout_blocks(total), kBlocksPerTask, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t first = begin * kDropoutBlock;
-      const std::int64_t last = std::min(elements, end * kDropoutBlock);
-      dropout_kernels().backward(in + first, bits + first / 8, out + first, last - first, rate);
+      const std::int64_t count = std::min(total, end * kDropoutBlock) - first;
+      std::vector<float> copy, result;
+      const float* values = read(in + first, count, copy);
+      float* results = place_for(out + first, count, result);
+      dropout_kernels().backward(values, bits + first / 8, results, count, rate);
+      write(results, count, out + first);
     });
     return {dx, at::Tensor(), at::Tensor()};
   }
@@ -75,7 +100,8 @@ struct Dropout : torch::autograd::Function<Dropout> {
 
 /// x is channels-last [N, C, H, W]; a row of the result is one sample in C, H, W order, with blocks of its
 /// own.
-struct FlattenDropout : torch::autograd::Function<FlattenDropout> {
+template <class Element>
+struct FlattenDropout : torch::autograd::Function<FlattenDropout<Element>> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, double probability,
                             DropoutKey key) {
     const at::AutoDispatchBelowADInplaceOrView below;
@@ -86,15 +112,18 @@ struct FlattenDropout : torch::autograd::Function<FlattenDropout> {
     at::Tensor y = at::empty({samples, columns}, x.options());
     at::Tensor mask = new_mask(samples, columns);
     const DropoutRate rate = dropout_rate(probability);
-    const auto* in = x.const_data_ptr<float>();
-    auto* out = y.mutable_data_ptr<float>();
+    const Element* in = elements<Element>(x);
+    Element* out = elements<Element>(y);
     auto* bits = mask.mutable_data_ptr<std::uint8_t>();
     at::parallel_for(0, samples, 1, [&](std::int64_t begin, std::int64_t end) {
       std::vector<float> row(static_cast<std::size_t>(columns));  // stays in cache between the two passes
+      std::vector<float> copy;
       for (std::int64_t n = begin; n < end; ++n) {
-        transpose(in + n * columns, pixels, channels, row.data());
-        dropout_kernels().forward(row.data(), out + n * columns, bits + n * mask.stride(0), columns,
+        transpose(read(in + n * columns, columns, copy), pixels, channels, row.data());
+        float* results = place_for(out + n * columns, columns, copy);
+        dropout_kernels().forward(row.data(), results, bits + n * mask.stride(0), columns,
                                   n * dropout_blocks(columns), key, rate);
+        write(results, columns, out + n * columns);
       }
     });
     context->saved_data["probability"] = probability;
@@ -111,31 +140,43 @@ struct FlattenDropout : torch::autograd::Function<FlattenDropout> {
     const std::int64_t columns = sizes[1] * pixels;
     const at::Tensor dy = gradients[0].contiguous();
     at::Tensor dx = at::empty(sizes, dy.options(), at::MemoryFormat::ChannelsLast);
-    const auto* in = dy.const_data_ptr<float>();
+    const Element* in = elements<Element>(dy);
     const auto* bits = mask.const_data_ptr<std::uint8_t>();
-    auto* out = dx.mutable_data_ptr<float>();
+    Element* out = elements<Element>(dx);
     at::parallel_for(0, sizes[0], 1, [&](std::int64_t begin, std::int64_t end) {
       std::vector<float> row(static_cast<std::size_t>(columns));
+      std::vector<float> copy;
       for (std::int64_t n = begin; n < end; ++n) {
-        dropout_kernels().backward(in + n * columns, bits + n * mask.stride(0), row.data(), columns, rate);
-        transpose(row.data(), sizes[1], pixels, out + n * columns);
+        dropout_kernels().backward(read(in + n * columns, columns, copy), bits + n * mask.stride(0),
+                                   row.data(), columns, rate);
+        float* results = place_for(out + n * columns, columns, copy);
+        transpose(row.data(), sizes[1], pixels, results);
+        write(results, columns, out + n * columns);
       }
     });
     return {dx, at::Tensor(), at::Tensor()};
   }
 };
 
+bool is_element(const at::Tensor& x) {
+  return x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
+}
+
 }  // namespace
 
 at::Tensor dropout(const at::Tensor& x, double probability, const DropoutKey& key) {
-  TORCH_CHECK(x.scalar_type() == at::kFloat, "dropout: the input is ", x.scalar_type(), ", expected f32");
-  return probability == 0 || x.numel() == 0 ? x : Dropout::apply(x, probability, key);
+  TORCH_CHECK(is_element(x), "dropout: the input is ", x.scalar_type(), ", expected f32");
+  if (probability == 0 || x.numel() == 0) return x;
+  return x.scalar_type() == at::kFloat ? Dropout<float>::apply(x, probability, key)
+                                       : Dropout<Bf16>::apply(x, probability, key);
 }
 
 at::Tensor flatten_dropout(const at::Tensor& x, double probability, const DropoutKey& key) {
-  const bool fused = probability != 0 && x.dim() == 4 && x.scalar_type() == at::kFloat && x.numel() != 0 &&
+  const bool fused = probability != 0 && x.dim() == 4 && is_element(x) && x.numel() != 0 &&
                      x.is_contiguous(at::MemoryFormat::ChannelsLast) && !x.is_contiguous();
-  return fused ? FlattenDropout::apply(x, probability, key) : dropout(x.flatten(1), probability, key);
+  if (!fused) return dropout(x.flatten(1), probability, key);
+  return x.scalar_type() == at::kFloat ? FlattenDropout<float>::apply(x, probability, key)
+                                       : FlattenDropout<Bf16>::apply(x, probability, key);
 }
 
 }  // namespace wasmgrad::training::kernels

@@ -158,6 +158,10 @@ at::Tensor to_float(const at::Tensor& batch, double scale, double offset) {
   return x;
 }
 
+at::Tensor to_bf16(const at::Tensor& x) { return x.scalar_type() == at::kFloat ? x.to(at::kBFloat16) : x; }
+
+at::Tensor to_f32(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16 ? x.to(at::kFloat) : x; }
+
 at::Tensor channels_last(const at::Tensor& x) {
   if (x.dim() != 4) return x;
   if (x.size(1) != 1) return x.contiguous(at::MemoryFormat::ChannelsLast);

@@ -37,6 +37,22 @@ void run_to_float(Stack& stack) {
   in.finish(to_float(in[0].toTensor(), in[1].toDouble(), in[2].toDouble()));
 }
 
+void run_to_bf16(Stack& stack) {
+  Arguments in(stack, 1);
+  in.finish(to_bf16(in[0].toTensor()));
+}
+
+void run_all_to_bf16(Stack& stack) {
+  c10::List<at::Tensor> narrow;
+  for (const at::Tensor& tensor : stack.back().toTensorVector()) narrow.push_back(to_bf16(tensor));
+  stack.back() = std::move(narrow);
+}
+
+void run_to_f32(Stack& stack) {
+  Arguments in(stack, 1);
+  in.finish(to_f32(in[0].toTensor()));
+}
+
 void run_dropout(Stack& stack) {
   Arguments in(stack, 5);
   in.finish(dropout(in[0].toTensor(), in[1].toDouble(), dropout_key(in[2], in[3], in[4])));
@@ -69,13 +85,20 @@ void run_check_instance_norm(Stack& stack) {
   in.finish(in[0].toTensor());
 }
 
-void run_batch_norm(Stack& stack) {
+void run_strided_conv2d(Stack& stack) {
   Arguments in(stack, 7);
-  const auto vector = [&](std::size_t index) {
+  const Conv2d conv{in[1].toTensor(), in[2].toOptional<at::Tensor>(), in[3].toIntVector(),
+                    in[4].toIntVector(), in[5].toIntVector()};
+  in.finish(strided_conv2d(in[0].toTensor(), conv, in[6].toInt()));
+}
+
+void run_batch_norm(Stack& stack) {
+  Arguments in(stack, 10);
+  const auto tensor = [&](std::size_t index) {
     return in[index].isNone() ? at::Tensor() : in[index].toTensor();
   };
-  in.finish(batch_norm(in[0].toTensor(), vector(1), vector(2), vector(3), vector(4), in[5].toDouble(),
-                       in[6].toDouble()));
+  const BatchNormParts norm{tensor(1), tensor(2), tensor(3), tensor(4), in[5].toDouble(), in[6].toDouble()};
+  in.finish(batch_norm(in[0].toTensor(), norm, {tensor(7), in[8].toBool(), in[9].toDouble()}));
 }
 
 void run_input_norm_conv2d(Stack& stack) {
@@ -96,6 +119,10 @@ void register_operators() {
     constexpr auto kFromSchema = c10::AliasAnalysisKind::FROM_SCHEMA;
     torch::jit::registerOperator(Operator(
         "wasmgrad::to_float(Tensor batch, float scale, float offset) -> Tensor", run_to_float, kFromSchema));
+    torch::jit::registerOperator(Operator("wasmgrad::to_bf16(Tensor x) -> Tensor", run_to_bf16, kFromSchema));
+    torch::jit::registerOperator(
+        Operator("wasmgrad::all_to_bf16(Tensor[] x) -> Tensor[]", run_all_to_bf16, kFromSchema));
+    torch::jit::registerOperator(Operator("wasmgrad::to_f32(Tensor x) -> Tensor", run_to_f32, kFromSchema));
     torch::jit::registerOperator(
         Operator("wasmgrad::dropout(Tensor x, float p, int seed, int step, int site) -> Tensor", run_dropout,
                  kFromSchema));
@@ -106,6 +133,10 @@ void register_operators() {
         Operator("wasmgrad::max_pool2x2(Tensor x, bool relu) -> Tensor", run_max_pool2x2, kFromSchema));
     torch::jit::registerOperator(
         Operator("wasmgrad::channels_last(Tensor x) -> Tensor", run_channels_last, kFromSchema));
+    torch::jit::registerOperator(Operator(
+        "wasmgrad::strided_conv2d(Tensor x, Tensor weight, Tensor? bias, int[2] stride, int[2] padding, "
+        "int[2] dilation, int groups) -> Tensor",
+        run_strided_conv2d, kFromSchema));
     torch::jit::registerOperator(
         Operator("wasmgrad::check_batch_norm(Tensor(a) x, bool training) -> Tensor(a)", run_check_batch_norm,
                  kFromSchema));
@@ -114,7 +145,8 @@ void register_operators() {
                  run_check_instance_norm, kFromSchema));
     torch::jit::registerOperator(
         Operator("wasmgrad::batch_norm(Tensor x, Tensor? weight, Tensor? bias, Tensor(a!)? running_mean, "
-                 "Tensor(b!)? running_var, float momentum, float eps) -> Tensor",
+                 "Tensor(b!)? running_var, float momentum, float eps, Tensor? residual, bool clamped, float "
+                 "upper) -> Tensor",
                  run_batch_norm, kFromSchema));
     torch::jit::registerOperator(Operator(
         "wasmgrad::input_norm_conv2d(Tensor batch, float scale, float offset, Tensor gamma, Tensor beta, "

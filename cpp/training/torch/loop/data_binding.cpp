@@ -77,8 +77,10 @@ Expected<Program*> Learner::program(const std::vector<NamedTensor>& inputs,
     programs_.splice(programs_.end(), programs_, known);
   } else {
     const FrozenScope frozen(frozen_);
-    WASMGRAD_ASSIGN(Program lowered, Program::lower(model_.storage().module, bound, held_, without_loss,
-                                                    model_.storage().adapters));
+    WASMGRAD_ASSIGN(
+        Program lowered,
+        Program::lower(model_.storage().module, bound, held_, without_loss, model_.storage().adapters,
+                       {.for_speed = options_.rewrites, .bf16 = options_.precision == Precision::kBF16}));
     programs_.push_back({std::move(bound), without_loss, std::move(lowered)});
     if (programs_.size() > kMostBindings) programs_.pop_front();
   }

@@ -13,6 +13,7 @@
 #include "wasmgrad/training/torch/loop/learner.hpp"
 #include "wasmgrad/training/torch/loop/replicas.hpp"
 #include "wasmgrad/training/torch/loop/torch_trainer.hpp"
+#include "wasmgrad/training/torch/memory_cache.hpp"
 
 namespace wasmgrad::training {
 
@@ -134,6 +135,7 @@ struct TorchTrainer::State {
   void report_steps();
 
   Observer silent;
+  MemoryCacheLease memory;  // until the tensors below are gone
   Learner learner;
   const TrainerOptions created_options;
   TrainerOptions options;  ///< with `settings`

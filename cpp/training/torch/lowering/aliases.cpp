@@ -96,7 +96,9 @@ bool may_return_argument_unsaid(const torch::jit::Node* node) {
     return false;
   const std::string_view kind = node->kind().toQualString();
   if (kind == "wasmgrad::dropout" || kind == "wasmgrad::flatten_dropout") return may_drop_nothing(node);
-  if (kind == "wasmgrad::channels_last" || kind == "wasmgrad::to_float") return true;
+  if (kind == "wasmgrad::channels_last" || kind == "wasmgrad::to_float" || kind == "wasmgrad::to_bf16" ||
+      kind == "wasmgrad::to_f32")
+    return true;
   if (gives_new_tensor(kind)) return false;
   const bool gives_container =
       std::any_of(node->outputs().begin(), node->outputs().end(), [](const Value* output) {

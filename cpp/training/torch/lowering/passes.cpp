@@ -4,7 +4,7 @@
 namespace wasmgrad::training::lowering {
 
 void apply_passes(torch::jit::Graph& graph, std::span<const ProgramInput> inputs,
-                  at::ArrayRef<c10::IValue> captured) {
+                  at::ArrayRef<c10::IValue> captured, Rewriting rewriting) {
   torch::jit::Value* seed = graph.insertInput(inputs.size(), "seed")->setType(c10::IntType::get());
   torch::jit::Value* step = graph.insertInput(inputs.size() + 1, "step")->setType(c10::IntType::get());
   const auto aliases = [&] { return Aliases(graph, captured); };  // of the graph as the last pass left it
@@ -12,12 +12,18 @@ void apply_passes(torch::jit::Graph& graph, std::span<const ProgramInput> inputs
   for (std::size_t index = 0; index < inputs.size(); ++index)
     lower_input_transform(graph, graph.inputs()[index], inputs[index].transform, given);
   lower_dropout(graph, seed, step);
-  lower_input_batch_norm(graph, aliases());
-  lower_max_pool(graph);
-  lower_channels_last(graph, aliases());
-  lower_flatten_dropout(graph, aliases());
+  if (rewriting.for_speed) {
+    lower_traced_convolution(graph);
+    lower_input_batch_norm(graph, aliases());
+    lower_max_pool(graph);
+  }
+  if (rewriting.bf16) lower_precision(graph, aliases());
+  if (rewriting.for_speed) {
+    lower_channels_last(graph, aliases());
+    lower_flatten_dropout(graph, aliases());
+  }
   lower_norm_check(graph);
-  lower_batch_norm(graph);
+  if (rewriting.for_speed) lower_batch_norm(graph, aliases());
 }
 
 }  // namespace wasmgrad::training::lowering

@@ -80,14 +80,14 @@ struct Program::Mode {
   static std::shared_ptr<const Mode> lower(const torch::jit::Module& module,
                                            std::span<const ProgramInput> inputs, bool training,
                                            const HeldParts& held, bool without_loss,
-                                           std::span<const Adapter> adapters) {
+                                           std::span<const Adapter> adapters, Rewriting rewriting) {
     std::vector<std::string> names = output_names(module.get_method("forward").function().getSchema());
     lowering::Specialized specialized = lowering::specialize(module, inputs, training, held, without_loss);
     lowering::add_branches(specialized, adapters);
     lowering::WrittenState written = lowering::written_state(specialized, module);
     if (specialized.without_loss) std::erase(names, "loss");
     torch::jit::Graph& graph = *specialized.graph;
-    lowering::apply_passes(graph, inputs, specialized.captured);
+    lowering::apply_passes(graph, inputs, specialized.captured, rewriting);
     torch::jit::EliminateDeadCode(specialized.graph);
     graph.lint();
     return std::make_shared<const Mode>(
@@ -138,12 +138,13 @@ std::vector<std::string> loss_arguments(const torch::jit::Module& module) {
 }
 
 Expected<Program> Program::lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
-                                 const HeldParts& held, bool without_loss,
-                                 std::span<const Adapter> adapters) {
+                                 const HeldParts& held, bool without_loss, std::span<const Adapter> adapters,
+                                 Rewriting rewriting) {
   try {
     kernels::register_operators();
-    return Program(Mode::lower(module, inputs, true, held, without_loss, adapters),
-                   Mode::lower(module, inputs, false, held, without_loss, adapters));
+    const Rewriting evaluating{.for_speed = rewriting.for_speed};
+    return Program(Mode::lower(module, inputs, true, held, without_loss, adapters, rewriting),
+                   Mode::lower(module, inputs, false, held, without_loss, adapters, evaluating));
   } catch (const c10::Error&) {
     return current_refusal("model");
   } catch (const std::exception& error) {

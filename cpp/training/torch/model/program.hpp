@@ -47,6 +47,12 @@ struct ProgramInput {
   InputTransform transform;
 };
 
+/// What may be done to the graph of a training step.
+struct Rewriting {
+  bool for_speed = true;  ///< changes results by no more than rounding
+  bool bf16 = false;      ///< products and convolutions in bfloat16, in training mode only
+};
+
 /// An argument of a module's `forward`, as it is declared.
 struct ForwardArgument {
   std::string name;
@@ -74,7 +80,7 @@ class Program {
   /// of the module.
   static Expected<Program> lower(const torch::jit::Module& module, std::span<const ProgramInput> inputs,
                                  const HeldParts& held = {}, bool without_loss = false,
-                                 std::span<const Adapter> adapters = {});
+                                 std::span<const Adapter> adapters = {}, Rewriting rewriting = {});
 
   /// Training-mode forward of one batch as it lies in the dataset (u8, f32, ...), in the order of lower().
   /// Outputs are named by the keys of a dict (which may differ from call to call), the fields of a named

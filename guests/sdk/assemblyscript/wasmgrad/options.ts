@@ -339,6 +339,16 @@ export class TrainerOptions extends JsonObject {
     this.put("threads", value.toString());
     return this;
   }
+  /** Type that a training step multiplies in; bf16 pays on CPUs with AMX or AVX-512 BF16. */
+  precision(value: string): this {
+    this.put("precision", quoted(value));
+    return this;
+  }
+  /** Run the model's graph rewritten for speed; without, PyTorch's operators one by one. */
+  rewrites(value: bool): this {
+    this.put("rewrites", value.toString());
+    return this;
+  }
   /** Batches whose mean gradient makes one optimizer step. */
   accumulate(value: u32): this {
     this.put("accumulate", value.toString());

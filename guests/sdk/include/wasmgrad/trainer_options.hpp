@@ -202,6 +202,10 @@ struct TrainerOptions {
   std::optional<std::uint64_t> seed = {};
   /// Threads of the training host; 0 takes as many as the process may use
   std::optional<std::uint32_t> threads = {};
+  /// Type that a training step multiplies in; bf16 pays on CPUs with AMX or AVX-512 BF16
+  std::optional<std::string> precision = {};
+  /// Run the model's graph rewritten for speed; without, PyTorch's operators one by one
+  std::optional<bool> rewrites = {};
   /// Batches whose mean gradient makes one optimizer step
   std::optional<std::uint32_t> accumulate = {};
   /// Largest L2 norm of all gradients together
@@ -244,6 +248,8 @@ struct TrainerOptions {
     object.add("restore_on_error", restore_on_error);
     object.add("seed", seed);
     object.add("threads", threads);
+    object.add("precision", precision);
+    object.add("rewrites", rewrites);
     object.add("accumulate", accumulate);
     object.add("clip_norm", clip_norm);
     object.add("clip_value", clip_value);

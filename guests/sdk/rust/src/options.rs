@@ -252,6 +252,10 @@ pub struct TrainerOptions {
     pub seed: Option<u64>,
     /// Threads of the training host; 0 takes as many as the process may use.
     pub threads: Option<u32>,
+    /// Type that a training step multiplies in; bf16 pays on CPUs with AMX or AVX-512 BF16.
+    pub precision: Option<String>,
+    /// Run the model's graph rewritten for speed; without, PyTorch's operators one by one.
+    pub rewrites: Option<bool>,
     /// Batches whose mean gradient makes one optimizer step.
     pub accumulate: Option<u32>,
     /// Largest L2 norm of all gradients together.
@@ -310,6 +314,8 @@ impl TrainerOptions {
         let object = object.add("restore_on_error", self.restore_on_error);
         let object = object.add("seed", self.seed);
         let object = object.add("threads", self.threads);
+        let object = object.add("precision", self.precision.as_deref());
+        let object = object.add("rewrites", self.rewrites);
         let object = object.add("accumulate", self.accumulate);
         let object = object.add("clip_norm", self.clip_norm);
         let object = object.add("clip_value", self.clip_value);

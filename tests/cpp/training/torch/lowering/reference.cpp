@@ -82,9 +82,9 @@ at::Tensor normals(std::initializer_list<std::int64_t> sizes) {
   return at::randn(sizes);
 }
 
-SingleProgram lower(const torch::jit::Module& module, InputTransform transform) {
+SingleProgram lower(const torch::jit::Module& module, InputTransform transform, Rewriting rewriting) {
   const ProgramInput input{forward_arguments(module).at(0).name, transform};
-  auto program = Program::lower(module, {&input, 1});
+  auto program = Program::lower(module, {&input, 1}, {}, false, {}, rewriting);
   REQUIRE_MESSAGE(program.has_value(), (program ? "" : program.error().message));
   return SingleProgram{std::move(program).value()};
 }
@@ -96,10 +96,11 @@ torch::jit::Module copy_of(const torch::jit::Module& module) {
   return copy;
 }
 
-double difference(const torch::jit::Module& module, const at::Tensor& batch, InputTransform transform) {
+double difference(const torch::jit::Module& module, const at::Tensor& batch, InputTransform transform,
+                  Rewriting rewriting) {
   torch::jit::getExecutorMode() = false;
   torch::jit::Module original = copy_of(module);
-  SingleProgram program = lower(module, transform);
+  SingleProgram program = lower(module, transform, rewriting);
   const at::Tensor x = batch.to(at::kFloat) * transform.scale + transform.offset;
 
   const Results expected = step(original, original.forward({x}).toTensor());
@@ -120,12 +121,12 @@ double difference(const torch::jit::Module& module, const at::Tensor& batch, Inp
   return std::max(worst, relative(program.forward_eval(batch), original.forward({x}).toTensor()));
 }
 
-bool has_operator(const torch::jit::Module& module, const std::string& name) {
+bool has_operator(const torch::jit::Module& module, const std::string& name, Rewriting rewriting) {
   const ProgramInput input{forward_arguments(module).at(0).name, {}};
   Specialized specialized = specialize(module, {&input, 1}, true);
   torch::jit::Graph& graph = *specialized.graph;
   lower(module);  // registers the operators
-  apply_passes(graph, {&input, 1}, specialized.captured);
+  apply_passes(graph, {&input, 1}, specialized.captured, rewriting);
   return graph.toString(false).find(name + "(") != std::string::npos;
 }
 

@@ -44,13 +44,15 @@ struct SingleProgram {
   at::Tensor forward_eval(const at::Tensor& batch) { return program.forward_eval({&batch, 1}).at(0).tensor; }
 };
 
-SingleProgram lower(const torch::jit::Module& module, InputTransform transform = {});
+SingleProgram lower(const torch::jit::Module& module, InputTransform transform = {},
+                    Rewriting rewriting = {});
 
 /// Largest difference of any output, gradient, buffer and evaluation output from TorchScript's, each relative
 /// to the largest element of what it is compared with. The module must not draw random numbers.
-double difference(const torch::jit::Module& module, const at::Tensor& batch, InputTransform transform = {});
+double difference(const torch::jit::Module& module, const at::Tensor& batch, InputTransform transform = {},
+                  Rewriting rewriting = {});
 
 /// The training graph after all passes has an operator of that name.
-bool has_operator(const torch::jit::Module& module, const std::string& name);
+bool has_operator(const torch::jit::Module& module, const std::string& name, Rewriting rewriting = {});
 
 }  // namespace wasmgrad::training::lowering
