@@ -9,22 +9,37 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report import Ratio, ratio
-from benchmarks.training_contestant import BATCH, WAYS
+from benchmarks.training_contestant import WAYS
 
-TITLE = f"Training step, batch {BATCH}, f32: time of each way by wasmgrad's"
+TITLE = "Training step: time of each way of PyTorch by wasmgrad's in the same precision"
 
 ROUNDS = 12
 THREADS = sorted({1, len(os.sched_getaffinity(0))})
-MODELS = {"mnist-cnn": 20, "lenet-5": 60, "mlp": 300}
-"""Model and steps a turn: long enough for a steady figure, short enough for many turns."""
+MODELS = {
+    "mnist-cnn": 20,
+    "lenet-5": 60,
+    "mlp": 300,
+    "resnet-18": 1,
+    "mobilenet-v2": 1,
+    "u-net": 8,
+    "encoder": 6,
+    "gpt": 3,
+    "lstm": 12,
+}
+"""Model of benchmarks.training_nets and steps a turn: long enough for a steady figure, short enough for many turns."""
+WITHOUT_PICTURES = {"mlp", "encoder", "gpt", "lstm"}
+"""Models that have no memory order of channels."""
 LABELS = {
     "dataloader": "eager + DataLoader",
     "preloaded": "eager, preloaded, fused Adam",
+    "channels-last": "the same, channels_last",
     "compiled": "torch.compile",
 }
 
@@ -32,10 +47,10 @@ LABELS = {
 class Contestant:
     """A running contestant process."""
 
-    def __init__(self, way: str, model: str, threads: int) -> None:
+    def __init__(self, way: str, model: str, threads: int, precision: str) -> None:
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(threads)}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.training_contestant", way, model, str(threads)],
+            [sys.executable, "-m", "benchmarks.training_contestant", way, model, str(threads), precision],
             cwd=Path(__file__).resolve().parent.parent,
             env=environment,
             stdin=subprocess.PIPE,
@@ -59,27 +74,42 @@ class Contestant:
 
 
 def measure(model: str, rounds: int) -> list[Ratio]:
-    """One interleaved run of all contestants on one thread, and one on as many as there are."""
-    return [each for threads in THREADS for each in compare(model, threads, rounds)]
+    """Interleaved runs of all contestants on one thread and on as many as there are, in each precision."""
+    return [
+        each
+        for precision in precisions()
+        for threads in THREADS
+        for each in compare(model, threads, rounds, precision)
+    ]
 
 
-def compare(model: str, threads: int, rounds: int) -> list[Ratio]:
-    """One interleaved run of all contestants on one model."""
+def precisions() -> list[str]:
+    """Those that this CPU multiplies in."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return ["f32", "bf16"] if re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) else ["f32"]
+
+
+def compare(
+    model: str, threads: int, rounds: int, precision: str = "f32", ways: Sequence[str] = WAYS
+) -> list[Ratio]:
+    """One interleaved run of contestants, wasmgrad the first of them, on one model."""
     steps = MODELS[model]
-    contestants = {way: Contestant(way, model, threads) for way in WAYS}
+    if model in WITHOUT_PICTURES:
+        ways = [way for way in ways if way != "channels-last"]
+    contestants = {way: Contestant(way, model, threads, precision) for way in ways}
     try:
         for contestant in contestants.values():
             contestant.run(steps)  # warm-up, compilation included
-        seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds):
-            for way in (*WAYS[turn % len(WAYS) :], *WAYS[: turn % len(WAYS)]):
+            for way in (*ways[turn % len(ways) :], *ways[: turn % len(ways)]):
                 seconds[way].append(contestants[way].run(steps))
     finally:
         for contestant in contestants.values():
             contestant.close()
-    setting = "1 thread" if threads == 1 else f"{threads} threads"
+    setting = f"{threads} thread{'s' * (threads > 1)}" + (f", {precision}" if precision != "f32" else "")
     ours = [turn / steps for turn in seconds["wasmgrad"]]
-    peers = [(LABELS[way], [turn / steps for turn in seconds[way]]) for way in WAYS[1:]]
+    peers = [(LABELS[way], [turn / steps for turn in seconds[way]]) for way in ways[1:]]
     return [ratio(model, setting, peer, ours) for peer in peers]
 
 

@@ -1,6 +1,6 @@
 """One way of training a model, as a long-lived process that runs steps when told to.
 
-    python -m benchmarks.training_contestant WAY MODEL THREADS
+    python -m benchmarks.training_contestant WAY MODEL THREADS PRECISION
 
 reads a number of steps a line from standard input and answers with the seconds they took, until end of
 file. The first answer includes warm-up. The coordinator (benchmarks.training) starts several and gives
@@ -14,10 +14,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Literal
 
-BATCH = 128
 LEARNING_RATE = 1e-4
-WAYS = ("wasmgrad", "dataloader", "preloaded", "compiled")
+WAYS = ("wasmgrad", "dataloader", "preloaded", "channels-last", "compiled")
 
 Run = Callable[[int], float]
 """Runs so many steps and returns the seconds they took."""
@@ -32,11 +32,11 @@ def _answer(seconds: float) -> None:
     print(seconds, flush=True)
 
 
-def _serve_wasmgrad(model: str, threads: int) -> None:
+def _serve_wasmgrad(model: str, threads: int, precision: Literal["f32", "bf16"]) -> None:
     """Steps through `Trainer.fit`: an epoch of the requested length between two answers."""
     import wasmgrad
 
-    from benchmarks import mnist
+    from benchmarks.training_nets import TASKS
 
     class Done(Exception):
         pass
@@ -53,60 +53,68 @@ def _serve_wasmgrad(model: str, threads: int) -> None:
         if next(requests, None) is None:
             raise Done
 
+    task = TASKS[model]
     trainer = wasmgrad.Trainer(
-        wasmgrad.models.build(model),
+        task.archive(),
         on_event=on_event,
         epochs=1_000_000,
         batches_per_epoch=steps,
-        batch_size=BATCH,
+        batch_size=task.batch,
         learning_rate=LEARNING_RATE,
         threads=threads,
+        keep_integers=task.inputs == "indices",
+        losses="model" if task.own_loss else None,
+        precision=precision,
     )
     with contextlib.suppress(Done):
-        trainer.fit(wasmgrad.Dataset(mnist.images(), mnist.labels()))
+        trainer.fit(wasmgrad.Dataset(*task.data()))
 
 
-def _torch_run(way: str, model: str, threads: int) -> Run:
+def _torch_run(way: str, model: str, threads: int, precision: str) -> Run:
     import torch
-    import wasmgrad
 
-    from benchmarks import mnist
+    from benchmarks.training_nets import TASKS
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    net = wasmgrad.models.registry[model].make()
+    task = TASKS[model]
+    pictures = task.inputs == "pictures"
+    order = torch.channels_last if way == "channels-last" else torch.contiguous_format
+    net = task.make().to(memory_format=order) if pictures else task.make()
     optimizer = torch.optim.Adam(
         net.parameters(), lr=LEARNING_RATE, fused=True if way != "dataloader" else None
     )
     criterion = torch.nn.CrossEntropyLoss()
-    bytes_, targets = torch.from_numpy(mnist.images()), torch.from_numpy(mnist.labels())
+    inputs, targets = (torch.from_numpy(array) for array in task.data())
 
     def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         optimizer.zero_grad()
-        loss = criterion(net(x), y)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss: torch.Tensor = net(x, y) if task.own_loss else criterion(net(x), y)
         loss.backward()
         optimizer.step()
         return loss
 
     train = torch.compile(step) if way == "compiled" else step
 
-    class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         def __len__(self) -> int:
-            return len(bytes_)
+            return len(inputs)
 
-        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-            return bytes_[index].to(torch.float32).div(255), int(targets[index])
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+            x = inputs[index]
+            return x.to(torch.float32).div(255) if pictures else x, targets[index]
 
     def loaded() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         while True:
-            yield from torch.utils.data.DataLoader(Samples(), BATCH, shuffle=True, drop_last=True)
+            yield from torch.utils.data.DataLoader(Samples(), task.batch, shuffle=True, drop_last=True)
 
     def preloaded() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        pixels = bytes_.to(torch.float32).div_(255)
+        rows = inputs.to(torch.float32).div_(255).contiguous(memory_format=order) if pictures else inputs
         while True:
-            for index in torch.randperm(len(pixels)).split(BATCH):
-                if len(index) == BATCH:
-                    yield pixels.index_select(0, index), targets.index_select(0, index)
+            for index in torch.randperm(len(rows)).split(task.batch):
+                if len(index) == task.batch:
+                    yield rows[index], targets.index_select(0, index)
 
     batches = loaded() if way == "dataloader" else preloaded()
 
@@ -121,11 +129,12 @@ def _torch_run(way: str, model: str, threads: int) -> Run:
 
 def main() -> None:
     way, model, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    precision: Literal["f32", "bf16"] = "bf16" if sys.argv[4] == "bf16" else "f32"
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if way == "wasmgrad":
-        _serve_wasmgrad(model, threads)
+        _serve_wasmgrad(model, threads, precision)
         return
-    run = _torch_run(way, model, threads)
+    run = _torch_run(way, model, threads, precision)
     for steps in _requests():
         _answer(run(steps))
 
