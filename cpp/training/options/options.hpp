@@ -62,8 +62,7 @@ enum class ScheduleKind : std::uint8_t {
 };
 enum class Precision : std::uint8_t {
   kF32 = 0,
-  /// bf16: factors of products and convolutions rounded to bfloat16; parameters, sums, norms and losses in
-  /// f32
+  /// bf16: factors of products rounded to bfloat16; parameters, sums, norms and losses in f32
   kBF16 = 1,
 };
 // [/generated]

@@ -134,78 +134,84 @@ WASMGRAD_INLINE void pass_of(const Element* dy, const Passed<Element>& passed, s
 }
 
 #if defined(__x86_64__)
-#define WASMGRAD_AVX2 __attribute__((target("avx2,fma")))
-
-template <class Element>
-WASMGRAD_AVX2 void sums_avx2(const Element* x, const Rows& rows, double* sums) noexcept {
-  sums_of(x, rows, sums);
-}
-template <class Element>
-WASMGRAD_AVX2 void squares_avx2(const Element* x, const Rows& rows, const float* mean,
-                                double* squares) noexcept {
-  squares_of(x, rows, mean, squares);
-}
-template <class Element>
-WASMGRAD_AVX2 void gradients_avx2(const Element* dy, const Element* x, const Rows& rows, const float* mean,
-                                  const Passed<Element>& passed, double* sums, double* dots) noexcept {
-  gradients_of(dy, x, rows, mean, passed, sums, dots);
-}
-template <class Element>
-WASMGRAD_AVX2 void normal_avx2(const Element* x, const Rows& rows, const float* mean, const float* scale,
-                               const float* shift, const Ending<Element>& ending, Element* y) noexcept {
-  normal_of(x, rows, mean, scale, shift, ending, y);
-}
-template <class Element>
-WASMGRAD_AVX2 void backward_avx2(const Element* dy, const Element* x, const Rows& rows, const float* mean,
-                                 const float* mean_dy, const float* slope, const float* scale,
-                                 const Passed<Element>& passed, Element* dx) noexcept {
-  backward_of(dy, x, rows, mean, mean_dy, slope, scale, passed, dx);
-}
-template <class Element>
-WASMGRAD_AVX2 void pass_avx2(const Element* dy, const Passed<Element>& passed, std::int64_t count,
-                             Element* g) noexcept {
-  pass_of(dy, passed, count, g);
-}
+/// Each of the bodies, compiled for an instruction set.
+#define WASMGRAD_VARIANTS(suffix, features)                                                              \
+  template <class Element>                                                                               \
+  __attribute__((target(features))) void sums_##suffix(const Element* x, const Rows& rows,               \
+                                                       double* sums) noexcept {                          \
+    sums_of(x, rows, sums);                                                                              \
+  }                                                                                                      \
+  template <class Element>                                                                               \
+  __attribute__((target(features))) void squares_##suffix(const Element* x, const Rows& rows,            \
+                                                          const float* mean, double* squares) noexcept { \
+    squares_of(x, rows, mean, squares);                                                                  \
+  }                                                                                                      \
+  template <class Element>                                                                               \
+  __attribute__((target(features))) void gradients_##suffix(                                             \
+      const Element* dy, const Element* x, const Rows& rows, const float* mean,                          \
+      const Passed<Element>& passed, double* sums, double* dots) noexcept {                              \
+    gradients_of(dy, x, rows, mean, passed, sums, dots);                                                 \
+  }                                                                                                      \
+  template <class Element>                                                                               \
+  __attribute__((target(features))) void normal_##suffix(                                                \
+      const Element* x, const Rows& rows, const float* mean, const float* scale, const float* shift,     \
+      const Ending<Element>& ending, Element* y) noexcept {                                              \
+    normal_of(x, rows, mean, scale, shift, ending, y);                                                   \
+  }                                                                                                      \
+  template <class Element>                                                                               \
+  __attribute__((target(features))) void backward_##suffix(                                              \
+      const Element* dy, const Element* x, const Rows& rows, const float* mean, const float* mean_dy,    \
+      const float* slope, const float* scale, const Passed<Element>& passed, Element* dx) noexcept {     \
+    backward_of(dy, x, rows, mean, mean_dy, slope, scale, passed, dx);                                   \
+  }                                                                                                      \
+  template <class Element>                                                                               \
+  __attribute__((target(features))) void pass_##suffix(const Element* dy, const Passed<Element>& passed, \
+                                                       std::int64_t count, Element* g) noexcept {        \
+    pass_of(dy, passed, count, g);                                                                       \
+  }
+WASMGRAD_VARIANTS(avx2, "avx2,fma")
+WASMGRAD_VARIANTS(avx512, "avx2,fma,avx512f,avx512bw,avx512vl,avx512dq,prefer-vector-width=512")
 #endif
 
 }  // namespace
 
 #if defined(__x86_64__)
-#define WASMGRAD_CHOOSE(avx2, portable, ...)    \
-  if (cpu_has_avx2()) return avx2(__VA_ARGS__); \
-  portable(__VA_ARGS__)
+#define WASMGRAD_CHOOSE(body, ...)                         \
+  if (cpu_has_avx512()) return body##_avx512(__VA_ARGS__); \
+  if (cpu_has_avx2()) return body##_avx2(__VA_ARGS__);     \
+  body##_of(__VA_ARGS__)
 #else
-#define WASMGRAD_CHOOSE(avx2, portable, ...) portable(__VA_ARGS__)
+#define WASMGRAD_CHOOSE(body, ...) body##_of(__VA_ARGS__)
 #endif
 
 template <class Element>
 void add_sums(const Element* x, const Rows& rows, double* sums) noexcept {
-  WASMGRAD_CHOOSE(sums_avx2, sums_of, x, rows, sums);
+  WASMGRAD_CHOOSE(sums, x, rows, sums);
 }
 template <class Element>
 void add_squares(const Element* x, const Rows& rows, const float* mean, double* squares) noexcept {
-  WASMGRAD_CHOOSE(squares_avx2, squares_of, x, rows, mean, squares);
+  WASMGRAD_CHOOSE(squares, x, rows, mean, squares);
 }
 template <class Element>
 void add_gradients(const Element* dy, const Element* x, const Rows& rows, const float* mean,
                    const Passed<Element>& passed, double* sums, double* dots) noexcept {
-  WASMGRAD_CHOOSE(gradients_avx2, gradients_of, dy, x, rows, mean, passed, sums, dots);
+  WASMGRAD_CHOOSE(gradients, dy, x, rows, mean, passed, sums, dots);
 }
 template <class Element>
 void normalize(const Element* x, const Rows& rows, const float* mean, const float* scale, const float* shift,
                const Ending<Element>& ending, Element* y) noexcept {
-  WASMGRAD_CHOOSE(normal_avx2, normal_of, x, rows, mean, scale, shift, ending, y);
+  WASMGRAD_CHOOSE(normal, x, rows, mean, scale, shift, ending, y);
 }
 template <class Element>
 void normalize_backward(const Element* dy, const Element* x, const Rows& rows, const float* mean,
                         const float* mean_dy, const float* slope, const float* scale,
                         const Passed<Element>& passed, Element* dx) noexcept {
-  WASMGRAD_CHOOSE(backward_avx2, backward_of, dy, x, rows, mean, mean_dy, slope, scale, passed, dx);
+  WASMGRAD_CHOOSE(backward, dy, x, rows, mean, mean_dy, slope, scale, passed, dx);
 }
 template <class Element>
 void pass_gradients(const Element* dy, const Passed<Element>& passed, std::int64_t count,
                     Element* g) noexcept {
-  WASMGRAD_CHOOSE(pass_avx2, pass_of, dy, passed, count, g);
+  WASMGRAD_CHOOSE(pass, dy, passed, count, g);
 }
 
 #define WASMGRAD_INSTANTIATE(Element)                                                                       \
