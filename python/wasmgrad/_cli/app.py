@@ -119,7 +119,7 @@ def guest_run(
     env: EnvOption = None,
     *,
     limits: Limits,
-    engine: EngineOption = "wasmedge",
+    engine: EngineOption = None,
 ) -> None:
     """Run any guest in the sandbox. Its exit code becomes this command's."""
     from .._training.run import Sandbox
