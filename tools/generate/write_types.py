@@ -100,7 +100,8 @@ def typescript(header: Header) -> str:
             lines += _doc(function.doc, "    ")
             static = "static " if write_wit.is_static(function) else ""
             arguments = ", ".join(
-                f"{_camel(name)}: {_typescript(kind)}" for name, kind in write_wit.arguments_of(header, function)
+                f"{_camel(name)}: {_typescript(kind)}"
+                for name, kind in write_wit.arguments_of(header, function)
             )
             result = _typescript(write_wit.result_of(header, function))
             lines.append(f"    {static}{_camel(_method(function))}({arguments}): {result};")
@@ -141,7 +142,10 @@ def python(header: Header) -> str:
 
 def _python_method(header: Header, resource: str, function: Function) -> Iterator[str]:
     static = write_wit.is_static(function)
-    given = [f"{name.replace('-', '_')}: {_python(kind)}" for name, kind in write_wit.arguments_of(header, function)]
+    given = [
+        f"{name.replace('-', '_')}: {_python(kind)}"
+        for name, kind in write_wit.arguments_of(header, function)
+    ]
     result = _python(write_wit.result_of(header, function))
     if result == resource.capitalize():
         result = "Self"

@@ -117,7 +117,16 @@ class Python:
             (sources / "wasmgrad_entry.py").write_text(_PYTHON_ENTRY)
             sdk = find_part("sdk/python", "guests/sdk/python")
             wit = _put_interfaces(Path(scratch, "wit"))
-            command = [sys.executable, "-c", "from componentize_py import script; script()", "--wit-path", str(wit), "--world", "program", "componentize"]
+            command = [
+                sys.executable,
+                "-c",
+                "from componentize_py import script; script()",
+                "--wit-path",
+                str(wit),
+                "--world",
+                "program",
+                "componentize",
+            ]
             paths = ["--python-path", str(sources), "--python-path", str(sdk)]
             built = Path(scratch, "guest.wasm")
             run_compiler(
