@@ -1,7 +1,7 @@
 """Guests in JavaScript and Python: an interpreter and the program become one WebAssembly component.
 
-The program is a function `main`; the entry point around it, the SDK's module and the interfaces are put beside a copy of
-it. It must not know what a guest does.
+The program is a function `main`; the entry point around it, the SDK's module and the interfaces are put beside a copy
+of it. It must not know what a guest does.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ def _language_of(source: Path, shown: str | os.PathLike[str]) -> Language:
 def new_guest(folder: str | os.PathLike[str], language: str = "cpp") -> list[Path]:
     """Copies the template of a language into the new directory `folder` and returns its files.
 
-    language: `c`, `cpp`, `rust`, `assemblyscript`, `javascript` (or `js`) or `python`. Errors: `InvalidArgument` for any other, and when `folder` exists
-    and is not an empty directory.
+    language: `c`, `cpp`, `rust`, `assemblyscript`, `javascript` (or `js`) or `python`. Errors:
+    `InvalidArgument` for any other, and when `folder` exists and is not an empty directory.
     """
     names = [known.name for known in LANGUAGES]
     language = _SHORT_NAMES.get(language, language)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from .._errors import InvalidArgument
@@ -40,7 +41,8 @@ def configure(
 ) -> dict[str, Any]:
     """The run configuration that the native tools read, with host paths made absolute.
 
-    engine: None is wasmedge for a module and wasmtime for a component. Errors: `InvalidArgument` for what is not UTF-8 or no engine, `NotFound` for an engine that is not installed.
+    engine: None is wasmedge for a module and wasmtime for a component. Errors: `InvalidArgument` for what is not UTF-8
+    or no engine, `NotFound` for an engine that is not installed.
     """
     engine = engine or ("wasmtime" if is_component(guest) else "wasmedge")
     if engine not in GUEST_ENGINES:
@@ -82,7 +84,7 @@ def configure(
 def is_component(guest: StrPath) -> bool:
     """Whether a file begins as a WebAssembly component does; one that cannot be read does not."""
     try:
-        with open(guest, "rb") as file:
+        with Path(guest).open("rb") as file:
             start = file.read(8)
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Guests in JavaScript and Python: built by the command, run as any guest, with the numbers of the host's own trainer."""
+"""Guests in JavaScript and Python: built by the command, run as any guest, with the numbers of the host's trainer."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_limits_and_grants_are_those_of_any_guest(language: str, tmp_path: Path)
 @pytest.mark.parametrize("language", ["javascript"])
 def test_wasmedge_refuses_components_by_a_sentence(language: str, built: dict[str, Path]) -> None:
     with pytest.raises(
-        wasmgrad.Unsupported, match="is a component, and the engine wasmedge .* runs modules only"
+        wasmgrad.Unsupported, match=r"is a component, and the engine wasmedge .* runs modules only"
     ):
         Sandbox(template(language, built), engine="wasmedge").run()
 
