@@ -69,8 +69,9 @@ if(WASMGRAD_BUILD_GUESTS)
   install(DIRECTORY "${PROJECT_BINARY_DIR}/graph_runtime/" DESTINATION "${_graph_runtime}" FILES_MATCHING PATTERN "*.a")
 endif()
 install(DIRECTORY guests/web DESTINATION "${_guests}")
-install(DIRECTORY guests/sdk/include guests/sdk/rust guests/sdk/assemblyscript DESTINATION "${_sdk}"
-        PATTERN target EXCLUDE PATTERN Cargo.lock EXCLUDE PATTERN node_modules EXCLUDE)
+install(DIRECTORY guests/sdk/include guests/sdk/rust guests/sdk/assemblyscript guests/sdk/javascript guests/sdk/python guests/sdk/wit
+        DESTINATION "${_sdk}"
+        PATTERN target EXCLUDE PATTERN Cargo.lock EXCLUDE PATTERN node_modules EXCLUDE PATTERN __pycache__ EXCLUDE)
 
 if(SKBUILD)
   # What the command `wasmgrad` works with: the templates of new guests, and the data of the default run.

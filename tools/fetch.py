@@ -18,6 +18,7 @@ PREFIXES = {
     "picture-decoders": headers.decoder_prefix,
     "python-headers": headers.python_prefix,
     "assemblyscript": npm.assemblyscript_prefix,
+    "javascript": npm.javascript_prefix,
 }
 
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "wasmgrad/abi/component/training_imports.hpp"
 #include "wasmgrad/runner/guest_host.hpp"
 #include "wasmgrad/sandbox/sandbox.hpp"
 
@@ -45,6 +46,7 @@ Expected<RunReport> run(const RunConfig& config, training::Observer* observer, c
   guest.max_memory_pages = config.limits.memory_pages;
   if (process == Process::kOwn) guest.max_handles = config.limits.open_files;
   guest.functions = host.functions();
+  guest.component_imports = abi::component::training_imports(guest.functions);
   guest.engine = config.engine;
   guest.wasmtime_library = config.wasmtime_library;
   guest.interpret = config.interpret;

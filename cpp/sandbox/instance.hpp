@@ -38,6 +38,8 @@ class Instance {
 /// The engines. `config` has been checked for what both of them need.
 Expected<std::unique_ptr<Instance>> make_wasmedge_instance(SandboxConfig config);
 Expected<std::unique_ptr<Instance>> make_wasmtime_instance(SandboxConfig config);
+/// A guest that is a component, on wasmtime.
+Expected<std::unique_ptr<Instance>> make_component_instance(SandboxConfig config);
 
 /// The errors that both engines have, in the same words.
 Error guest_too_large(const std::string& guest, std::uint64_t pages, std::uint32_t max_pages);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "wasmgrad/base/utf8.hpp"
+#include "wasmgrad/sandbox/component/component.hpp"
 #include "wasmgrad/sandbox/instance.hpp"
 
 namespace wasmgrad::sandbox {
@@ -18,6 +19,12 @@ bool is_wasm(std::span<const std::byte> module) {
 }
 
 std::string named(const std::string& guest) { return "guest '" + guest + "'"; }
+
+Error component_on_wasmedge(const std::string& guest) {
+  return {Errc::kUnsupportedOperation, named(guest) + " is a component, and the engine wasmedge (" +
+                                           engine_version() +
+                                           ") runs modules only; run it with the engine wasmtime"};
+}
 
 }  // namespace
 
@@ -55,7 +62,8 @@ Error not_exported(const std::string& guest, const std::string& function) {
 
 Expected<Sandbox> Sandbox::create(SandboxConfig config) {
   // Engines also accept native libraries and text, from anybody: a guest is wasm or nothing.
-  if (!is_wasm(config.module))
+  const bool is_component = component::is_component(config.module) && !config.compute_only;
+  if (!is_component && !is_wasm(config.module))
     return Error{Errc::kInvalidEncoding, named(config.name) + " is not a WebAssembly module"};
   for (const Preopen& preopen : config.preopens) {
     std::error_code error;
@@ -63,8 +71,10 @@ Expected<Sandbox> Sandbox::create(SandboxConfig config) {
   }
   std::string name = config.name;
   const bool in_wasmtime = config.engine == EngineKind::kWasmtime;
-  WASMGRAD_ASSIGN(auto instance, in_wasmtime ? make_wasmtime_instance(std::move(config))
-                                             : make_wasmedge_instance(std::move(config)));
+  if (is_component && !in_wasmtime) return component_on_wasmedge(name);
+  WASMGRAD_ASSIGN(auto instance, is_component  ? make_component_instance(std::move(config))
+                                 : in_wasmtime ? make_wasmtime_instance(std::move(config))
+                                               : make_wasmedge_instance(std::move(config)));
   return Sandbox(std::move(name), std::move(instance));
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "wasmgrad/base/component_function.hpp"
 #include "wasmgrad/base/file.hpp"
 #include "wasmgrad/base/host_function.hpp"
 #include "wasmgrad/base/status.hpp"
@@ -22,7 +23,7 @@ struct SandboxConfig {
   EngineKind engine = EngineKind::kWasmEdge;
   /// The shared library with wasmtime's C API, for that engine. Empty: the one that the loader finds.
   std::filesystem::path wasmtime_library;
-  std::vector<std::byte> module;  ///< wasm bytes
+  std::vector<std::byte> module;  ///< wasm bytes: a module, or a component, which only wasmtime runs
   std::string name;               ///< argv[0] of the guest and its name in errors
   std::vector<std::string> args;  ///< after argv[0]
   std::vector<std::string> env;   ///< "KEY=VALUE"; nothing is inherited
@@ -32,6 +33,7 @@ struct SandboxConfig {
   /// limit on file descriptors, for a process that runs nothing else. None: not limited.
   std::optional<std::uint32_t> max_handles;
   std::vector<HostFunction> functions;
+  ComponentImports component_imports;  ///< in place of `functions`, for a guest that is a component
   /// For a module of pure computation: it may import nothing, and may use relaxed SIMD.
   bool compute_only = false;
   bool interpret = false;  ///< interpreter in place of ahead-of-time compilation; WasmEdge has one

@@ -117,6 +117,9 @@ using Finalizer = void (*)(void* data);
   X(wasmtime_linker_define_func_unchecked, Failure*,                                                    \
     (Linker*, const char*, std::size_t, const char*, std::size_t, const FuncType*, Callback, void*,     \
      Finalizer))                                                                                        \
+  X(wasmtime_instance_new, Failure*,                                                                    \
+    (Context*, const Module*, const Extern*, std::size_t, Instance*, Trap**))                           \
+  X(wasmtime_func_new_unchecked, void, (Context*, const FuncType*, Callback, void*, Finalizer, Func*))  \
   X(wasmtime_linker_get, bool,                                                                          \
     (Linker*, Context*, const char*, std::size_t, const char*, std::size_t, Extern*))                   \
   X(wasmtime_linker_instantiate, Failure*, (Linker*, Context*, Module*, Instance*, Trap**))             \

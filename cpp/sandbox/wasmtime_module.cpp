@@ -24,7 +24,7 @@ constexpr Proposal kRefusedProposals[] = {
     {"threads", &Api::wasmtime_config_wasm_threads_set},
 };
 
-// With one of the proposals on, or none. `keeps_images`: initial memories are files, which instances map.
+// With one of the proposals on, or none.
 Owned<Engine> make_engine(const Api& api, bool keeps_images, const Proposal* enabled = nullptr) {
   Config* config = api.wasm_config_new();
   api.wasmtime_config_memory_init_cow_set(config, keeps_images);
@@ -52,25 +52,30 @@ Status check_memory(const Api& api, const Module& module, const SandboxConfig& c
 
 }  // namespace
 
-Expected<CompiledModule> compile(const Api& api, const SandboxConfig& config) {
-  const auto* code = reinterpret_cast<const std::uint8_t*>(config.module.data());
-  const std::size_t size = config.module.size();
+Owned<Engine> make_guest_engine(const Api& api, bool keeps_images) { return make_engine(api, keeps_images); }
+
+Expected<Owned<Module>> compile_module(const Api& api, Engine& engine, std::span<const std::byte> bytes,
+                                       const std::string& guest) {
+  const auto* code = reinterpret_cast<const std::uint8_t*>(bytes.data());
   const auto own = [&](Failure* failure) { return Owned<Failure>(failure, Deleter{&api}); };
-  CompiledModule compiled;
-  compiled.engine = make_engine(api, !config.max_handles);  // such a file would be one of the guest's
   Module* raw = nullptr;
-  const auto failure = own(api.wasmtime_module_new(compiled.engine.get(), code, size, &raw));
-  compiled.module = {raw, Deleter{&api}};
-  if (!failure) {
-    WASMGRAD_CHECK(check_memory(api, *compiled.module, config));
-    return compiled;
-  }
+  const auto failure = own(api.wasmtime_module_new(&engine, code, bytes.size(), &raw));
+  Owned<Module> module(raw, Deleter{&api});
+  if (!failure) return module;
   for (const Proposal& proposal : kRefusedProposals) {
     const auto wider = make_engine(api, false, &proposal);
-    if (!own(api.wasmtime_module_validate(wider.get(), code, size)))
-      return proposal_refused(config.name, proposal.name);
+    if (!own(api.wasmtime_module_validate(wider.get(), code, bytes.size())))
+      return proposal_refused(guest, proposal.name);
   }
-  return guest_invalid(config.name, reason(api, *failure));
+  return guest_invalid(guest, reason(api, *failure));
+}
+
+Expected<CompiledModule> compile(const Api& api, const SandboxConfig& config) {
+  CompiledModule compiled;
+  compiled.engine = make_engine(api, !config.max_handles);  // such a file would be one of the guest's
+  WASMGRAD_ASSIGN(compiled.module, compile_module(api, *compiled.engine, config.module, config.name));
+  WASMGRAD_CHECK(check_memory(api, *compiled.module, config));
+  return compiled;
 }
 
 }  // namespace wasmgrad::sandbox::wasmtime

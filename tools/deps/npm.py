@@ -36,3 +36,8 @@ def prefix(name: str, pins: Path) -> Path:
 def assemblyscript_prefix() -> Path:
     """The AssemblyScript compiler: `node_modules/.bin/asc` below the folder."""
     return prefix("assemblyscript", _ROOT / "guests/sdk/assemblyscript")
+
+
+def javascript_prefix() -> Path:
+    """The compiler of JavaScript guests: `node_modules/.bin/componentize-qjs` below the folder."""
+    return prefix("javascript", _ROOT / "guests/sdk/javascript")

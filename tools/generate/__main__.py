@@ -13,12 +13,14 @@ from pathlib import Path
 
 import read_header
 import read_options
+import write_component
 import write_cpp
 import write_imports
 import write_page
 import write_python
 import write_sdk
 import write_text
+import write_types
 import write_wit
 from read_header import Header
 from read_options import ROOT, Table
@@ -35,7 +37,10 @@ def whole_files(table: Table, header: Header) -> dict[str, str]:
     """Path -> text."""
     return {
         "docs/training-abi.md": write_page.page(header, table),
+        "guests/sdk/javascript/wasmgrad/training.d.ts": write_types.typescript(header),
+        "guests/sdk/python/typings/wit_world/imports/training.pyi": write_types.python(header),
         "guests/sdk/wit/training.wit": write_wit.package(header),
+        "cpp/abi/component/training_table.hpp": write_component.header(header),
         "cpp/training/options/option_table.hpp": write_cpp.header(table),
         "python/wasmgrad/_training/option_table.py": write_python.module(table),
         "tests/conformance/option_cases.h": write_text.conformance(table),

@@ -62,28 +62,37 @@ def _package(header: Header) -> Iterator[str]:
     yield "}"
 
 
-def _enumeration(enumeration: Enumeration) -> Iterator[str]:
-    """Success is no case of `errno`, but the other case of each result."""
+def cases_of(enumeration: Enumeration) -> Iterator[tuple[str, str]]:
+    """Name and comment of each case. Success is no case of `errno`, but the other case of each result."""
     kind = enumeration.name.rpartition("_")[2].upper()
-    yield from _comment(_shown(enumeration.doc))
-    yield f"enum {_type_name(enumeration.name)} {{"
     for name, _, doc in enumeration.values:
         if name != "WASMGRAD_SUCCESS":
-            yield from _indented(_comment(_shown(doc)))
-            short = name.removeprefix("WASMGRAD_").removeprefix(f"{kind}_")
-            yield f"    {_identifier(short.lower())},"
+            yield _kebab(name.removeprefix("WASMGRAD_").removeprefix(f"{kind}_").lower()), doc
+
+
+def fields_of(header: Header, record: Record) -> Iterator[tuple[str, str, str]]:
+    """Name, type and comment of each field."""
+    for field in _without_lengths(record.fields):
+        doc = field.doc.removeprefix("1: ")
+        kind = "bool" if doc != field.doc else _type(header, field)
+        yield field.name, kind, "" if doc in {e.name for e in header.enumerations} else doc
+
+
+def _enumeration(enumeration: Enumeration) -> Iterator[str]:
+    yield from _comment(_shown(enumeration.doc))
+    yield f"enum {type_name(enumeration.name)} {{"
+    for case, doc in cases_of(enumeration):
+        yield from _indented(_comment(_shown(doc)))
+        yield f"    {_identifier(case)},"
     yield "}"
 
 
 def _record(header: Header, record: Record) -> Iterator[str]:
     yield from _comment(_shown(record.doc))
-    yield f"record {_type_name(record.name)} {{"
-    for field in _without_lengths(record.fields):
-        doc = field.doc.removeprefix("1: ")
-        kind = "bool" if doc != field.doc else _type(header, field)
-        if doc not in {e.name for e in header.enumerations}:
-            yield from _indented(_comment(_shown(doc)))
-        yield f"    {_identifier(field.name)}: {kind},"
+    yield f"record {type_name(record.name)} {{"
+    for name, kind, doc in fields_of(header, record):
+        yield from _indented(_comment(_shown(doc)))
+        yield f"    {_identifier(name)}: {kind},"
     yield "}"
 
 
@@ -94,28 +103,49 @@ def _resource(header: Header, resource: str, functions: Sequence[Function]) -> I
             yield ""
         yield from _indented(_comment(_shown(function.doc)))
         name = _identifier(wit_name(function).partition(".")[2])
-        yield f"    {name}: {_signature(header, resource, function)};"
+        yield f"    {name}: {_signature(header, function)};"
     yield "}"
 
 
-def _signature(header: Header, resource: str, function: Function) -> str:
-    """Constant addresses are arguments; at the others the result is stored."""
+def _signature(header: Header, function: Function) -> str:
+    arguments = ", ".join(f"{_identifier(name)}: {kind}" for name, kind in arguments_of(header, function))
+    start = "static func" if is_static(function) else "func"
+    return f"{start}({arguments}) -> result<{result_of(header, function)}, error>"
+
+
+def arguments_of(header: Header, function: Function) -> Iterator[tuple[str, str]]:
+    """Name and type of each, without the handle of a method."""
+    for parameter in _without_lengths(given_of(function)[not is_static(function) :]):
+        yield parameter.name, _argument(header, function, parameter)
+
+
+def is_static(function: Function) -> bool:
+    """Whether it is no method of a handle."""
     first = function.parameters[0]
-    method = first.type == f"wasmgrad_{resource}" and not first.pointer
-    given = [p for p in function.parameters[method:] if p.constant or not p.pointer]
-    results = [p for p in function.parameters if p.pointer and not p.constant]
-    if any(p.name == "written" for p in results):
-        given = [p for p in given if p.name != "buffer_bytes"]
-    arguments = ", ".join(
-        f"{_identifier(p.name)}: {_argument(header, function, p)}" for p in _without_lengths(given)
-    )
-    return f"{'' if method else 'static '}func({arguments}) -> result<{_result(header, results)}, error>"
+    return first.pointer or first.type != f"wasmgrad_{function.name.partition('_')[0]}"
+
+
+def given_of(function: Function) -> list[Member]:
+    """What the guest passes, a handle first. Constant addresses are arguments; at the others the result is stored."""
+    given = [p for p in function.parameters if p.constant or not p.pointer]
+    sized = any(p.name == "written" for p in function.parameters)
+    return [p for p in given if not (sized and p.name == "buffer_bytes")]
+
+
+def result_of(header: Header, function: Function) -> str:
+    """The type of what it gives when it succeeds."""
+    return _result(header, [p for p in function.parameters if p.pointer and not p.constant])
+
+
+def is_option(function: Function, parameter: Member) -> bool:
+    """Whether a handle may be left out."""
+    return f"`{parameter.name}` (0: none)" in function.doc
 
 
 def _argument(header: Header, function: Function, parameter: Member) -> str:
     handle = _is_handle(header, parameter)
     shown = f"borrow<{_type(header, parameter)}>" if handle else _type(header, parameter)
-    return f"option<{shown}>" if f"`{parameter.name}` (0: none)" in function.doc else shown
+    return f"option<{shown}>" if is_option(function, parameter) else shown
 
 
 def _result(header: Header, results: Sequence[Member]) -> str:
@@ -124,6 +154,8 @@ def _result(header: Header, results: Sequence[Member]) -> str:
     first = results[0]
     if first.type == "wasmgrad_output_info":
         return "tensor"
+    if len(results) > 1 and results[-1].name != "written":
+        return f"tuple<{', '.join(_element(result) for result in results)}>"
     # A handle is called by its type; several are called what they are.
     many = _is_handle(header, first) and first.name != first.type.removeprefix("wasmgrad_")
     is_list = many or results[-1].name == "written"
@@ -148,15 +180,16 @@ def _type(header: Header, member: Member) -> str:
         return "string" if member.type == "char" else f"list<{_element(member)}>"
     for enumeration in header.enumerations:
         if member.doc == enumeration.name or enumeration.name.endswith(f"_{member.name}"):
-            return _type_name(enumeration.name)
+            return type_name(enumeration.name)
     return _element(member)
 
 
 def _element(member: Member) -> str:
-    return _TYPES.get(member.type) or _type_name(member.type)
+    return _TYPES.get(member.type) or type_name(member.type)
 
 
-def _type_name(name: str) -> str:
+def type_name(name: str) -> str:
+    """What a type of the header is called."""
     return _kebab(name.removeprefix("wasmgrad_").removesuffix("_record"))
 
 
@@ -173,12 +206,20 @@ def _shown(doc: str) -> str:
     resources = "model|dataset|trainer"
     doc = re.sub(r"\bWASMGRAD_([A-Z_]+)\b", lambda found: f"`{_kebab(found[1].lower())}`", doc)
     doc = re.sub(rf"\b(?:wasmgrad_)?({resources})_(\w+)", lambda f: f"`{f[1]}.{_kebab(f[2])}`", doc)
-    return re.sub(r"\bwasmgrad_(\w+)\b", lambda found: f"`{_type_name(found[1])}`", doc)
+    return re.sub(r"\bwasmgrad_(\w+)\b", lambda found: f"`{type_name(found[1])}`", doc)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A comment of the header in lines, with the names that things have here."""
+    return _lines(_shown(text), width)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.split("\n\n")).splitlines()
 
 
 def _comment(text: str) -> Iterator[str]:
-    wrapped = "\n\n".join(textwrap.fill(paragraph, 106) for paragraph in text.split("\n\n"))
-    for line in wrapped.splitlines():
+    for line in _lines(text, 106):
         yield f"/// {line}"
 
 

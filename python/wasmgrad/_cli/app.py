@@ -81,7 +81,10 @@ def model(
 def guest_new(
     folder: Annotated[Path, typer.Argument(metavar="NAME", help="Directory to make.")],
     language: Annotated[
-        str, typer.Option(metavar="NAME", help="Language of its source: c, cpp, rust or assemblyscript.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Language of its source: c, cpp, rust, assemblyscript, js or python."
+        ),
     ] = "cpp",
 ) -> None:
     """Make a directory with a small guest to start from."""
@@ -119,7 +122,7 @@ def guest_run(
     env: EnvOption = None,
     *,
     limits: Limits,
-    engine: EngineOption = "wasmedge",
+    engine: EngineOption = None,
 ) -> None:
     """Run any guest in the sandbox. Its exit code becomes this command's."""
     from .._training.run import Sandbox

@@ -99,8 +99,13 @@ CheckpointOption = Annotated[
 ]
 ResumeOption = Annotated[Path | None, _option(_FILES, "A checkpoint to go on from.", metavar="FILE")]
 EngineOption = Annotated[
-    str,
-    typer.Option(metavar="NAME", help="What runs the guest: wasmedge or wasmtime.", rich_help_panel=_VIEW),
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What runs the guest: wasmedge or wasmtime.",
+        show_default="wasmtime for a component, else wasmedge",
+        rich_help_panel=_VIEW,
+    ),
 ]
 InterpretOption = Annotated[
     bool, _option(_VIEW, "Interpret the guest in place of compiling it.", "--interpret")

@@ -45,7 +45,7 @@ def train(
     gradients: given.GradientsOption = "f32",
     peer_timeout: given.PeerTimeoutOption = 60.0,
     limits: Limits,
-    engine: given.EngineOption = "wasmedge",
+    engine: given.EngineOption = None,
     interpret: given.InterpretOption = False,
     json: given.JsonOption = False,
     classic: given.ClassicOption = False,

@@ -9,13 +9,14 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from .._errors import InvalidArgument, NotFound, RuntimeFailure
+from .._errors import InvalidArgument, NotFound
 from .._files import cache_dir, find_part, find_zig
+from .compiler import run_compiler
+from .scripts import JavaScript, Python, find_npm_program
 
 __all__ = ["LANGUAGES", "Language", "ToolChain", "find_tool_chain"]
 
@@ -88,15 +89,6 @@ def _files(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(path for suffix in suffixes for path in folder.glob(f"*.{suffix}"))
 
 
-def _run(
-    compiler: str, command: list[str], folder: Path, environment: Mapping[str, str] | None = None
-) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
-    if done.returncode != 0:
-        words = done.stderr.strip() or done.stdout.strip()
-        raise RuntimeFailure(f"{folder}: the compiler ({compiler}) failed:\n{words}")
-
-
 _FLAGS = ("-O3", "-msimd128", "-mbulk-memory", "-Wall", "-Wextra")
 _LINK_FLAGS = ("-Wl,--strip-all", "-Wl,-z,stack-size=1048576")
 
@@ -119,7 +111,7 @@ class _CFamily:
         include = find_part("sdk/include", "guests/sdk/include")
         sources = map(str, _files(folder, *self._suffixes))
         command = [*start, *self._flags, *_FLAGS, f"-I{include}", *sources, *_LINK_FLAGS, "-o", str(output)]
-        _run(tools.name, command, folder)
+        run_compiler(tools.name, command, folder)
 
 
 class _Rust:
@@ -138,7 +130,7 @@ class _Rust:
         # Cargo keeps its objects from one build to the next.
         objects = cache_dir() / "cargo" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
         command = [str(rustc.with_name("cargo")), "build", "--quiet", "--release", "--target", target]
-        _run("cargo", [*command, "--target-dir", str(objects)], folder, environment)
+        run_compiler("cargo", [*command, "--target-dir", str(objects)], folder, environment)
         built = sorted((objects / target / "release").glob("*.wasm"))
         if len(built) != 1:
             names = ", ".join(path.name for path in built) or "none"
@@ -181,16 +173,11 @@ class _AssemblyScript:
         sdk = find_part("sdk/assemblyscript", "guests/sdk/assemblyscript")
         command = [self._compiler(folder), "main.ts", "-O3", "--path", str(sdk), "--outFile", str(output)]
         command += ["--exportStart", "_start", "--use", "abort=~lib/wasmgrad/wasi/abort"]
-        _run("asc", command, folder)
+        run_compiler("asc", command, folder)
 
     @staticmethod
     def _compiler(folder: Path) -> str:
-        """The guest's own asc, where npm installed one, else the one on the path."""
-        for parent in (folder, *folder.parents):
-            own = parent / "node_modules" / ".bin" / "asc"
-            if own.is_file():
-                return str(own)
-        found = shutil.which("asc")
+        found = find_npm_program("asc", folder)
         if found is None:
             raise NotFound(
                 "no AssemblyScript compiler was found; install Node.js 20 or newer, then `npm install assemblyscript` "
@@ -204,4 +191,6 @@ LANGUAGES: tuple[Language, ...] = (
     _CFamily("c", ("c",), ("-std=c11",)),
     _Rust(),
     _AssemblyScript(),
+    JavaScript(),
+    Python(),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from .._errors import InvalidArgument
@@ -11,7 +12,7 @@ from .._files import cache_dir, find_wasmtime
 from .distributed import Distributed, distributed_config
 from .options import Limits, TrainingOptions, set_options
 
-__all__ = ["StrPath", "configure"]
+__all__ = ["StrPath", "configure", "is_component"]
 
 StrPath = str | os.PathLike[str]
 
@@ -35,13 +36,15 @@ def configure(
     resume: StrPath | None = None,
     interrupted_output: StrPath | None = None,
     interpret: bool = False,
-    engine: str = "wasmedge",
+    engine: str | None = None,
     view: str = "json",
 ) -> dict[str, Any]:
     """The run configuration that the native tools read, with host paths made absolute.
 
-    Errors: `InvalidArgument` for what is not UTF-8 or no engine, `NotFound` for an engine that is not installed.
+    engine: None is wasmedge for a module and wasmtime for a component. Errors: `InvalidArgument` for what is not UTF-8
+    or no engine, `NotFound` for an engine that is not installed.
     """
+    engine = engine or ("wasmtime" if is_component(guest) else "wasmedge")
     if engine not in GUEST_ENGINES:
         raise InvalidArgument(f"engine {engine!r}: expected one of {', '.join(GUEST_ENGINES)}")
     if interpret and engine != "wasmedge":
@@ -76,6 +79,16 @@ def configure(
     for key, value in config.items():
         _check_text(key, value)
     return config
+
+
+def is_component(guest: StrPath) -> bool:
+    """Whether a file begins as a WebAssembly component does; one that cannot be read does not."""
+    try:
+        with Path(guest).open("rb") as file:
+            start = file.read(8)
+    except OSError:
+        return False
+    return start[:4] == b"\0asm" and start[6:] == b"\1\0"
 
 
 def _check_text(where: str, value: object) -> None:

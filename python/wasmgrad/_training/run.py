@@ -145,7 +145,7 @@ def train(
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
     interpret: bool = False,
-    engine: str = "wasmedge",
+    engine: str | None = None,
     isolate: bool = True,
     distributed: Distributed | bool | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -162,7 +162,8 @@ def train(
     output: where the trained model is saved. The result holds its bytes either way.
     adapters: where the trained low-rank branches are saved (option `lora`), as PEFT's adapter_model.safetensors.
     checkpoint: written after every epoch and when interrupted; `resume` restores one before the first step.
-    engine: "wasmedge" or "wasmtime". The first can also `interpret` the guest.
+    engine: "wasmedge" or "wasmtime"; None is the first for a module, the second for a component. The first can also
+        `interpret` the guest.
     isolate: run in a child process, where a crash or a limit cannot touch this one. Without it the guest's
         console output goes to this process's own, and the limits that need an isolated run are refused.
     distributed: train together with the other processes that torchrun started: True, or a `Distributed`. All
@@ -230,7 +231,7 @@ class Sandbox:
         limits: Limits | None = None,
         interpret: bool = False,
         isolate: bool = True,
-        engine: str = "wasmedge",
+        engine: str | None = None,
     ) -> None:
         self._isolate = isolate
         self._config = configure(
