@@ -305,8 +305,8 @@ def abi(seeds: Seeds, models: Path) -> None:
     create, fit, epoch, step, backward, apply, evaluate, predict, output, change = range(11, 21)
     parameters, set_parameters, gradients, set_gradients = range(21, 25)
     buffers, set_buffers, checkpoint, restore = range(25, 29)
-    last_error = 31
-    nn_load_by_name, init, set_input, compute, get_output = 33, 35, 36, 37, 38
+    run_config, run_report, last_error = 31, 32, 33
+    nn_load_by_name, init, set_input, compute, get_output = 35, 37, 38, 39, 40
     trained = [
         (load_by_name, (0, 0, 0)),
         (create, (0, 1)),
@@ -341,6 +341,7 @@ def abi(seeds: Seeds, models: Path) -> None:
         ),
     )
     seeds.add("errors", calls((load, (2, 0)), (last_error, (1,)), (create, (0, 7)), (last_error, (0,))))
+    seeds.add("run", calls((run_config, (0, 1)), (run_report, (0,)), (run_report, (1,))))
     seeds.add(
         "inference",
         calls(
