@@ -48,7 +48,7 @@ def write_tensors(tensors: Tensors) -> bytes:
     import numpy as np
     import safetensors.numpy
 
-    dense = {text("a name of the weights", name): np.ascontiguousarray(a) for name, a in tensors.items()}
+    dense = {text("a name of the weights", name): np.asarray(a, order="C") for name, a in tensors.items()}
     return safetensors.numpy.save(dense)
 
 

@@ -113,7 +113,7 @@ class Checked(FedAvg):
             tensors[name] = sum(share * answer[name].astype("f8") for share, answer in answers)  # type: ignore[assignment]
         for name, old in self.rounds.present.items():
             whole = np.rint(tensors[name]) if old.dtype.kind in "iub" else tensors[name]
-            tensors[name] = whole.astype(old.dtype)
+            tensors[name] = np.asarray(whole, old.dtype)
         return tensors
 
     # ---- Rounds that are kept
@@ -127,7 +127,7 @@ class Checked(FedAvg):
         for moments in _MOMENTS:
             for name, value in (getattr(self, moments, None) or {}).items():
                 kept[f"{moments}.{name}"] = np.asarray(value)
-        dense = {name: np.ascontiguousarray(value) for name, value in kept.items()}
+        dense = {name: np.asarray(value, order="C") for name, value in kept.items()}
         file = safetensors.numpy.save(dense, {"round": str(number), "strategy": type(self).__name__})
         write_atomic(self.rounds.checkpoints / _ROUND.format(number), file)
 

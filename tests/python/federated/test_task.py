@@ -64,11 +64,11 @@ def test_what_the_policy_has_cannot_be_raised(guest: bytes, model: bytes, data: 
 def test_guest_and_model_come_from_the_store(guest: bytes, model: bytes, data: Path, tmp_path: Path) -> None:
     for contents in (guest, model):
         (tmp_path / digest(contents)).write_bytes(contents)
-    named = {"guest": digest(guest), "model": digest(model)}
-    policy = any_policy(data, store=tmp_path, guests=(named["guest"],), models=(named["model"],))
-    assert run(guest, model, policy, "fit", **named).samples == 64
+    policy = any_policy(data, store=tmp_path, guests=(digest(guest),), models=(digest(model),))
+    task = Task(guest=digest(guest), model=digest(model), weights=as_file(initial(model)), args=("fit",))
+    assert run_task(task, policy).samples == 64
     with pytest.raises(wasmgrad.SecurityError):
-        run(guest, model, any_policy(data, guests=(named["model"],)), "fit")
+        run_task(task, any_policy(data, store=tmp_path, guests=(digest(model),)))
 
 
 def test_the_length_of_an_update_is_bounded(guest: bytes, model: bytes, data: Path) -> None:
