@@ -108,6 +108,10 @@ def reply_of(result: TaskResult, asked: ConfigRecord | Mapping[str, Any]) -> Rec
 
     wanted: Any = asked.get(f"{_OURS}reports", [])
     reports = {f"guest.{name}": result.reports.get(name, float("nan")) for name in wanted}
-    metrics: dict[str, Any] = {SAMPLES: result.samples, **result.metrics, **(reports if result.metrics else {})}
+    metrics: dict[str, Any] = {
+        SAMPLES: result.samples,
+        **result.metrics,
+        **(reports if result.metrics else {}),
+    }
     arrays = array_record(read_tensors(result.weights))
     return RecordDict({ARRAYS: arrays, METRICS: MetricRecord(metrics)})
