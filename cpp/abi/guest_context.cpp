@@ -1,6 +1,11 @@
 #include "wasmgrad/abi/guest_context.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
+
+#include "wasmgrad/training/loop/trainer.hpp"
+#include "wasmgrad/training/state/safetensors.hpp"
 
 namespace wasmgrad::abi {
 
@@ -15,6 +20,24 @@ Expected<std::optional<Bytes>> read_own(const HostConfig& config) {
 }
 
 }  // namespace
+
+Status GuestContext::set_weights(training::Trainer& trainer) const {
+  if (!config.weights) return {};
+  WASMGRAD_ASSIGN(const Bytes file, read_file(*config.weights, config.max_model_file_bytes));
+  WASMGRAD_ASSIGN(training::Safetensors weights, training::read_safetensors(file));
+  const std::vector<std::string> branches = trainer.model().branches();
+  std::vector<training::Output> present;
+  if (!branches.empty()) {
+    WASMGRAD_ASSIGN(present, trainer.state());
+  }
+  for (const training::Output& tensor : present) {
+    if (std::ranges::find(branches, tensor.name) == branches.end()) continue;
+    WASMGRAD_ASSIGN(TensorView view,
+                    TensorView::create(tensor.name, tensor.dtype, tensor.shape, tensor.bytes));
+    weights.tensors.push_back(std::move(view));
+  }
+  return trainer.set_state(weights.tensors);
+}
 
 Expected<std::optional<Bytes>> GuestContext::read_resumed() const {
   const training::Replication& replication = config.replication;

@@ -61,6 +61,19 @@ struct GuestContext {
     return config.replication.group == nullptr || config.replication.group->rank() == 0;
   }
 
+  /// Puts the owner's weights, if there are some, into a model by its trainer; low-rank branches begin anew.
+  /// Errors: those of read_safetensors() and Trainer::set_state().
+  [[nodiscard]] Status set_weights(training::Trainer& trainer) const;
+  /// What an error about them is about, for the owner.
+  [[nodiscard]] std::string weights_name() const { return "weights '" + config.weights->string() + "'"; }
+
+  /// Keeps the weights of a model where the owner wants them, if anywhere.
+  [[nodiscard]] Status save_weights(const training::Model& model) const {
+    if (!config.weights_output) return {};
+    WASMGRAD_ASSIGN(const std::vector<std::byte> weights, model.save_safetensors());
+    return write_file_atomic(*config.weights_output, weights);
+  }
+
   /// The checkpoint that the owner goes on from; none: the run begins anew. Where there are several
   /// processes, all get the first one's.
   [[nodiscard]] Expected<std::optional<std::vector<std::byte>>> read_resumed() const;
@@ -88,7 +101,9 @@ struct GuestContext {
   CallGate gate;
   Budget budget;
   HandleNumbers handles;
-  std::int64_t steps = 0;  ///< optimizer steps of all trainers
+  std::int64_t steps = 0;    ///< optimizer steps of all trainers
+  std::int64_t samples = 0;  ///< whose gradients they took, each as often as it was
+  std::int64_t reports = 0;  ///< figures of its own that the guest told the owner
   /// Why the guest was told to end, once it was: the owner asked to stop, or allows no more epochs.
   std::optional<std::string> stopped_at;
   bool epochs_used_up = false;

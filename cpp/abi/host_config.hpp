@@ -38,10 +38,15 @@ struct HostConfig {
   std::optional<std::filesystem::path> adapters;    ///< where the trained low-rank branches go
   std::optional<std::filesystem::path> checkpoint;  ///< written after every epoch and when interrupted
   std::optional<std::filesystem::path> resume;      ///< restored before the first step
+  /// A safetensors file of parameters and buffers that each model has when its first trainer is made,
+  /// whatever it was loaded with; and where those of the model that was trained last go.
+  std::optional<std::filesystem::path> weights, weights_output;
   /// Where the model goes when the run is interrupted; `output` gets a whole training's only.
   std::optional<std::filesystem::path> interrupted_output;
   /// How trainers work together with those of other processes. The first of them has the owner's files.
   training::Replication replication;
+  /// What a guest may ask for by name, and not change.
+  std::map<std::string, std::string> guest_config;
   training::Observer* observer = nullptr;  ///< may be null; outlives the host
   const StopToken* stop = nullptr;         ///< may be null; outlives the host
 };

@@ -49,6 +49,7 @@ Status TrainingHost::finish() {
     const bool lost = group != nullptr && group->failure();
     if (context_->stopped_at || lost) return context_->save_interrupted(outcome_->model);
     WASMGRAD_CHECK(context_->save_adapters(*run->model));
+    WASMGRAD_CHECK(context_->save_weights(*run->model));
     if (!output) return {};
     WASMGRAD_CHECK(write_file_atomic(*output, outcome_->model));
     training::Observer* observer = context_->config.observer;
@@ -72,6 +73,7 @@ training::Usage TrainingHost::usage() const {
   usage.host_calls = context_->gate.calls();
   usage.host_seconds = context_->gate.seconds();
   usage.steps = context_->steps;
+  usage.samples = context_->samples;
   return usage;
 }
 

@@ -118,6 +118,10 @@ void EventObserver::on_evaluation(const training::Metrics& metrics, std::int64_t
   on_event(event);
 }
 
+void EventObserver::on_report(std::string_view name, double value) {
+  on_event({{"event", "report"}, {"name", name}, {"value", value}});
+}
+
 void EventObserver::on_checkpoint(std::string_view path, std::int64_t epoch) {
   on_event({{"event", "checkpoint"}, {"path", path}, {"epoch", epoch}});
 }
@@ -148,6 +152,7 @@ void EventObserver::on_usage(const training::Usage& usage) {
             {"host_bytes", usage.host_bytes},
             {"host_calls", usage.host_calls},
             {"steps", usage.steps},
+            {"samples", usage.samples},
             {"host_seconds", usage.host_seconds},
             {"guest_seconds", usage.guest_seconds}});
 }

@@ -29,6 +29,7 @@ class EventObserver : public training::Observer {
   void on_epoch(const training::EpochReport& report) override;
   void on_steps(const training::StepsReport& report) override;
   void on_evaluation(const training::Metrics& metrics, std::int64_t step) override;
+  void on_report(std::string_view name, double value) override;
   void on_checkpoint(std::string_view path, std::int64_t epoch) override;
   void on_fit_end(const training::FitReport& report) override;
   void on_failure(const training::TrainingFailure& failure) override;

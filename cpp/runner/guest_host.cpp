@@ -27,6 +27,7 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
   host.max_tensor_bytes = config.limits.tensor_bytes;
   host.max_handles = config.limits.abi_handles;
   host.replication = replication(config.distributed, group);
+  host.guest_config = config.guest_config;
   host.observer = observer;
   host.stop = stop;
   if (group != nullptr && group->rank() != 0) return host;
@@ -34,6 +35,8 @@ abi::HostConfig host_config(const RunConfig& config, training::Observer* observe
   host.adapters = config.adapters;
   host.checkpoint = config.checkpoint;
   host.resume = config.resume;
+  host.weights = config.weights;
+  host.weights_output = config.weights_output;
   host.interrupted_output = config.interrupted_output;
   return host;
 }

@@ -168,6 +168,11 @@ RunConfig read_config(const Json& json) {
     if (!value->is_object()) refuse("models", *value, "an object of names and files");
     for (const auto& [name, file] : value->items()) config.models[name] = read_text("models." + name, file);
   }
+  if (const Json* value = reader.take("guest_config")) {
+    if (!value->is_object()) refuse("guest_config", *value, "an object of names and texts");
+    for (const auto& [name, text] : value->items())
+      config.guest_config[name] = read_text("guest_config." + name, text);
+  }
   const auto read_path = [&](const char* key, std::optional<std::filesystem::path>& field) {
     const Json* value = reader.take(key);
     if (value == nullptr) return;
@@ -182,6 +187,8 @@ RunConfig read_config(const Json& json) {
   read_path("adapters", config.adapters);
   read_path("checkpoint", config.checkpoint);
   read_path("resume", config.resume);
+  read_path("weights", config.weights);
+  read_path("weights_output", config.weights_output);
   read_path("interrupted_output", config.interrupted_output);
   if (const Json* value = reader.take("engine"))
     config.engine = read_named(kEngines, "engine", *value, "\"wasmedge\" or \"wasmtime\"");
@@ -253,7 +260,12 @@ Status RunConfig::check_texts() const {
     WASMGRAD_CHECK(check("a model's name", name));
     WASMGRAD_CHECK(check("a model's file name", file.string()));
   }
-  for (const auto& path : {default_model, output, adapters, checkpoint, resume, interrupted_output})
+  for (const auto& [name, text] : guest_config) {
+    WASMGRAD_CHECK(check("a name of the guest's configuration", name));
+    WASMGRAD_CHECK(check("a value of the guest's configuration", text));
+  }
+  for (const auto& path :
+       {default_model, output, adapters, checkpoint, resume, weights, weights_output, interrupted_output})
     if (path) WASMGRAD_CHECK(check("a file name", path->string()));
   WASMGRAD_CHECK(check("the path of the cache", cache_dir.string()));
   return check("the path of wasmtime's library", wasmtime_library.string());
@@ -265,6 +277,7 @@ std::string RunConfig::to_json() const {
             {"env", env},
             {"dirs", Json::array()},
             {"models", Json::object()},
+            {"guest_config", guest_config},
             {"training", Json::object()},
             {"limits", Json::object()},
             {"engine", name_in(kEngines, engine)},
@@ -281,6 +294,8 @@ std::string RunConfig::to_json() const {
   if (adapters) json["adapters"] = adapters->string();
   if (checkpoint) json["checkpoint"] = checkpoint->string();
   if (resume) json["resume"] = resume->string();
+  if (weights) json["weights"] = weights->string();
+  if (weights_output) json["weights_output"] = weights_output->string();
   if (interrupted_output) json["interrupted_output"] = interrupted_output->string();
   training::visit_options([&](const training::OptionInfo& info, auto, auto own) {
     const auto& field = own(training);

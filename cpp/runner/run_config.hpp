@@ -51,9 +51,10 @@ struct RunConfig {
   std::map<std::string, std::filesystem::path> models;
   std::optional<std::filesystem::path> default_model;
   training::Overrides training;
-  std::optional<Distributed> distributed;  ///< absent: the run is alone
+  std::map<std::string, std::string> guest_config;  ///< what the guest may ask for by name
+  std::optional<Distributed> distributed;           ///< absent: the run is alone
   Limits limits;
-  std::optional<std::filesystem::path> output, adapters, checkpoint, resume;
+  std::optional<std::filesystem::path> output, adapters, checkpoint, resume, weights, weights_output;
   /// Where the model goes when the run is interrupted; `output` gets a whole training's only.
   std::optional<std::filesystem::path> interrupted_output;
   sandbox::EngineKind engine = sandbox::EngineKind::kWasmEdge;

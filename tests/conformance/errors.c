@@ -44,6 +44,34 @@ static void process_group_refuses_addresses_outside_the_memory(void) {
   EQUALS(*number, UNTOUCHED);
 }
 
+static void a_configuration_without_a_name_is_not_found(void) {
+  uint32_t* written = room(sizeof *written);
+  *written = UNTOUCHED;
+  RETURNS(WASMGRAD_NOT_FOUND, run_config(text("no such name"), 12, at(written), 0, at(written)));
+  RETURNS(WASMGRAD_NOT_FOUND, run_config(text(""), 0, at(written), 0, at(written)));
+  EQUALS(*written, UNTOUCHED);
+}
+
+static void the_owner_is_told_any_number_under_a_name(void) {
+  const double values[] = {0.25, -1e300, INFINITY, NAN};
+  for (int i = 0; i < 4; ++i) SUCCEEDS(run_report(text("recall"), 6, values[i]));
+  REFUSES(run_report(text(""), 0, 1));
+  REFUSES(run_report(text("\xff"), 1, 1));
+}
+
+static void runs_refuse_addresses_outside_the_memory(void) {
+  uint32_t* written = room(sizeof *written);
+  *written = UNTOUCHED;
+  for (int i = 0; i < BAD_ADDRESSES; ++i) {
+    REFUSES(run_config(bad_address(i, 4), 4, at(written), 0, at(written)));
+    REFUSES(run_config(text("rate"), 4, bad_address(i, 64), 64, at(written)));
+    REFUSES(run_config(text("rate"), 4, at(written), 0, bad_address(i, 4)));
+    REFUSES(run_report(bad_address(i, 4), 4, 1));
+  }
+  REFUSES(run_report(text("rate"), UINT32_MAX, 1));
+  EQUALS(*written, UNTOUCHED);
+}
+
 static void last_error_stays_after_a_call_that_succeeds(void) {
   REFUSES(dataset_close(0));
   uint32_t* sizes = room(2 * sizeof *sizes);
@@ -343,6 +371,9 @@ void run_error_cases(void) {
   RUN(last_error_tells_its_size_and_its_text);
   RUN(a_guest_alone_is_the_first_of_one_process);
   RUN(process_group_refuses_addresses_outside_the_memory);
+  RUN(a_configuration_without_a_name_is_not_found);
+  RUN(the_owner_is_told_any_number_under_a_name);
+  RUN(runs_refuse_addresses_outside_the_memory);
   RUN(last_error_stays_after_a_call_that_succeeds);
   RUN(last_error_says_what_a_too_small_buffer_needs);
   RUN(last_error_refuses_addresses_outside_the_memory);

@@ -60,5 +60,10 @@ FUNCTION(trainer_close, (uint32_t trainer), (trainer))
 
 FUNCTION(process_group, (address rank, address size), (rank, size))
 
+FUNCTION(run_config,
+         (address key, uint32_t key_bytes, address buffer, uint32_t buffer_bytes, address written),
+         (key, key_bytes, buffer, buffer_bytes, written))
+FUNCTION(run_report, (address name, uint32_t name_bytes, double value), (name, name_bytes, value))
+
 FUNCTION(last_error, (address buffer, uint32_t buffer_bytes, address written),
          (buffer, buffer_bytes, written))

@@ -221,6 +221,8 @@ const std::map<std::string, Signature>& signatures() {
       {"trainer_restore", {{kTrainer, kBytes, kLength}}},
       {"trainer_close", {{kTrainer}}},
       {"process_group", {{kWritten, kWritten}}},
+      {"run_config", {{kKey, kLength, kBuffer, kLength, kWritten}}},
+      {"run_report", {{kName, kLength, kNumber}}},
       {"last_error", {{kBuffer, kLength, kWritten}}},
       {"load", {{kBuilders, kLength, kSmall, kSmall, kNewHandle}, kGraph}},
       {"load_by_name", {{kName, kLength, kNewHandle}, kGraph}},
@@ -272,6 +274,7 @@ abi::HostConfig host_config() {
   config.max_tensor_bytes = std::uint64_t{1} << 20;
   config.max_model_file_bytes = std::uint64_t{1} << 20;
   config.max_handles = 12;
+  config.guest_config = {{"learning_rate", "0.1"}, {"x", ""}};
   return config;
 }
 

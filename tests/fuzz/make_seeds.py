@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import struct
 import subprocess
 import sys
@@ -315,8 +316,21 @@ def program(seeds: Seeds) -> None:
         seeds.add(name, framed([e for e in unpacked(data) if "sample_inputs" not in e.name]))
 
 
+def function_numbers() -> dict[str, int]:
+    """Where each function stands in the lists of Session, TrainingHost and InferenceHost, one behind the other."""
+    session, inference = (
+        re.findall(pattern, (ROOT / "cpp/abi" / file).read_text(), re.MULTILINE)
+        for file, pattern in {
+            "v1/session.cpp": r'^  add\("(\w+)"',
+            "nn/inference_host.cpp": r'^      import\("(\w+)"',
+        }.items()
+    )
+    names = [*session, "last_error", "train", "train_pathless", *inference]
+    return {name: number for number, name in enumerate(names)}
+
+
 def abi(seeds: Seeds, models: Path) -> None:
-    """Models, and sequences of calls that reach deep: numbers of functions as in TrainingHost and InferenceHost."""
+    """Models, and sequences of calls that reach deep."""
     models.mkdir(parents=True, exist_ok=True)
     for name, module in {
         "linear": torch.nn.Sequential(torch.nn.Linear(4, 3)),
@@ -332,14 +346,22 @@ def abi(seeds: Seeds, models: Path) -> None:
             for function, choices in instructions
         )
 
-    train, train_pathless = 0, 1
-    load, load_by_name, export = 2, 3, 4
-    dataset, append, split = 6, 7, 8
-    create, fit, epoch, step, backward, apply, evaluate, predict, output, change = range(11, 21)
-    parameters, set_parameters, gradients, set_gradients = range(21, 25)
-    buffers, set_buffers, checkpoint, restore = range(25, 29)
-    last_error = 31
-    nn_load_by_name, init, set_input, compute, get_output = 33, 35, 36, 37, 38
+    number = function_numbers()
+    train, train_pathless, last_error = number["train"], number["train_pathless"], number["last_error"]
+    load, load_by_name, export = (number[f"model_{name}"] for name in ("load", "load_by_name", "export"))
+    dataset, append, split = (number[f"dataset_{name}"] for name in ("create", "append", "split"))
+    names = ("create", "fit", "epoch", "step", "backward", "apply", "evaluate", "predict", "output", "set")
+    create, fit, epoch, step, backward, apply, evaluate, predict, output, change = (
+        number[f"trainer_{name}"] for name in names
+    )
+    names = ("parameters", "set_parameters", "gradients", "set_gradients", "buffers", "set_buffers")
+    parameters, set_parameters, gradients, set_gradients, buffers, set_buffers = (
+        number[f"trainer_{name}"] for name in names
+    )
+    checkpoint, restore = number["trainer_checkpoint"], number["trainer_restore"]
+    run_config, run_report = number["run_config"], number["run_report"]
+    names = ("load_by_name", "init_execution_context", "set_input", "compute", "get_output")
+    nn_load_by_name, init, set_input, compute, get_output = (number[name] for name in names)
     trained = [
         (load_by_name, (0, 0, 0)),
         (create, (0, 1)),
@@ -374,6 +396,7 @@ def abi(seeds: Seeds, models: Path) -> None:
         ),
     )
     seeds.add("errors", calls((load, (2, 0)), (last_error, (1,)), (create, (0, 7)), (last_error, (0,))))
+    seeds.add("run", calls((run_config, (0, 1)), (run_report, (0,)), (run_report, (1,))))
     seeds.add(
         "inference",
         calls(

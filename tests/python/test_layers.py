@@ -96,6 +96,7 @@ ROOMS: dict[str, set[str]] = {
     "shared": set(),
     "models": {"shared"},
     "_training": {"native", "shared", "models"},
+    "federated": {"native", "shared", "models", "_training"},
     "_guests": {"shared"},
     "_graph/format": {"native", "shared"},
     "_graph/engines": {"native", "shared", "_graph/format"},
@@ -113,7 +114,7 @@ ROOMS: dict[str, set[str]] = {
         "shared", "_graph/format", "_graph", "compiler/shared", "compiler/frontend", "compiler/passes",
         "compiler/passes/kernels", "compiler/backend", "compiler/quantization",
     },
-    "_cli": {"native", "shared", "models", "_training", "_guests", "_graph", "compiler"},
+    "_cli": {"native", "shared", "models", "_training", "federated", "_guests", "_graph", "compiler"},
     "": {"shared", "models", "_training", "_guests", "_graph", "compiler", "_cli"},
 }  # fmt: skip
 ROOM_OF = {
@@ -192,10 +193,12 @@ MAY_IMPORT = {
     "_cli/app": {"typer"},
     "_cli/bench": {"typer"},
     "_cli/compile": {"typer"},
+    "_cli/federated": {"typer"},
     "_cli/graph": {"typer"},
     "_cli/options": {"typer"},
     "_cli/train": {"typer"},
     "_cli/view": {"rich"},
+    "federated/_strategies": {"numpy"},  # with Flower, late itself
     "_graph/engines/engine": {"numpy"},
     "_graph/engines/native": {"numpy"},
     "_graph/engines/node": {"numpy"},

@@ -60,6 +60,8 @@ class TrainCall {
     WASMGRAD_ASSIGN(Budget::Charge state_charge,
                     budget.charge(trainer->state_bytes(), "the trainer's state"));
     charge_.add(std::move(state_charge));
+    if (const Status set = context_.set_weights(*trainer); !set)
+      return set.error().within(context_.weights_name());
     WASMGRAD_CHECK(resume(*trainer));
     return fit(*trainer, source);
   }
@@ -128,6 +130,7 @@ class TrainCall {
   [[nodiscard]] Status check_targets(const ModelSource& source) const {
     if (config_.checkpoint) WASMGRAD_CHECK(check_can_write(*config_.checkpoint));
     if (config_.adapters) WASMGRAD_CHECK(check_can_write(*config_.adapters));
+    if (config_.weights_output) WASMGRAD_CHECK(check_can_write(*config_.weights_output));
     if (config_.output) return check_can_write(*config_.output);
     if (source.guest_output && context_.writes_results())
       return config_.grants.check_writable(*source.guest_output);
@@ -195,6 +198,8 @@ class TrainCall {
     WASMGRAD_ASSIGN(training::FitReport report,
                     trainer.fit(datasets_[0], dataset(2), dataset(1), save_state));
     context_.steps += trainer.steps() - steps_before;
+    context_.samples += report.unfinished.samples;
+    for (const training::EpochReport& epoch : report.epochs) context_.samples += epoch.train.samples;
     WASMGRAD_ASSIGN(std::vector<std::byte> archive, trainer.model().save());
     const bool interrupted = report.interrupted;
     outcome_ = TrainingOutcome{std::move(report), std::move(archive)};
@@ -203,6 +208,7 @@ class TrainCall {
       return Error{Errc::kInterrupted, "training was interrupted after " + training::progress_text(trainer)};
     }
     WASMGRAD_CHECK(context_.save_adapters(trainer.model()));
+    WASMGRAD_CHECK(context_.save_weights(trainer.model()));
     return save_model(source);
   }
 

@@ -25,6 +25,8 @@ struct ModelResource {
   std::shared_ptr<training::Model> model;
   Budget::Charge charge;
   bool has_trainer = false;
+  bool has_weights =
+      false;           ///< the owner's were put in, if there are some: a second trainer goes on from them
   HeldBytes exported;  ///< of `exported_encoding`; a trainer drops it when the weights move
   layout::Encoding exported_encoding = layout::Encoding::kAutodetect;
 };

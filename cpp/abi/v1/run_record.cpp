@@ -11,7 +11,7 @@ namespace wasmgrad::abi::v1 {
 Expected<std::shared_ptr<TrainerRun>> RunRecord::begin(training::Trainer& trainer,
                                                        std::shared_ptr<const training::Model> model) {
   const HostConfig& config = context_.config;
-  for (const auto& target : {config.checkpoint, config.output, config.adapters}) {
+  for (const auto& target : {config.checkpoint, config.output, config.adapters, config.weights_output}) {
     if (!target) continue;
     if (const Status writable = check_can_write(*target); !writable) {
       return context_.owner_error(writable.error(), "the owner's files of this run cannot be written");

@@ -9,6 +9,7 @@
 
 #include "wasmgrad/abi/guest_results.hpp"
 #include "wasmgrad/abi/imports.hpp"
+#include "wasmgrad/abi/tensor_records.hpp"
 #include "wasmgrad/abi/v1/layout.hpp"
 
 namespace wasmgrad::abi::v1 {
@@ -19,6 +20,9 @@ namespace {
 constexpr std::string_view kOpening[] = {"model_load",   "model_load_by_name", "trainer_create",
                                          "trainer_fit",  "trainer_epoch",      "trainer_evaluate",
                                          "trainer_close"};
+
+/// The owner keeps an event of each.
+constexpr std::int64_t kMostReports = 100'000;
 
 constexpr std::uint32_t number_of(Errc code) noexcept { return static_cast<std::uint32_t>(code); }
 
@@ -65,6 +69,8 @@ std::vector<HostFunction> Session::functions() {
   add("trainer_restore", trainers_, &Trainers::restore);
   add("trainer_close", trainers_, &Trainers::close);
   add("process_group", *this, &Session::process_group);
+  add("run_config", *this, &Session::run_config);
+  add("run_report", *this, &Session::run_report);
   functions.push_back(errno_import(layout::kModule, "last_error", kErrnos, context_.gate, unread_error_,
                                    *this, &Session::copy_last_error));
   for (HostFunction& function : functions)
@@ -78,6 +84,29 @@ Status Session::process_group(const GuestMemory& memory, std::uint32_t rank, std
   const training::Collective* group = context_.config.replication.group;
   own_rank.write(group == nullptr ? 0 : static_cast<std::uint32_t>(group->rank()));
   processes.write(group == nullptr ? 1 : static_cast<std::uint32_t>(group->size()));
+  return {};
+}
+
+Status Session::run_config(const GuestMemory& memory, std::uint32_t key, std::uint32_t key_bytes,
+                           std::uint32_t buffer, std::uint32_t buffer_bytes, std::uint32_t written) {
+  WASMGRAD_ASSIGN(const auto result, BytesResult::at(memory, buffer, buffer_bytes, written));
+  WASMGRAD_ASSIGN(const std::string name, read_name(memory, key, key_bytes, "key"));
+  const auto found = context_.config.guest_config.find(name);
+  if (found == context_.config.guest_config.end())
+    return Error{Errc::kNotFound, "the owner's configuration has no '" + name + "'"};
+  return result.write(std::as_bytes(std::span(found->second)));
+}
+
+Status Session::run_report(const GuestMemory& memory, std::uint32_t name, std::uint32_t name_bytes,
+                           double value) {
+  WASMGRAD_ASSIGN(const std::string figure, read_name(memory, name, name_bytes, "name"));
+  if (figure.empty()) return invalid("the name is empty");
+  if (context_.reports == kMostReports) {
+    return Error{Errc::kTooLarge,
+                 "the guest has reported " + std::to_string(kMostReports) + " figures, as many as it may"};
+  }
+  ++context_.reports;
+  if (context_.config.observer != nullptr) context_.config.observer->on_report(figure, value);
   return {};
 }
 

@@ -30,6 +30,9 @@ class Session {
 
  private:
   Status process_group(const GuestMemory& memory, std::uint32_t rank, std::uint32_t size);
+  Status run_config(const GuestMemory& memory, std::uint32_t key, std::uint32_t key_bytes,
+                    std::uint32_t buffer, std::uint32_t buffer_bytes, std::uint32_t written);
+  Status run_report(const GuestMemory& memory, std::uint32_t name, std::uint32_t name_bytes, double value);
   Status copy_last_error(const GuestMemory& memory, std::uint32_t buffer, std::uint32_t buffer_bytes,
                          std::uint32_t written);
 

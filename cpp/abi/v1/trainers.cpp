@@ -95,6 +95,16 @@ Status Trainers::check_not_interrupted(TrainerResource& resource) {
   return context_.stop_requested() ? interrupted(resource) : Status();
 }
 
+Status Trainers::begin_with_weights(ModelResource& model, training::Trainer& trainer) {
+  if (model.has_weights) return {};
+  if (const Status set = context_.set_weights(trainer); !set) {
+    return context_.owner_error(set.error().within(context_.weights_name()),
+                                "the owner's weights cannot be put into this model");
+  }
+  model.has_weights = true;
+  return {};
+}
+
 Status Trainers::create(const GuestMemory& memory, std::uint32_t model, std::uint32_t options,
                         std::uint32_t options_bytes, std::uint32_t trainer) {
   WASMGRAD_ASSIGN(const auto used, models_.find(model));
@@ -114,6 +124,7 @@ Status Trainers::create(const GuestMemory& memory, std::uint32_t model, std::uin
                   used->model->trainer(std::move(chosen), context_.config.observer, context_.config.stop,
                                        context_.config.replication));
   WASMGRAD_ASSIGN(Budget::Charge charge, context_.budget.charge(made->state_bytes(), "the trainer's state"));
+  WASMGRAD_CHECK(begin_with_weights(*used, *made));
   WASMGRAD_ASSIGN(auto run, record_.begin(*made, used->model));
   WASMGRAD_ASSIGN(const std::uint32_t handle,
                   table_.insert(std::make_shared<TrainerResource>(used, std::move(made), std::move(charge),
@@ -154,6 +165,8 @@ Status Trainers::fit(const GuestMemory& memory, std::uint32_t trainer, std::uint
   if (!fitted && !kept_steps) return fitted.error();
   run.resumed_epochs -= done_before;
   const training::FitReport& done = used.last_run();
+  context_.samples += done.unfinished.samples;
+  for (const training::EpochReport& epoch : done.epochs) context_.samples += epoch.train.samples;
   record_.add(resource->run, done);
   if (done.interrupted) return interrupted(*resource);
 
@@ -192,6 +205,7 @@ Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::ui
   const bool stopped = is_interrupted(done);
   if (!done && used.steps() > steps_before) {
     training::FitReport kept = used.last_run();
+    context_.samples += kept.unfinished.samples;
     kept.interrupted = stopped;
     record_.add(resource->run, kept);
   }
@@ -202,6 +216,7 @@ Status Trainers::epoch(const GuestMemory& memory, std::uint32_t trainer, std::ui
   if (!done) return done.error();
   training::FitReport report;
   report.epochs.push_back(*done);
+  context_.samples += done->train.samples;
   report.seconds = done->seconds;
   record_.add(resource->run, report);
   WASMGRAD_CHECK(record_.save_checkpoint(*resource->run, used));
@@ -224,6 +239,7 @@ Status Trainers::train_batch(const GuestMemory& memory, std::uint32_t trainer, s
   if (!measured) return is_interrupted(measured) ? interrupted(*resource) : measured.error();
   const double seconds = watch.seconds();
   context_.steps += used.steps() - before;
+  context_.samples += measured->samples;
   record_.add_batch(resource->run, seconds);
   const double learning_rate = used.steps() > before ? used.learning_rate() : kNone;
   result.write(in_layout(*measured, learning_rate, seconds, used));

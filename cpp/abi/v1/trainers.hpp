@@ -101,6 +101,8 @@ class Trainers {
   Status train_batch(const GuestMemory& memory, std::uint32_t trainer, std::uint32_t inputs,
                      std::uint32_t n_inputs, std::uint32_t targets, std::uint32_t n_targets,
                      std::uint32_t metrics, Batch batch);
+  /// Errors are for the guest and show no path of the host.
+  Status begin_with_weights(ModelResource& model, training::Trainer& trainer);
   /// Whether the guest may go on. Errors: kInterrupted, with the owner's checkpoint written.
   Status check_not_interrupted(TrainerResource& resource);
   Status interrupted(TrainerResource& resource);

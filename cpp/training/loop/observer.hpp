@@ -90,6 +90,7 @@ struct Usage {
   std::uint64_t host_bytes = 0;  ///< most that the host held for it at once: models, datasets, trainers
   std::uint64_t host_calls = 0;
   std::int64_t steps = 0;    ///< optimizer steps
+  std::int64_t samples = 0;  ///< trained on, each as often as it was
   double host_seconds = 0;   ///< inside its calls of the host
   double guest_seconds = 0;  ///< outside of them
 };
@@ -113,6 +114,8 @@ class Observer {
   virtual void on_steps(const StepsReport& report) { (void)report; }
   /// An evaluation that the guest asked for after `step` optimizer steps.
   virtual void on_evaluation(const Metrics& metrics, std::int64_t step) { (void)metrics, (void)step; }
+  /// A figure of the guest's own, any number: what it says, not what the host measured.
+  virtual void on_report(std::string_view name, double value) { (void)name, (void)value; }
   virtual void on_checkpoint(std::string_view path, std::int64_t epoch) { (void)path, (void)epoch; }
   virtual void on_fit_end(const FitReport& report) { (void)report; }
   /// In place of on_epoch() and on_fit_end().

@@ -14,6 +14,7 @@ from .._training.options import Limits
 from .._version import __version__
 from .bench import bench
 from .compile import compile_command, compile_op
+from .federated import federated_app
 from .graph import inspect, run
 from .options import ArgsArgument, DirOption, EngineOption, EnvOption, ModelOption, pairs, with_limits
 from .train import train
@@ -25,6 +26,7 @@ _GUEST_ARGUMENTS = {"allow_interspersed_args": False}  # what follows GUEST is t
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 guest_app = typer.Typer(no_args_is_help=True, help="Write, build and run guests.")
 app.add_typer(guest_app, name="guest")
+app.add_typer(federated_app, name="federated")
 app.command("train", context_settings=_GUEST_ARGUMENTS)(train)
 app.command("compile")(compile_command)
 app.command("compile-op")(compile_op)

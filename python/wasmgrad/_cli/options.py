@@ -38,6 +38,7 @@ __all__ = [
     "ShardOption",
     "SyncEveryOption",
     "TrainingGuestArgument",
+    "WeightsOption",
     "pairs",
     "with_limits",
     "with_training_options",
@@ -98,6 +99,12 @@ CheckpointOption = Annotated[
     Path | None, _option(_FILES, "Written after every epoch, and kept.", metavar="FILE")
 ]
 ResumeOption = Annotated[Path | None, _option(_FILES, "A checkpoint to go on from.", metavar="FILE")]
+WeightsOption = Annotated[
+    Path | None,
+    _option(
+        _FILES, "Parameters and buffers to begin with, as safetensors; the rest begins anew.", metavar="FILE"
+    ),
+]
 EngineOption = Annotated[
     str | None,
     typer.Option(

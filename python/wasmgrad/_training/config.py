@@ -10,7 +10,7 @@ from typing import Any
 from .._errors import InvalidArgument
 from .._files import cache_dir, find_wasmtime
 from .distributed import Distributed, distributed_config
-from .options import Limits, TrainingOptions, set_options
+from .options import Limits, TrainingOptions, scalar, set_options, text
 
 __all__ = ["StrPath", "configure", "is_component"]
 
@@ -34,6 +34,9 @@ def configure(
     adapters: StrPath | None = None,
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
+    weights: StrPath | None = None,
+    weights_output: StrPath | None = None,
+    guest_config: Mapping[str, Any] | None = None,
     interrupted_output: StrPath | None = None,
     interpret: bool = False,
     engine: str | None = None,
@@ -55,6 +58,7 @@ def configure(
         "env": [f"{key}={value}" for key, value in (env or {}).items()],
         "dirs": [_preopen(text) for text in dirs],
         "models": {name: os.path.abspath(file) for name, file in (models or {}).items()},
+        "guest_config": _guest_config(guest_config or {}),
         "training": set_options(options or {}),
         "limits": (limits or Limits()).to_config(),
         "engine": engine,
@@ -71,6 +75,8 @@ def configure(
         "adapters": adapters,
         "checkpoint": checkpoint,
         "resume": resume,
+        "weights": weights,
+        "weights_output": weights_output,
         "interrupted_output": interrupted_output,
     }
     config.update({key: os.path.abspath(path) for key, path in optional.items() if path is not None})
@@ -107,6 +113,15 @@ def _check_text(where: str, value: object) -> None:
             _check_text(
                 f"argument {number} of the guest" if where == "args" else f"{where}[{number - 1}]", item
             )
+
+
+def _guest_config(values: Mapping[str, Any]) -> dict[str, str]:
+    """As a guest reads it: numbers in decimal, truth values as true and false."""
+    texts = {}
+    for key, value in values.items():
+        plain = scalar(f"config: '{text('a name of the config', key)}'", value)
+        texts[key] = str(plain).lower() if isinstance(plain, bool) else str(plain)
+    return texts
 
 
 def _preopen(text: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ They know nothing of processes or the core.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ class Usage:
     """Calls of the host's functions, without WASI's."""
     steps: int
     """Optimizer steps."""
+    samples: int
+    """Trained on, as the host counted them: each as often as it was."""
     host_seconds: float
     """Inside those calls."""
     guest_seconds: float
@@ -147,3 +149,11 @@ class GuestResult:
     seconds: float = 0.0
     peak_memory_bytes: int | None = None
     usage: Usage | None = None
+    reports: Mapping[str, float] = field(default_factory=dict)
+    """Figures that the guest reported, the last under each name. Nobody has measured them but the guest."""
+    metrics: Metrics | None = None
+    """What the host measured over the last epoch, or the last steps of a guest's own loop; None: it trained none."""
+    weights: bytes | None = None
+    """Of a run with weights that trained: parameters and buffers after it, as a safetensors file."""
+    update_norm: float = 0.0
+    """The Euclidean length of their change."""

@@ -6,18 +6,19 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from .._errors import Error, GuestExit, Interrupted, InvalidArgument, ModelWarning, error_of_kind
-from .._files import scratch_directory
+from .._files import scratch_directory, write_atomic
 from .config import StrPath, configure
 from .default import guest_with_grants
 from .distributed import Distributed
 from .options import LIMITS_OF_A_PROCESS, Limits, TrainingOptions
 from .process import forwarding_interrupts, run_isolated
 from .result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
+from .weight_files import check_update, read_tensors, update_norm, weight_bytes
 
 __all__ = ["Collector", "Sandbox", "execute", "train"]
 
@@ -37,6 +38,8 @@ class Collector:
     end: Event = field(default_factory=dict)
     usage: Usage | None = None
     trained: bool = False
+    reports: dict[str, float] = field(default_factory=dict)
+    metrics: Metrics | None = None
 
     def __call__(self, event: Event) -> None:
         match event["event"]:
@@ -66,7 +69,18 @@ class Collector:
                 self.usage = Usage.from_event(event)
             case "end":
                 self.end = event
+        self._take_figures(event)
         self._tell(event)
+
+    def _take_figures(self, event: Event) -> None:
+        match event["event"]:
+            case "epoch":
+                self.metrics = Metrics.from_event(event["train"])
+            case "steps":
+                self.metrics = Metrics.from_event(event)
+            case "report":
+                value = event["value"]  # None: it was not finite
+                self.reports[event["name"]] = float("nan") if value is None else value
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:
@@ -144,6 +158,7 @@ def train(
     adapters: StrPath | None = None,
     checkpoint: StrPath | None = None,
     resume: StrPath | None = None,
+    weights: StrPath | None = None,
     interpret: bool = False,
     engine: str | None = None,
     isolate: bool = True,
@@ -162,6 +177,8 @@ def train(
     output: where the trained model is saved. The result holds its bytes either way.
     adapters: where the trained low-rank branches are saved (option `lora`), as PEFT's adapter_model.safetensors.
     checkpoint: written after every epoch and when interrupted; `resume` restores one before the first step.
+    weights: a safetensors file of parameters and buffers that the model begins with, of whatever run: optimizer,
+        counters and seed are this run's own.
     engine: "wasmedge" or "wasmtime"; None is the first for a module, the second for a component. The first can also
         `interpret` the guest.
     isolate: run in a child process, where a crash or a limit cannot touch this one. Without it the guest's
@@ -182,7 +199,7 @@ def train(
         partial = scratch / "interrupted.pt"
         guest, grants = guest_with_grants(guest, data, {"args": args, "dirs": dirs, "models": models})
         paths: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "interrupted_output": partial}
-        paths["adapters"] = adapters
+        paths |= {"adapters": adapters, "weights": weights}
         how: dict[str, Any] = {"interpret": interpret, "engine": engine, "env": env, "limits": limits}
         how |= {"default_model": default_model, "options": options, "output": saved}
         how["distributed"] = distributed
@@ -234,31 +251,66 @@ class Sandbox:
         engine: str | None = None,
     ) -> None:
         self._isolate = isolate
-        self._config = configure(
-            guest,
-            args=args,
-            dirs=dirs,
-            models=models,
-            default_model=default_model,
-            env=env,
-            limits=limits,
-            interpret=interpret,
-            engine=engine,
-        )
+        self._grants: dict[str, Any] = {
+            "guest": guest,
+            "args": args,
+            "dirs": dirs,
+            "models": models,
+            "default_model": default_model,
+            "env": env,
+            "limits": limits,
+            "interpret": interpret,
+            "engine": engine,
+        }
+        configure(**self._grants)  # what is wrong with them is said at once
 
-    def run(self, *, on_event: Callable[[Event], None] | None = None) -> GuestResult:
+    def run(
+        self,
+        *,
+        weights: str | Path | bytes | Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        **options: Unpack[TrainingOptions],
+    ) -> GuestResult:
         """Runs the guest's `_start` to its end.
 
+        weights: what every model of the guest begins to train with, whatever the guest loaded: parameters and
+            buffers as a safetensors file, its path, or by name. The host puts them in, and takes those of the model
+            that was trained last out when the guest has ended: the result has them. Optimizer and counters begin anew.
+        config: numbers, truth values and texts that the guest may ask for by name (`run_config`) and not change.
+        options: see `TrainingOptions`; each replaces the guest's own choice.
+
         Errors: a subclass of `Error` when something else than the guest ended it: a trap, a limit, a refused
-        module. A non-zero exit code is a result. `Interrupted` after Ctrl-C.
+        module, weights that do not fit its model, and, with weights, what it trained is another model or not
+        finite (`RuntimeFailure`). A non-zero exit code is a result. `Interrupted` after Ctrl-C.
         """
         collector = Collector(on_event)
-        code = execute(self._config, collector, isolate=self._isolate)
-        return GuestResult(
-            exit_code=code,
-            stdout=collector.text("stdout"),
-            stderr=collector.text("stderr"),
-            seconds=float(collector.end.get("seconds", 0.0)),
-            peak_memory_bytes=collector.end.get("peak_rss_bytes"),
-            usage=collector.usage,
-        )
+        chosen = configure(options=options, guest_config=config, **self._grants)
+        if weights is None:
+            return _guest_result(execute(chosen, collector, isolate=self._isolate), collector)
+        before = weight_bytes(weights)
+        tensors = read_tensors(before)
+        with scratch_directory() as scratch:
+            given, trained = scratch / "given.safetensors", scratch / "trained.safetensors"
+            write_atomic(given, before)
+            chosen |= {"weights": str(given), "weights_output": str(trained)}
+            result = _guest_result(execute(chosen, collector, isolate=self._isolate), collector)
+            if not trained.exists():
+                return result
+            after = trained.read_bytes()
+        moved = read_tensors(after, "the trained weights")
+        check_update(tensors, moved, os.path.basename(chosen["guest"]))
+        return replace(result, weights=after, update_norm=update_norm(tensors, moved))
+
+
+def _guest_result(code: int, collector: Collector) -> GuestResult:
+    return GuestResult(
+        exit_code=code,
+        stdout=collector.text("stdout"),
+        stderr=collector.text("stderr"),
+        seconds=float(collector.end.get("seconds", 0.0)),
+        peak_memory_bytes=collector.end.get("peak_rss_bytes"),
+        usage=collector.usage,
+        reports=collector.reports,
+        metrics=collector.metrics,
+    )

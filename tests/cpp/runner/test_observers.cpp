@@ -43,6 +43,7 @@ void play(training::Observer& observer) {
   epoch.train = metrics(std::numeric_limits<double>::quiet_NaN(), 0.9);
   epoch.test = metrics(0.3, 0.9193);
   observer.on_epoch(epoch);
+  observer.on_report("recall", std::numeric_limits<double>::infinity());
   observer.on_checkpoint("state", 1);
   observer.on_fit_end({});
   observer.on_model_saved("trained_model.pt", 123);
@@ -107,7 +108,7 @@ TEST_CASE("JSON events come one a line, in order") {
   std::vector<std::string> names;
   for (const Json& event : events_of_a_run()) names.push_back(event.at("event"));
   CHECK(names == std::vector<std::string>{"tensor", "warning", "fit", "initial", "progress", "epoch",
-                                          "checkpoint", "fit_end", "model_saved"});
+                                          "report", "checkpoint", "fit_end", "model_saved"});
 }
 
 TEST_CASE("JSON events carry their fields, and null where a number is not finite") {
@@ -125,7 +126,9 @@ TEST_CASE("JSON events carry their fields, and null where a number is not finite
   CHECK(events[5].at("train").at("loss").is_null());
   CHECK(events[5].at("test").at("accuracy") == 0.9193);
   CHECK_FALSE(events[5].contains("validation"));
-  CHECK(events[8].at("bytes") == 123);
+  CHECK(events[6].at("name") == "recall");
+  CHECK(events[6].at("value").is_null());
+  CHECK(events[9].at("bytes") == 123);
 }
 
 TEST_CASE("a failure says where, and what became of the steps before it") {

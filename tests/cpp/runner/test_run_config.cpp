@@ -29,6 +29,7 @@ TEST_CASE("what is written is read back") {
     "limits": {"memory_pages": 7, "wall_seconds": 1.5, "tensor_bytes": 10, "open_files": 20, "abi_handles": 21, "output_bytes": 30,
                "process_bytes": 300000000, "grace_seconds": 2.5},
     "distributed": {"shard": true, "sync_every": 8, "gradients": "bf16", "timeout_seconds": 5},
+    "guest_config": {"round": "3"}, "weights": "/w", "weights_output": "/v",
     "output": "/o.pt", "checkpoint": "/c", "resume": "/r", "engine": "wasmtime",
     "wasmtime_library": "/w.so", "interpret": true, "cache_dir": "/cache", "view": "json"})";
   const auto first = RunConfig::from_json(json);
@@ -59,6 +60,9 @@ TEST_CASE("what is written is read back") {
   CHECK(second->engine == sandbox::EngineKind::kWasmtime);
   CHECK(second->wasmtime_library == "/w.so");
   CHECK(second->resume == "/r");
+  CHECK(second->weights == "/w");
+  CHECK(second->weights_output == "/v");
+  CHECK(second->guest_config.at("round") == "3");
   CHECK(second->interpret);
   CHECK(second->view == View::kJson);
   CHECK(second->to_json() == first->to_json());

@@ -1,8 +1,8 @@
 // Calls everything that the AssemblyScript SDK has of wasmgrad:training@0.1 and prints what came back, a line a result. The
 // guests sdk_tour_* in the other languages print the same lines.
 import {
-  Dataset, EarlyStopping, Encoding, Input, lastError, Loss, Metrics, Model, Optimizer, ParameterGroup, Schedule,
-  Tensor, Trainer, TrainerOptions, Type,
+  Dataset, EarlyStopping, Encoding, Input, lastError, Loss, Metrics, Model, Optimizer, ParameterGroup, runConfig, runReport,
+  Schedule, Tensor, Trainer, TrainerOptions, Type,
 } from "wasmgrad";
 import { fail, File, fixed, print } from "wasmgrad/wasi";
 
@@ -247,6 +247,9 @@ showPrediction("again", other);
 other.close();
 again.close();
 writeFile("/data/weights.safetensors", model.toBytes(Encoding.Safetensors).unwrap());
+print("config " + runConfig("note").unwrap());
+print("unset " + (runConfig("absent").errno as i32).toString());
+runReport("recall", 0.25).expect();
 showTypes();
 showFailures(trainer);
 trainer.close();

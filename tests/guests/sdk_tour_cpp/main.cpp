@@ -238,6 +238,9 @@ int main() {
   Trainer other = Trainer::create(again, "{}").value();
   show_prediction("again", other);
   write_file("/data/weights.safetensors", model.to_bytes(Encoding::safetensors).value());
+  std::printf("config %s\n", run_config("note").value().c_str());
+  std::printf("unset %u\n", static_cast<unsigned>(run_config("absent").error().code()));
+  run_report("recall", 0.25).value();
   show_types();
   show_failures(trainer);
 }

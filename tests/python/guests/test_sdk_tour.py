@@ -168,8 +168,9 @@ def tour(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     data = folder / "data"
     data.mkdir()
     (data / "model.pt").write_bytes(buffer.getvalue())
-    result = wasmgrad.Sandbox(guest, dirs=[f"{data}:/data"]).run()
+    result = wasmgrad.Sandbox(guest, dirs=[f"{data}:/data"]).run(config={"note": "größer"})
     assert result.exit_code == 0, result.stderr
+    assert result.reports == {"recall": 0.25}
     return Tour(result.stdout, (data / "weights.safetensors").read_bytes())
 
 
@@ -223,6 +224,11 @@ def test_fit_and_evaluate_report_what_they_did(tour: Tour) -> None:
     assert tour.numbers("fit") == [[2, 0, 6, 3, 3]]
     assert tour.numbers("alone") == [[1, 0]]
     assert tour.numbers("evaluate") == [[3, 4]]
+
+
+def test_the_owner_s_configuration_is_read(tour: Tour) -> None:
+    assert tour.lines["config"] == ["größer"]
+    assert tour.numbers("unset") == [[7]]  # not found
 
 
 def test_progress_says_where_the_trainer_stands(tour: Tour) -> None:

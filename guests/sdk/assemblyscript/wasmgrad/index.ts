@@ -2,6 +2,7 @@
 // guest's own training loop.
 export { Errno, Result, Status, lastError } from "./result";
 export { ProcessGroup, processGroup } from "./processes";
+export { runConfig, runReport } from "./run";
 export { Tensor, Type } from "./tensor";
 export { EarlyStopping, Input, Loss, Optimizer, ParameterGroup, Schedule, TrainerOptions } from "./options";
 export { Encoding, Model } from "./model";

@@ -62,6 +62,10 @@ export declare function trainer_restore(trainer: u32, checkpoint: usize, bytes: 
 export declare function trainer_close(trainer: u32): u32;
 @external("wasmgrad:training@0.1", "process_group")
 export declare function process_group(rank: usize, size: usize): u32;
+@external("wasmgrad:training@0.1", "run_config")
+export declare function run_config(key: usize, keyBytes: u32, buffer: usize, bufferBytes: u32, written: usize): u32;
+@external("wasmgrad:training@0.1", "run_report")
+export declare function run_report(name: usize, nameBytes: u32, value: f64): u32;
 @external("wasmgrad:training@0.1", "last_error")
 export declare function last_error(buffer: usize, bufferBytes: u32, written: usize): u32;
 // [/generated]

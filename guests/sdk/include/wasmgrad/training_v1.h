@@ -303,6 +303,19 @@ WASMGRAD_IMPORT("trainer_close") uint32_t wasmgrad_trainer_close(wasmgrad_traine
  * batches, and each process computes its part of them. With it, each guest reads data of its own. */
 WASMGRAD_IMPORT("process_group") uint32_t wasmgrad_process_group(uint32_t* rank, uint32_t* size);
 
+/* ---- Runs ---- */
+
+/* What the owner's configuration of this run has under this name, as text: UTF-8, not terminated; a number in
+ * decimal, a truth value as true or false. Without such a name the result is WASMGRAD_NOT_FOUND. */
+WASMGRAD_IMPORT("run_config")
+uint32_t wasmgrad_run_config(const char* key, uint32_t key_bytes, char* buffer, uint32_t buffer_bytes,
+                             uint32_t* written);
+
+/* Tells the owner a figure of the guest's own under a name: a number of any kind, as often as 100,000 times.
+ * The last under each name is the run's. */
+WASMGRAD_IMPORT("run_report")
+uint32_t wasmgrad_run_report(const char* name, uint32_t name_bytes, double value);
+
 /* ---- Errors ---- */
 
 /* The sentence behind the last call that failed, UTF-8, not terminated; empty before the first. */

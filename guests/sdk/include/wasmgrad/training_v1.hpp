@@ -428,4 +428,19 @@ struct ProcessGroup {
   return group;
 }
 
+/// What the owner's configuration of this run has under this name, as text: a number in decimal, a truth
+/// value as true or false. Errors: WASMGRAD_NOT_FOUND.
+[[nodiscard]] inline Result<std::string> run_config(std::string_view key) {
+  auto bytes = detail::read_all<char>([&](char* buffer, std::uint32_t buffer_bytes, std::uint32_t* written) {
+    return wasmgrad_run_config(key.data(), detail::length(key.size()), buffer, buffer_bytes, written);
+  });
+  if (!bytes) return bytes.error();
+  return std::string(bytes.value().begin(), bytes.value().end());
+}
+
+/// Tells the owner a figure of the guest's own; the last under each name is the run's.
+inline Result<void> run_report(std::string_view name, double value) {
+  return detail::checked(wasmgrad_run_report(name.data(), detail::length(name.size()), value));
+}
+
 }  // namespace wasmgrad::v1

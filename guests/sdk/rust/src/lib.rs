@@ -37,6 +37,8 @@ pub use dataset::Dataset;
 pub use error::{Errno, Error, Result};
 pub use model::{Encoding, Model};
 pub use options::{EarlyStopping, Input, Loss, Optimizer, ParameterGroup, Schedule, TrainerOptions};
-pub use sys::{last_error, process_group, FitReport, Metrics, ProcessGroup, Progress};
+pub use sys::{
+    last_error, process_group, run_config, run_report, FitReport, Metrics, ProcessGroup, Progress,
+};
 pub use tensor::{Bf16, Element, Half, Tensor, Type};
 pub use trainer::{Output, Trainer};

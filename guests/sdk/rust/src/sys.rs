@@ -144,6 +144,8 @@ mod import {
         pub fn trainer_restore(trainer: u32, checkpoint: *const u8, bytes: u32) -> u32;
         pub fn trainer_close(trainer: u32) -> u32;
         pub fn process_group(rank: *mut u32, size: *mut u32) -> u32;
+        pub fn run_config(key: *const u8, key_bytes: u32, buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
+        pub fn run_report(name: *const u8, name_bytes: u32, value: f64) -> u32;
         pub fn last_error(buffer: *mut u8, buffer_bytes: u32, written: *mut u32) -> u32;
         // [/generated]
     }
@@ -361,6 +363,20 @@ pub fn process_group() -> ProcessGroup {
     let mut group = ProcessGroup { rank: 0, size: 1 };
     unsafe { import::process_group(&mut group.rank, &mut group.size) };
     group
+}
+
+/// What the owner's configuration of this run has under this name, as text: a number in decimal, a truth value
+/// as true or false. Fails with `Errno::NotFound` without such a name.
+pub fn run_config(key: &str) -> Result<String> {
+    let text: Vec<u8> = read_all(|buffer, bytes, written| unsafe {
+        import::run_config(key.as_ptr(), key.len() as u32, buffer, bytes, written)
+    })?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Tells the owner a figure of the guest's own; the last under each name is the run's.
+pub fn run_report(name: &str, value: f64) -> Result<()> {
+    check(unsafe { import::run_report(name.as_ptr(), name.len() as u32, value) })
 }
 
 /// The sentence behind the last call that failed; empty before the first.

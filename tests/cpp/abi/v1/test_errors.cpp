@@ -124,6 +124,11 @@ struct World {
          {{1, checkpoint_bytes}},
          {{0}}},
         {"process_group", {word(out), word(out + 4)}, {{0, 4}, {1, 4}}, {}},
+        {"run_config",
+         {word(key), word(13), word(buffer), word(65536), word(out)},
+         {{0, 13}, {2, 65536}, {4, 4}},
+         {}},
+        {"run_report", {word(key), word(13), {.f64 = 0.5}}, {{0, 13}}, {}},
         {"last_error", {word(buffer), word(65536), word(out)}, {{0, 65536}, {2, 4}}, {}},
         {"trainer_close", {word(trainer)}, {}, {{0}}},
         {"dataset_close", {word(dataset)}, {}, {{0}}},
@@ -135,6 +140,7 @@ struct World {
 abi::HostConfig config_with_model() {
   abi::HostConfig config = Guest::default_config();
   config.models["linear"] = Guest::models() / "linear.pt";
+  config.guest_config["learning_rate"] = "0.1";
   return config;
 }
 

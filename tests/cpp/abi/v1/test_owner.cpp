@@ -97,6 +97,7 @@ TEST_CASE("what a guest used is counted") {
   REQUIRE(loop.step() == 0);
   const training::Usage usage = loop.guest.host().usage();
   CHECK(usage.steps == 7);
+  CHECK(usage.samples == 2 * 12 + 4);
   CHECK(usage.host_calls == calls + 2);
   CHECK(usage.host_seconds > 0);
   // 60 of the model, 24 a row.

@@ -6,8 +6,8 @@ use std::error::Error;
 use std::fs;
 
 use wasmgrad::{
-    last_error, Bf16, Dataset, EarlyStopping, Encoding, Half, Input, Loss, Model, Optimizer, ParameterGroup,
-    Schedule, Tensor, Trainer, TrainerOptions, Type,
+    last_error, run_config, run_report, Bf16, Dataset, EarlyStopping, Encoding, Half, Input, Loss, Model,
+    Optimizer, ParameterGroup, Schedule, Tensor, Trainer, TrainerOptions, Type,
 };
 
 const ROWS: u32 = 12;
@@ -278,6 +278,9 @@ fn tour() -> Result<(), Box<dyn Error>> {
     let mut other = Trainer::from_json(&again, "{}")?;
     show_prediction("again", &mut other)?;
     fs::write("/data/weights.safetensors", model.export(Encoding::Safetensors)?)?;
+    println!("config {}", run_config("note")?);
+    println!("unset {}", run_config("absent").unwrap_err().errno as u32);
+    run_report("recall", 0.25)?;
     show_types()?;
     show_failures(&mut trainer);
     Ok(())
