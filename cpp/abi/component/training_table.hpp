@@ -35,6 +35,8 @@ inline constexpr TrainingRow kTrainingRows[] = {
     {"[method]trainer.checkpoint", "trainer_checkpoint", "i", TrainingResult::kBytes},
     {"[method]trainer.restore", "trainer_restore", "iii", TrainingResult::kNone},
     {"[static]process.group", "process_group", "", TrainingResult::kPair},
+    {"[static]run.config", "run_config", "ii", TrainingResult::kNumber},
+    {"[static]run.report", "run_report", "iid", TrainingResult::kNone},
 };
 // clang-format on
 

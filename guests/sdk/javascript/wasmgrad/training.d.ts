@@ -182,4 +182,13 @@ declare module 'wasmgrad:training/training@0.1.0' {
      * own. */
     static group(): [number, number];
   }
+  export class Run {
+    private constructor();
+    /** What the owner's configuration of this run has under this name, as text: UTF-8, not terminated; a
+     * number in decimal, a truth value as true or false. Without such a name the result is `not-found`. */
+    static config(key: string): Char[];
+    /** Tells the owner a figure of the guest's own under a name: a number of any kind, as often as 100,000
+     * times. The last under each name is the run's. */
+    static report(name: string, value: number): void;
+  }
 }

@@ -226,3 +226,15 @@ class Process:
         all data, gives whole batches, and each process computes its part of them. With it, each guest
         reads data of its own."""
         ...
+
+class Run:
+    @classmethod
+    def config(cls, key: str) -> list[Char]:
+        """What the owner's configuration of this run has under this name, as text: UTF-8, not terminated; a
+        number in decimal, a truth value as true or false. Without such a name the result is `not-found`."""
+        ...
+    @classmethod
+    def report(cls, name: str, value: float) -> None:
+        """Tells the owner a figure of the guest's own under a name: a number of any kind, as often as
+        100,000 times. The last under each name is the run's."""
+        ...
