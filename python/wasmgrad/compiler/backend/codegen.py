@@ -1,13 +1,13 @@
-"""Kernels and plan to one object file, through TVM's LLVM: plain C functions that need no TVM runtime.
+"""Kernels and plans to one object file, through TVM's LLVM: plain C functions that need no TVM runtime.
 
-A generated kernel takes one pointer for each tensor and returns 0. The plan becomes the functions that
+A generated kernel takes one pointer for each tensor and returns 0. The plans become the functions that
 cpp/graph_runtime/plan.hpp declares. Nothing here knows where kernels come from.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from tvm import s_tir, tirx
 from .ieee import explicit_casts, keep_identities, strict
 from .layout import ALIGNMENT, MemoryLayout
 from .narrow import keep_rounding
-from .plan import Call, Operand, Plan
+from .plan import Call, Operand, Plan, Program
 
 __all__ = ["build_object", "symbol"]
 
@@ -36,7 +36,7 @@ def symbol(kernel: str) -> str:
 
 def build_object(
     functions: Mapping[Any, Any],
-    plan: Plan,
+    program: Program,
     layout: MemoryLayout,
     target: Any,
     threads: int = 1,
@@ -44,14 +44,14 @@ def build_object(
     *,
     embedded: bool = True,
 ) -> tuple[bytes, int]:
-    """Compiles generated kernels (global variable -> PrimFunc) and the plan, for threads of so much memory each.
+    """Compiles generated kernels (global variable -> PrimFunc) and plans, for threads of so much memory each.
 
     embedded: whether the module has the weights.
 
     Returns the object file, and the bytes of scratch memory that the hungriest generated kernel takes.
     """
     kernels, scratch_bytes = _lower_kernels(functions, target)
-    kernels.update(_plan_functions(plan, layout, target, embedded))
+    kernels.update(_plan_functions(program, layout, target, embedded))
     kernels.update(_thread_functions(threads, layout.end + scratch_bytes, thread_bytes, target))
     module = tvm.transform.Sequential(
         [
@@ -153,7 +153,7 @@ def _with_pointers(function: Any, target: Any) -> Any:
 def _c_function(
     parameters: list[Any], statements: list[Any], name: str, target: Any, attributes: Any = None
 ) -> Any:
-    body = tirx.SeqStmt([*statements, tirx.Return(tirx.IntImm("int32", 0))])
+    body = _sequence([*statements, tirx.Return(tirx.IntImm("int32", 0))])
     function = tirx.PrimFunc(parameters, body, ret_type=tvm.ir.PrimType("int32"), attrs=attributes)
     return (
         function.with_attr("global_symbol", name)
@@ -163,19 +163,21 @@ def _c_function(
     )
 
 
-def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any, embedded: bool) -> dict[Any, Any]:
+def _plan_functions(program: Program, layout: MemoryLayout, target: Any, embedded: bool) -> dict[Any, Any]:
     """The functions of plan.hpp."""
-    inputs = [layout.offset(operand) for _, operand in plan.inputs]
-    outputs = [layout.offset(operand) for operand in plan.outputs]
+    inputs = [[layout.offset(operand) for _, operand in plan.inputs] for plan in program.plans]
+    outputs = [[layout.offset(operand) for operand in plan.outputs] for plan in program.plans]
     functions = [
-        _offsets("plan_input", inputs, target),
-        _offsets("plan_output", outputs, target),
-        _offsets("plan_state", [layout.offset(operand) for operand in plan.states], target),
+        _offsets_of_plans("plan_input", inputs, target),
+        _offsets_of_plans("plan_output", outputs, target),
+        _offsets("plan_state", [layout.offset(operand) for operand in program.states], target),
         _scratch(layout, target),
         _weights(layout, embedded, target),
         _load(layout, target),
-        _run(plan, layout, target),
-        _call(plan, layout, target),
+        _select(program.plans, target),
+        _prepare(target),
+        _run(program.plans, layout, target),
+        _call(program.plans, layout, target),
     ]
     return _by_symbol(functions)
 
@@ -195,9 +197,20 @@ def _by_symbol(functions: list[Any]) -> dict[Any, Any]:
 
 
 def _offsets(name: str, offsets: list[int], target: Any) -> Any:
-    index, (pointer, cell, declaration) = tirx.Var("index", "int32"), _cell("offset")
+    index, (pointer, cell, declaration) = _number("index"), _cell("offset")
     cases = [_when(index, position, _set(cell, offset)) for position, offset in enumerate(offsets)]
     return _c_function([index, pointer], [declaration, *cases], name, target)
+
+
+def _offsets_of_plans(name: str, offsets: list[list[int]], target: Any) -> Any:
+    number, index, (pointer, cell, declaration) = _number("plan"), _number("index"), _cell("offset")
+    cases = [
+        _when(
+            number, plan, _sequence([_when(index, position, _set(cell, at)) for position, at in enumerate(each)])
+        )
+        for plan, each in enumerate(offsets)
+    ]
+    return _c_function([number, index, pointer], [declaration, *cases], name, target)
 
 
 def _scratch(layout: MemoryLayout, target: Any) -> Any:
@@ -223,21 +236,38 @@ def _load(layout: MemoryLayout, target: Any) -> Any:
     return _c_function([base], [declaration, *calls], "plan_load", target)
 
 
-def _run(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
+def _select(plans: Sequence[Plan], target: Any) -> Any:
+    number, batch, (pointer, cell, declaration) = _number("plan"), _number("batch"), _cell("taken")
+    cases = [_when(number, position, _when(batch, 0, _set(cell, 0))) for position in range(len(plans))]
+    return _c_function([number, batch, pointer], [declaration, *cases], "plan_select", target)
+
+
+def _prepare(target: Any) -> Any:
+    return _c_function([_number("plan"), _number("batch"), _base()], [], "plan_prepare", target)
+
+
+def _run(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
+    number, batch = _number("plan"), _number("batch")
     base, memory, declaration = _memory(layout)
-    return _c_function([base], [declaration, *_calls(plan.calls, layout, memory)], "plan_run", target)
+    cases = [
+        _when(number, position, _sequence(_calls(plan.calls, layout, memory)))
+        for position, plan in enumerate(plans)
+    ]
+    return _c_function([number, batch, base], [declaration, *cases], "plan_run", target)
 
 
-def _call(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
-    index = tirx.Var("index", "int32")
+def _call(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
+    number, batch, index = _number("plan"), _number("batch"), _number("index")
     base, memory, memory_declaration = _memory(layout)
     pointer, cell, cell_declaration = _cell("ran")
-    cases = [
-        _when(index, position, tirx.SeqStmt([call, _set(cell, 1)]))
-        for position, call in enumerate(_calls(plan.calls, layout, memory))
-    ]
-    parameters = [index, base, pointer]
-    return _c_function(parameters, [memory_declaration, cell_declaration, *cases], "plan_call", target)
+
+    def cases(plan: Plan) -> list[Any]:
+        calls = _calls(plan.calls, layout, memory)
+        return [_when(index, i, tirx.SeqStmt([call, _set(cell, 1)])) for i, call in enumerate(calls)]
+
+    each = [_when(number, position, _sequence(cases(plan))) for position, plan in enumerate(plans)]
+    parameters = [number, batch, index, base, pointer]
+    return _c_function(parameters, [memory_declaration, cell_declaration, *each], "plan_call", target)
 
 
 def _calls(calls: Iterable[Call], layout: MemoryLayout, memory: Any) -> list[Any]:
@@ -256,9 +286,13 @@ def _address(memory: Any, offset: int) -> Any:
 
 def _memory(layout: MemoryLayout) -> tuple[Any, Any, Any]:
     """The parameter `base`, and the bytes that it points to."""
-    base = tirx.Var("base", tvm.ir.PointerType(tvm.ir.PrimType("uint8"), "global"))
+    base = _base()
     memory = tirx.decl_buffer((layout.end + 1,), "uint8", "memory")
     return base, memory, tirx.DeclBuffer(memory, data=base)
+
+
+def _base() -> Any:
+    return tirx.Var("base", tvm.ir.PointerType(tvm.ir.PrimType("uint8"), "global"))
 
 
 def _cell(name: str) -> tuple[Any, Any, Any]:
@@ -274,3 +308,14 @@ def _set(cell: Any, value: int) -> Any:
 
 def _when(index: Any, value: int, statement: Any) -> Any:
     return tirx.IfThenElse(index == value, statement, None)
+
+
+def _number(name: str) -> Any:
+    return tirx.Var(name, "int32")
+
+
+def _sequence(statements: Sequence[Any]) -> Any:
+    """Statements, of which there may be none, as one."""
+    if len(statements) > 1:
+        return tirx.SeqStmt(list(statements))
+    return statements[0] if statements else tirx.Evaluate(tirx.IntImm("int32", 0))
