@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,18 @@ from .._graph.pictures import preprocessing
 from .._version import __version__
 from ._blame import blamed
 from ._foreign import unsupported
+from ._batch import sample_batches
 from ._options import CompileOptions
 from ._planner import Machine, Planner
 from ._shapes import Variant, variants
-from ._states import find_states
+from ._states import States, find_states
 from .backend.codegen import build_object
 from .backend.layout import lay_out, memory_of_thread, weights
 from .backend.link import finish, link
 from .backend.native import link_library, target_options
 from .backend.schedules import scheduled
 from .backend.search import Found, search
+from .backend.symbolic import number_of_batch
 from .frontend.importer import Imported, Tensor, from_onnx
 from .frontend.source import Source, opener
 from .quantization import QuantizationReport, quantized
@@ -115,7 +117,8 @@ def compile_model(
     `TooLarge` for a 32-bit module; `NotFound` without a linker.
     """
     reached = STAGES[0]
-    imported = None
+    imported: Imported | None = None
+    source: Source | None = None
 
     def reach(stage: str) -> None:
         nonlocal reached
@@ -125,31 +128,34 @@ def compile_model(
     try:
         reach("read")
         chosen = variants(options.shapes)
+        _check_alone(chosen, options)
         at = opener(model, options.constants)
-        sources = [at(each) for variant in chosen for each in _shapes_of(variant)]
-        reach("quantize")
+        planner = Planner(_machine(options), options.opt_level)
         report = None
-        if options.quantize is not None:
-            if len(sources) > 1:
-                raise InvalidArgument(
-                    "quantize: the model is quantized for one shape of each input; quantize it by "
-                    "onnxruntime's tools, which keep shapes open, and compile the result"
-                )
-            source, report = quantized(sources[0], options)
-            sources = [source]
-        machine = _machine(options)
-        planner = Planner(machine, options.opt_level)
-        first = None
-        for source in sources:
+        made: list[tuple[Source, Imported]] = []
+
+        def imported_at(shapes: dict[str, tuple[int, ...]]) -> tuple[Source, Imported, States]:
+            nonlocal report, imported, source
+            source = at(shapes)
+            if options.quantize is not None:
+                reach("quantize")
+                source, report = quantized(source, options)
             reach("import")
             imported = from_onnx(source.model, source.shapes, source.constants)
             reach("optimize")
             states = find_states(options.state, _infos(imported.inputs), _infos(imported.outputs))
-            planner.add(imported.module, states)
-            first = first or replace(imported, module=None)
-        assert first is not None
+            return source, imported, states
+
+        for shapes, within in (each for variant in chosen for each in _plans_of(variant)):
+            if within is None:
+                source, imported, states = imported_at(shapes(0))
+                planner.add(imported.module, states)
+            else:
+                source, imported = _add_range(planner, shapes, within, imported_at)
+            made.append((source, replace(imported, module=None)))
         imported = None
-        compiled = build(planner, sources, first, options, reach, on_kernel)
+        sources = [source for source, _ in made]
+        compiled = build(planner, sources, made[0][1], options, reach, on_kernel)
         return replace(compiled, quantization=report)
     except (Error, OSError):
         raise
@@ -157,14 +163,61 @@ def compile_model(
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
         node = None
-        if imported is not None and imported.module is not None:
+        if imported is not None and imported.module is not None and source is not None:
             node = blamed(imported, source.model, _machine(options).target)
         raise unsupported(node or _of_the_whole(reached, options.opt_level), error) from error
 
 
-def _shapes_of(variant: Variant) -> list[dict[str, tuple[int, ...]]]:
-    """One for each plan that a variant needs."""
-    return [variant.at(batch) for batch in variant.batch or (0,)]
+_ShapesAt = Callable[[int], dict[str, tuple[int, ...]]]
+
+
+def _check_alone(chosen: Sequence[Variant], options: CompileOptions) -> None:
+    """Errors: `InvalidArgument` for what is possible with one shape of each input only."""
+    if options.quantize is not None and (len(chosen) > 1 or chosen[0].batch is not None):
+        raise InvalidArgument(
+            "quantize: the model is quantized for one shape of each input; quantize it by onnxruntime's tools, which "
+            "keep shapes open, and compile the result for several"
+        )
+    if options.state and any(variant.batch is not None for variant in chosen):
+        raise InvalidArgument("state: a model that keeps state has one batch; give shapes with numbers alone")
+
+
+def _plans_of(variant: Variant) -> Iterator[tuple[_ShapesAt, range | None]]:
+    """The plans that a variant needs: one, or for a batch one for a single sample and one for several.
+
+    A single one is what most ask for, and has kernels that no other number has.
+    """
+    if variant.batch is None:
+        yield variant.at, None
+        return
+    several = variant.batch
+    if several[0] == 1:
+        yield (lambda _: variant.at(1)), None
+        several = several[1:]
+    if len(several) == 1:
+        yield (lambda _: variant.at(several[0])), None
+    else:
+        yield variant.at, several
+
+
+def _add_range(
+    planner: Planner,
+    shapes: _ShapesAt,
+    within: range,
+    imported_at: Callable[[dict[str, tuple[int, ...]]], tuple[Source, Imported, States]],
+) -> tuple[Source, Imported]:
+    """Adds the plan for a batch within a range; returns the model with the largest."""
+    samples, ends, made = [], [], []
+    for batch in sample_batches(within):
+        try:
+            source, imported, states = imported_at(shapes(batch))
+        except Error as error:
+            raise type(error)(f"with a batch of {batch}: {error.message}") from error
+        samples.append(planner.lowered(imported.module, batch, within[-1]))
+        ends.append(states)
+        made.append((source, replace(imported, module=None)))
+    planner.add_range(samples, within, ends)
+    return made[0]
 
 
 def _of_the_whole(stage: str, level: int) -> str:
@@ -189,10 +242,12 @@ def build(
     """The stages after the plans are made. `sources`: one for each of them; `imported`: the first of them."""
     program, machine = planner.program, planner.machine
     on_stage("schedule")
-    functions = _by_variable(planner.called())
+    called = planner.called()
+    fixed = _by_variable({name: each for name, each in called.items() if number_of_batch(each) is None})
     if options.tune > 0:
-        search(program.plans, functions, machine.target, options.simd, options.tune, on_kernel)
-    fast = scheduled(functions, machine.target)
+        search(program.plans, fixed, machine.target, options.simd, options.tune, on_kernel)
+    for_any = {name: each for name, each in called.items() if number_of_batch(each) is not None}
+    fast = {**scheduled(fixed, machine.target), **_by_variable(for_any)}
     on_stage("generate")
     layout = lay_out(program)
     thread_bytes = memory_of_thread(kernel.scratch_bytes() for kernel in planner.kernels)

@@ -19,19 +19,26 @@ from tvm import s_tir, tirx
 from .ieee import explicit_casts, keep_identities, strict
 from .layout import ALIGNMENT, MemoryLayout
 from .narrow import keep_rounding
-from .plan import Call, Operand, Plan, Program
+from .plan import Call, Operand, Plan, Prepared, Program
+from .symbolic import number_of_batch
 
-__all__ = ["build_object", "symbol"]
+__all__ = ["build_object", "is_own", "symbol"]
 
 _CALLING_CONVENTION = (
     2  # kDeviceKernelLaunch: the one that LLVM code generation leaves as it is, with C parameters
 )
 _OWN_PREFIX = "wg_"
+_MOST_BATCH = (1 << 31) - 1
 
 
 def symbol(kernel: str) -> str:
     """The linker's name of a kernel: our own keep theirs, generated ones get a prefix of their own."""
-    return kernel if kernel.startswith(_OWN_PREFIX) else f"k_{kernel}"
+    return kernel if is_own(kernel) else f"k_{kernel}"
+
+
+def is_own(kernel: str) -> bool:
+    """Whether a kernel is of our library."""
+    return kernel.startswith(_OWN_PREFIX)
 
 
 def build_object(
@@ -101,11 +108,10 @@ def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]
             tirx.transform.StmtSimplify(),
             tirx.transform.RemoveNoOp(),
             s_tir.transform.RewriteUnsafeSelect(),
-            tirx.transform.CommonSubexprElim(),
         ]
     )(module)
-    module = strict(module)
     scratch_bytes = max((_scratch_bytes(function) for function in module.functions.values()), default=0)
+    module = strict(tirx.transform.CommonSubexprElim()(module))
     lowered = {variable: _with_pointers(function, target) for variable, function in module.functions.items()}
     return tvm.IRModule(lowered), scratch_bytes
 
@@ -113,10 +119,18 @@ def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]
 def _scratch_bytes(function: Any) -> int:
     """What a kernel takes at most for its own buffers, each rounded up as the graph runtime does."""
     total = 0
+    batch = number_of_batch(function)
+    analyzer = tvm.sym.Analyzer()
+
+    def extent(of: Any) -> int:
+        if batch is not None:  # the numbers of it that a kernel computes with are bounded
+            largest = tirx.IntImm("int32", _MOST_BATCH)
+            of = tvm_ffi.structural_map(of, ((tvm.ir.Var, lambda each: largest if each.same_as(batch) else each),))
+        return int(analyzer.simplify(of))
 
     def count(node: Any, visitor: Any) -> None:
         nonlocal total
-        elements = prod(int(extent) for extent in node.buffer.shape)
+        elements = prod(map(extent, node.buffer.shape))
         item_bytes = -(-int(node.buffer.dtype.bits) * int(node.buffer.dtype.lanes) // 8)
         total += -(-elements * item_bytes // ALIGNMENT) * ALIGNMENT
         visitor.default_visit(node)
@@ -128,7 +142,8 @@ def _scratch_bytes(function: Any) -> int:
 def _with_pointers(function: Any, target: Any) -> Any:
     """The same kernel over raw pointers."""
     pointers, declarations = [], []
-    for parameter in function.params:
+    batch = number_of_batch(function)
+    for parameter in function.params if batch is None else function.params[:-1]:
         element = tvm.ir.PrimType(str(parameter.ty.dtype))
         pointer = tirx.Var(f"{parameter.name}_pointer", tvm.ir.PointerType(element, "global"))
         pointers.append(pointer)
@@ -142,7 +157,7 @@ def _with_pointers(function: Any, target: Any) -> Any:
     ):
         body = tirx.AttrStmt(tvm.ir.StringImm("default"), key, value, body)
     return _c_function(
-        pointers,
+        pointers if batch is None else [*pointers, batch],
         [*declarations, body],
         str(function.attrs["global_symbol"]),
         target,
@@ -175,7 +190,7 @@ def _plan_functions(program: Program, layout: MemoryLayout, target: Any, embedde
         _weights(layout, embedded, target),
         _load(layout, target),
         _select(program.plans, target),
-        _prepare(target),
+        _prepare(program.plans, layout, target),
         _run(program.plans, layout, target),
         _call(program.plans, layout, target),
     ]
@@ -238,19 +253,45 @@ def _load(layout: MemoryLayout, target: Any) -> Any:
 
 def _select(plans: Sequence[Plan], target: Any) -> Any:
     number, batch, (pointer, cell, declaration) = _number("plan"), _number("batch"), _cell("taken")
-    cases = [_when(number, position, _when(batch, 0, _set(cell, 0))) for position in range(len(plans))]
-    return _c_function([number, batch, pointer], [declaration, *cases], "plan_select", target)
+
+    def cases(plan: Plan) -> list[Any]:
+        if plan.batch is None:
+            return [_when(batch, 0, _set(cell, 0))]
+        within = tirx.all(batch >= plan.batch[0], batch <= plan.batch[-1])
+        taken = tirx.IfThenElse(within, tirx.BufferStore(cell, batch, [0]), None)
+        return [_when(batch, 0, _set(cell, plan.batch[-1])), taken]
+
+    every = [_when(number, position, _sequence(cases(plan))) for position, plan in enumerate(plans)]
+    return _c_function([number, batch, pointer], [declaration, *every], "plan_select", target)
 
 
-def _prepare(target: Any) -> Any:
-    return _c_function([_number("plan"), _number("batch"), _base()], [], "plan_prepare", target)
+def _prepare(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
+    """Writes into descriptors what follows from the batch."""
+    number, batch = _number("plan"), _number("batch")
+    base = _base()
+    words = tirx.decl_buffer((layout.end // 4 + 1,), "int32", "words")
+
+    def store(each: Prepared, least: int) -> Any:
+        if each.table is None:
+            value = batch * each.each + each.rest
+        else:
+            value = tirx.BufferLoad(words, [batch + (layout.offset(each.table) // 4 - least)])
+        return tirx.BufferStore(words, value, [layout.offset(each.descriptor) // 4 + each.field])
+
+    every = [
+        _when(number, position, _sequence([store(each, plan.batch[0]) for each in plan.prepared]))
+        for position, plan in enumerate(plans)
+        if plan.batch is not None
+    ]
+    declaration = tirx.DeclBuffer(words, data=base)
+    return _c_function([number, batch, base], [declaration, *every], "plan_prepare", target)
 
 
 def _run(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
     number, batch = _number("plan"), _number("batch")
     base, memory, declaration = _memory(layout)
     cases = [
-        _when(number, position, _sequence(_calls(plan.calls, layout, memory)))
+        _when(number, position, _sequence(_calls(plan.calls, layout, memory, batch)))
         for position, plan in enumerate(plans)
     ]
     return _c_function([number, batch, base], [declaration, *cases], "plan_run", target)
@@ -262,7 +303,7 @@ def _call(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
     pointer, cell, cell_declaration = _cell("ran")
 
     def cases(plan: Plan) -> list[Any]:
-        calls = _calls(plan.calls, layout, memory)
+        calls = _calls(plan.calls, layout, memory, batch)
         return [_when(index, i, tirx.SeqStmt([call, _set(cell, 1)])) for i, call in enumerate(calls)]
 
     each = [_when(number, position, _sequence(cases(plan))) for position, plan in enumerate(plans)]
@@ -270,12 +311,19 @@ def _call(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
     return _c_function(parameters, [memory_declaration, cell_declaration, *each], "plan_call", target)
 
 
-def _calls(calls: Iterable[Call], layout: MemoryLayout, memory: Any) -> list[Any]:
+def _calls(calls: Iterable[Call], layout: MemoryLayout, memory: Any, batch: Any = None) -> list[Any]:
     def address(operand: Operand) -> Any:
         return _address(memory, layout.offset(operand))
 
     return [
-        tirx.Evaluate(tirx.call_extern("int32", symbol(call.kernel), *map(address, call.operands)))
+        tirx.Evaluate(
+            tirx.call_extern(
+                "int32",
+                symbol(call.kernel),
+                *map(address, call.operands),
+                *([batch] if call.takes_batch else []),
+            )
+        )
         for call in calls
     ]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from tvm import relax
 
@@ -22,6 +23,7 @@ __all__ = [
     "Call",
     "Operand",
     "Plan",
+    "Prepared",
     "Program",
     "TensorType",
     "extract",
@@ -63,12 +65,16 @@ class Operand:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call, with its arguments first and its results after them. `name` is for people."""
+    """One kernel call, with its arguments first and its results after them. `name` is for people.
+
+    `takes_batch`: whether the kernel's last parameter is the plan's batch.
+    """
 
     kernel: str
     arguments: tuple[Operand, ...]
     results: tuple[Operand, ...]
     name: str
+    takes_batch: bool = False
 
     @property
     def operands(self) -> tuple[Operand, ...]:
@@ -81,14 +87,34 @@ class Call:
         return sum(operand.type.bytes for operand in self.operands)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A field of a descriptor that follows from the batch: `each * batch + rest`, or what a table has for it.
+
+    The table begins with the least batch.
+    """
+
+    descriptor: Operand
+    field: int
+    each: int
+    rest: int
+    table: Operand | None
+
+
 @dataclass
 class Plan:
-    """Calls in order, between inputs and outputs. `entry` is what it is for: others of that name take other shapes."""
+    """Calls in order, between inputs and outputs. `entry` is what it is for: others of that name take other shapes.
+
+    `batch`: how many samples it takes, where it has a choice; types and buffers are those of the most. Then what is
+    `prepared` is written before the calls.
+    """
 
     inputs: list[tuple[str, Operand]] = field(default_factory=list)
     outputs: list[Operand] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     entry: str = ENTRY
+    batch: range | None = None
+    prepared: list[Prepared] = field(default_factory=list)
 
 
 @dataclass
@@ -106,6 +132,7 @@ class Program:
     states: list[Operand] = field(default_factory=list)
     _known_constants: dict[tuple[Any, ...], int] = field(default_factory=dict)
     _known_loads: dict[tuple[Operand, ...], list[Operand]] = field(default_factory=dict)
+    _known_changing: dict[bytes, int] = field(default_factory=dict)
 
     def buffer(self, tensor: TensorType) -> Operand:
         """A new buffer."""
@@ -120,13 +147,21 @@ class Program:
             self.constants.append(array)
         return Operand("constant", index, tensor)
 
-    def load(self, loader: str, operands: tuple[Operand, ...], types: Any, name: str) -> list[Operand]:
+    def changing(self, values: NDArray[np.int32]) -> Operand:
+        """A constant of its own whose values change from those of one row to another; at first it has the last ones."""
+        index = self._known_changing.setdefault(values.tobytes(), len(self.constants))
+        if index == len(self.constants):
+            self.constants.append(values[-1].copy())
+        return Operand("constant", index, TensorType(values[-1].shape, "int32"))
+
+    def load(
+        self, loader: str, operands: tuple[Operand, ...], types: tuple[TensorType, TensorType], name: str
+    ) -> list[Operand]:
         """What is made of constants and the scratch memory for it; the same of the same constants."""
         if operands not in self._known_loads:
-            made = TensorType.of(types[0], "a weight")
+            made, scratch = types
             self.made_bytes.append(made.bytes)
-            scratch = self.buffer(TensorType.of(types[1], name))
-            results = [Operand("made", len(self.made_bytes) - 1, made), scratch]
+            results = [Operand("made", len(self.made_bytes) - 1, made), self.buffer(scratch)]
             self.loads.append(Call(loader, operands, tuple(results), name))
             self._known_loads[operands] = results
         return self._known_loads[operands]
@@ -193,7 +228,8 @@ class _Extraction:
         types = variable.ty.fields if several else [variable.ty]
         operands = tuple(self._evaluate(argument, None) for argument in arguments)
         if kernel == self._loader:
-            return self._program.load(self._loader, operands, types, variable.name)
+            made = TensorType.of(types[0], "a weight"), TensorType.of(types[1], variable.name)
+            return self._program.load(self._loader, operands, made, variable.name)
         results = [self._new_buffer(ty, f"a result of {kernel}") for ty in types]
         self.plan.calls.append(Call(kernel, operands, tuple(results), variable.name))
         return results if several else results[0]
