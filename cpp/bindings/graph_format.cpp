@@ -91,7 +91,7 @@ nb::dict fields_of(const graph::Metadata& metadata) {
       "abi", metadata.abi, "producer", metadata.producer,  //
       "model",
       fields("name", model.name, "format", model.format, "sha256", model.sha256, "opset", model.opset),
-      "states", tuple_of(metadata.states, each),                                               //
+      "states", tuple_of(metadata.states, each),  //
       "operators", operators, "parameters", metadata.parameters, "further",
       tuple_of(std::span(metadata.plans).subspan(1), each),  //
       "memory", fields("bytes", memory.bytes, "weights", memory.weights, "workspace", memory.workspace),

@@ -154,8 +154,8 @@ Status Executor::select(std::size_t number, std::uint64_t batch) {
   if (number == number_ && batch == batch_) return {};
   WASMGRAD_CHECK(check_index(number, metadata_.plans.size(), "plan"));
   const Plan& plan = metadata_.plans[number];
-  const bool possible = plan.batch ? batch == 0 || (batch >= plan.batch->least && batch <= plan.batch->most)
-                                   : batch == 0;
+  const bool possible =
+      plan.batch ? batch == 0 || (batch >= plan.batch->least && batch <= plan.batch->most) : batch == 0;
   if (!possible) {
     return Error{Errc::kInvalidArgument, "a batch of " + std::to_string(batch) + " is not one that plan " +
                                              std::to_string(number) + " takes: " + describe(plan)};

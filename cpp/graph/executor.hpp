@@ -44,9 +44,9 @@ class Executor {
   /// The plan that was chosen last, at first the first one, with the shapes that its tensors have now.
   [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
 
-  /// Chooses a plan by number, for so many samples (0: as many as it can), if it is not chosen already: all that
-  /// follows speaks of it. Its inputs and outputs hold nothing that is known. Errors: kInvalidArgument when there
-  /// is no such plan; kInvalidEncoding for addresses outside the memory.
+  /// Chooses a plan by number, for so many samples (0: as many as it can), if it is not chosen already: all
+  /// that follows speaks of it. Its inputs and outputs hold nothing that is known. Errors: kInvalidArgument
+  /// when there is no such plan; kInvalidEncoding for addresses outside the memory.
   [[nodiscard]] Status select(std::size_t number, std::uint64_t batch);
 
   /// As select(), of the first plan of an entry that takes inputs of these shapes, in order. Errors: also

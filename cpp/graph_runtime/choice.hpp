@@ -12,8 +12,8 @@ inline constexpr std::int32_t kRuntimeError = 4;
 
 class Choice {
  public:
-  /// Chooses a plan, and for how many samples it is to run. Returns whether there is such a one; else all is as
-  /// it was.
+  /// Chooses a plan, and for how many samples it is to run. Returns whether there is such a one; else all is
+  /// as it was.
   bool select(std::int32_t plan, std::int32_t batch) {
     std::int32_t taken = -1;
     plan_select(plan, batch, &taken);

@@ -1,9 +1,9 @@
 // What the compiler generates for one model: its plans, as functions. The graph runtime calls them; nothing
 // else does.
 //
-// A plan is a straight line of kernel calls with inputs and outputs of its own. All plans have the weights and
-// the states in common. Some are for any number of samples up to one that they were laid out for: their batch,
-// 0 in other plans.
+// A plan is a straight line of kernel calls with inputs and outputs of its own. All plans have the weights
+// and the states in common. Some are for any number of samples up to one that they were laid out for: their
+// batch, 0 in other plans.
 //
 // All offsets are in bytes from one base, 64-byte aligned: weights, then workspace (intermediates, then
 // inputs and outputs), then the scratch memory of generated kernels, then what other threads have. Weights
@@ -16,8 +16,8 @@
 
 extern "C" {
 
-/// Whether there is such a plan for so many samples: then `*taken` is how many it takes, which for a batch of 0
-/// is the most that it can. Else it is left as it is.
+/// Whether there is such a plan for so many samples: then `*taken` is how many it takes, which for a batch of
+/// 0 is the most that it can. Else it is left as it is.
 std::int32_t plan_select(std::int32_t plan, std::int32_t batch, std::int32_t* taken);
 /// Writes into the memory what the calls of a plan read of its batch. To be called before they run.
 std::int32_t plan_prepare(std::int32_t plan, std::int32_t batch, std::uint8_t* base);

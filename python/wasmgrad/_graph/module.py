@@ -49,7 +49,7 @@ class GraphModule:
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
-        """Names, dtypes and shapes of the inputs, in order: of the plan that was fed last, at first of the first one."""
+        """Names, dtypes and shapes of the inputs, in order, of the plan fed last (at first, the first)."""
         return self._plan.inputs
 
     @property

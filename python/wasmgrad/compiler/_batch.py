@@ -50,8 +50,9 @@ def sample_batches(within: range) -> list[int]:
 def for_range(
     samples: Sequence[Sample], within: range, program: Program
 ) -> tuple[Plan, dict[str, tuple[Any, Any]]]:
-    """The plan for all batches, over the constants and buffers that `program` then has; and, by name in `samples[0]`,
-    its generated kernels for any batch and for the largest.
+    """The plan for all batches, and its generated kernels for any batch and for the largest.
+
+    They have the names that they have in `samples[0]`; the plan's constants and buffers are in `program` then.
 
     Errors: `Unsupported`, naming the call that is not the same for all batches.
     """
@@ -159,7 +160,9 @@ class _Range:
             descriptor if each[0] == calls[0].arguments[0] else self._operand(each, what)
             for each in zip(*(call.arguments for call in calls), strict=True)
         ]
-        results = [self._operand(each, what) for each in zip(*(call.results[:-1] for call in calls), strict=True)]
+        results = [
+            self._operand(each, what) for each in zip(*(call.results[:-1] for call in calls), strict=True)
+        ]
         return Call(calls[0].kernel, tuple(arguments), (*results, scratch), calls[0].name)
 
     def _prepared(self, descriptors: NDArray[np.int32]) -> Operand:
@@ -169,7 +172,9 @@ class _Range:
             for field in np.flatnonzero((descriptors != descriptors[0]).any(0)):
                 values = descriptors[:, field]
                 even = evenly([int(value) for value in values], self._within) if len(values) > 2 else None
-                table = None if even else self._program.constant(values.copy(), TensorType(values.shape, "int32"))
+                table = (
+                    None if even else self._program.constant(values.copy(), TensorType(values.shape, "int32"))
+                )
                 pair = (even.each, even.rest) if even else (0, 0)
                 self.plan.prepared.append(Prepared(operand, int(field), *pair, table))
         return operand
@@ -227,9 +232,12 @@ class _Range:
     def _made(self, index: int, what: str) -> Operand:
         """A weight that is made when the module is loaded."""
         loads = [
-            next(load for load in sample.program.loads if load.results[0].index == index) for sample in self._samples
+            next(load for load in sample.program.loads if load.results[0].index == index)
+            for sample in self._samples
         ]
-        arguments = tuple(self._constant(each, what) for each in zip(*(load.arguments for load in loads), strict=True))
+        arguments = tuple(
+            self._constant(each, what) for each in zip(*(load.arguments for load in loads), strict=True)
+        )
         made, scratch = loads[0].results
         return self._program.load(loads[0].kernel, arguments, (made.type, scratch.type), loads[0].name)[0]
 

@@ -27,12 +27,12 @@ from .._graph.format.metadata import (
 )
 from .._graph.pictures import preprocessing
 from .._version import __version__
+from ._batch import sample_batches
 from ._blame import blamed
 from ._foreign import unsupported
-from ._batch import sample_batches
 from ._options import CompileOptions
 from ._planner import Machine, Planner
-from ._shapes import Variant, variants
+from ._shapes import Variant, shapes_text, variants
 from ._states import States, find_states
 from .backend.codegen import build_object
 from .backend.layout import lay_out, memory_of_thread, weights
@@ -117,8 +117,7 @@ def compile_model(
     `TooLarge` for a 32-bit module; `NotFound` without a linker.
     """
     reached = STAGES[0]
-    imported: Imported | None = None
-    source: Source | None = None
+    models: _Models | None = None
 
     def reach(stage: str) -> None:
         nonlocal reached
@@ -127,52 +126,82 @@ def compile_model(
 
     try:
         reach("read")
-        chosen = variants(options.shapes)
-        _check_alone(chosen, options)
-        at = opener(model, options.constants)
+        plans = [each for variant in _checked(options) for each in _plans_of(variant)]
+        models = _Models(model, options, reach, several=len(plans) > 1 or plans[0][1] is not None)
         planner = Planner(_machine(options), options.opt_level)
-        report = None
-        made: list[tuple[Source, Imported]] = []
-
-        def imported_at(shapes: dict[str, tuple[int, ...]]) -> tuple[Source, Imported, States]:
-            nonlocal report, imported, source
-            source = at(shapes)
-            if options.quantize is not None:
-                reach("quantize")
-                source, report = quantized(source, options)
-            reach("import")
-            imported = from_onnx(source.model, source.shapes, source.constants)
-            reach("optimize")
-            states = find_states(options.state, _infos(imported.inputs), _infos(imported.outputs))
-            return source, imported, states
-
-        for shapes, within in (each for variant in chosen for each in _plans_of(variant)):
-            if within is None:
-                source, imported, states = imported_at(shapes(0))
-                planner.add(imported.module, states)
-            else:
-                source, imported = _add_range(planner, shapes, within, imported_at)
-            made.append((source, replace(imported, module=None)))
-        imported = None
+        made = [models.add_to(planner, shapes, within) for shapes, within in plans]
+        models.imported = None
         sources = [source for source, _ in made]
         compiled = build(planner, sources, made[0][1], options, reach, on_kernel)
-        return replace(compiled, quantization=report)
+        return replace(compiled, quantization=models.report)
     except (Error, OSError):
         raise
     except MemoryError as error:
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-        node = None
-        if imported is not None and imported.module is not None and source is not None:
-            node = blamed(imported, source.model, _machine(options).target)
+        node = None if models is None else models.blamed()
         raise unsupported(node or _of_the_whole(reached, options.opt_level), error) from error
 
 
 _ShapesAt = Callable[[int], dict[str, tuple[int, ...]]]
 
 
-def _check_alone(chosen: Sequence[Variant], options: CompileOptions) -> None:
-    """Errors: `InvalidArgument` for what is possible with one shape of each input only."""
+class _Models:
+    """A model with the shapes that it is compiled for, one after another. `imported` is the last one."""
+
+    def __init__(
+        self, model: Any, options: CompileOptions, reach: Callable[[str], None], *, several: bool
+    ) -> None:
+        self._options = options
+        self._reach = reach
+        self._several = several
+        self._at = opener(model, options.constants)
+        self._source: Source | None = None
+        self.imported: Imported | None = None
+        self.report: QuantizationReport | None = None
+
+    def add_to(self, planner: Planner, shapes: _ShapesAt, within: range | None) -> tuple[Source, Imported]:
+        """Adds a plan; returns the model with its shapes, or with those of the largest batch."""
+        if within is None:
+            source, imported, states = self._import(shapes(0))
+            planner.add(imported.module, states)
+            return source, replace(imported, module=None)
+        samples, ends, made = [], [], []
+        for batch in sample_batches(within):
+            source, imported, states = self._import(shapes(batch))
+            samples.append(planner.lowered(imported.module, batch, within[-1]))
+            ends.append(states)
+            made.append((source, replace(imported, module=None)))
+        planner.add_range(samples, within, ends)
+        return made[0]
+
+    def blamed(self) -> str | None:
+        """A sentence that names the node for which code cannot be generated, if there is one."""
+        if self.imported is None or self.imported.module is None or self._source is None:
+            return None
+        return blamed(self.imported, self._source.model, _machine(self._options).target)
+
+    def _import(self, shapes: dict[str, tuple[int, ...]]) -> tuple[Source, Imported, States]:
+        try:
+            source = self._at(shapes)
+            if self._options.quantize is not None:
+                self._reach("quantize")
+                source, self.report = quantized(source, self._options)
+            self._reach("import")
+            imported = from_onnx(source.model, source.shapes, source.constants)
+            self._reach("optimize")
+            states = find_states(self._options.state, _infos(imported.inputs), _infos(imported.outputs))
+        except Error as error:
+            if not self._several:
+                raise
+            raise type(error)(f"with {shapes_text(shapes)}: {error.message}") from error
+        self._source, self.imported = source, imported
+        return source, imported, states
+
+
+def _checked(options: CompileOptions) -> list[Variant]:
+    """The shapes that are wanted. Errors: `InvalidArgument`, also for what is possible with one of them only."""
+    chosen = variants(options.shapes)
     if options.quantize is not None and (len(chosen) > 1 or chosen[0].batch is not None):
         raise InvalidArgument(
             "quantize: the model is quantized for one shape of each input; quantize it by onnxruntime's tools, which "
@@ -180,6 +209,7 @@ def _check_alone(chosen: Sequence[Variant], options: CompileOptions) -> None:
         )
     if options.state and any(variant.batch is not None for variant in chosen):
         raise InvalidArgument("state: a model that keeps state has one batch; give shapes with numbers alone")
+    return chosen
 
 
 def _plans_of(variant: Variant) -> Iterator[tuple[_ShapesAt, range | None]]:
@@ -198,26 +228,6 @@ def _plans_of(variant: Variant) -> Iterator[tuple[_ShapesAt, range | None]]:
         yield (lambda _: variant.at(several[0])), None
     else:
         yield variant.at, several
-
-
-def _add_range(
-    planner: Planner,
-    shapes: _ShapesAt,
-    within: range,
-    imported_at: Callable[[dict[str, tuple[int, ...]]], tuple[Source, Imported, States]],
-) -> tuple[Source, Imported]:
-    """Adds the plan for a batch within a range; returns the model with the largest."""
-    samples, ends, made = [], [], []
-    for batch in sample_batches(within):
-        try:
-            source, imported, states = imported_at(shapes(batch))
-        except Error as error:
-            raise type(error)(f"with a batch of {batch}: {error.message}") from error
-        samples.append(planner.lowered(imported.module, batch, within[-1]))
-        ends.append(states)
-        made.append((source, replace(imported, module=None)))
-    planner.add_range(samples, within, ends)
-    return made[0]
 
 
 def _of_the_whole(stage: str, level: int) -> str:
@@ -318,7 +328,9 @@ def _linked(
     embedded = options.weights == "embed"
     module_bytes = finish(linked, pages, image if embedded else None, metadata)
     weights_apart = None if embedded else image
-    return Compiled(module_bytes, weights_apart, metadata, graph_object, linked.archive, image, sources[0], tuple(sources))
+    return Compiled(
+        module_bytes, weights_apart, metadata, graph_object, linked.archive, image, sources[0], tuple(sources)
+    )
 
 
 def _machine(options: CompileOptions) -> Machine:

@@ -59,7 +59,9 @@ class Planner:
         """
         if self._ends and states.infos != self.states:
             before, now = (", ".join(map(str, each)) or "none" for each in (self.states, states.infos))
-            raise InvalidArgument(f"all shapes must leave the states as they are, which are {before} and {now}")
+            raise InvalidArgument(
+                f"all shapes must leave the states as they are, which are {before} and {now}"
+            )
         module, kernels = optimize(module, self.machine.target, self._level, self.machine.lanes)
         plan = extract(module, EXPAND, self.program, entry)
         self._rename(plan, {name: (each, each) for name, each in _generated(module, plan).items()})
@@ -126,7 +128,9 @@ class Planner:
         plan.calls = [replace(call, kernel=names.get(call.kernel, call.kernel)) for call in plan.calls]
 
     def _name(self, name: str, function: Any) -> str:
-        plain = function.without_attr("global_symbol") if "global_symbol" in (function.attrs or {}) else function
+        plain = (
+            function.without_attr("global_symbol") if "global_symbol" in (function.attrs or {}) else function
+        )
         equal = self._named.setdefault(tvm_ffi.structural_hash(plain), [])
         for other in equal:
             if tvm_ffi.structural_equal(self.functions[other], plain):

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from .._errors import InvalidArgument
 
-__all__ = ["Shape", "Shapes", "Variant", "variants"]
+__all__ = ["Shape", "Shapes", "Variant", "shapes_text", "variants"]
 
 Shape: TypeAlias = Sequence[int | range]
 """Extents of an input, of which a range stands for each of its numbers: a batch."""
@@ -44,7 +44,9 @@ def variants(shapes: Mapping[str, Shapes]) -> list[Variant]:
     counts = {name: len(each) for name, each in lists.items() if len(each) > 1}
     if len({*counts.values()}) > 1:
         listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
-        raise InvalidArgument(f"shapes: those of several inputs belong together one by one, but there are {listed}")
+        raise InvalidArgument(
+            f"shapes: those of several inputs belong together one by one, but there are {listed}"
+        )
     count = max(counts.values(), default=1)
     if count > _MOST_VARIANTS:
         raise InvalidArgument(f"shapes: {count} are too many; a module takes at most {_MOST_VARIANTS}")
@@ -53,7 +55,7 @@ def variants(shapes: Mapping[str, Shapes]) -> list[Variant]:
         chosen = {name: each[position if len(each) > 1 else 0] for name, each in lists.items()}
         variant = Variant(chosen, _batch(chosen))
         if variant in found:
-            raise InvalidArgument(f"shapes: the same ones are given twice: {_text(chosen)}")
+            raise InvalidArgument(f"shapes: the same ones are given twice: {shapes_text(chosen)}")
         found.append(variant)
     return found
 
@@ -70,15 +72,20 @@ def _batch(shapes: Mapping[str, tuple[int | range, ...]]) -> range | None:
         return None
     if len(ranges) > 1:
         raise InvalidArgument(
-            f"shapes: one range of a batch is possible, but {_text(shapes)} has several; give a list of shapes instead"
+            f"shapes: one range of a batch is possible, but {shapes_text(shapes)} has several; "
+            "give a list of shapes instead"
         )
     batch = ranges.pop()
     if len(batch) < 2 or batch.step != 1 or batch.start < 1:
-        raise InvalidArgument(f"shapes: {_text(shapes)}: a batch goes from 1 or more up to a larger number")
+        raise InvalidArgument(
+            f"shapes: {shapes_text(shapes)}: a batch goes from 1 or more up to a larger number"
+        )
     return batch
 
 
-def _text(shapes: Mapping[str, tuple[int | range, ...]]) -> str:
+def shapes_text(shapes: Mapping[str, tuple[int | range, ...]]) -> str:
+    """As they are written on a command line."""
+
     def extent(value: int | range) -> str:
         return f"{value.start}..{value.stop - 1}" if isinstance(value, range) else str(value)
 

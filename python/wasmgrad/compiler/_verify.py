@@ -40,7 +40,8 @@ def verify(
     """Holds `run(**inputs)` (a `GraphModule`) against the model that it was compiled from.
 
     inputs: arrays by name; without them random ones for each plan, with smaller integers where the reference refuses
-    larger ones (which may be indices). A model with states is run several times from zero states, which it has afterwards, too.
+    larger ones (which may be indices). A model with states is run several times from zero states, which it has
+    afterwards, too.
     Errors: `RuntimeFailure` naming the outputs that differ; `InvalidArgument` when the two disagree on what the outputs
     are, or for inputs that are not the model's.
     """

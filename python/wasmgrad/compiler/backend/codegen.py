@@ -125,7 +125,9 @@ def _scratch_bytes(function: Any) -> int:
     def extent(of: Any) -> int:
         if batch is not None:  # the numbers of it that a kernel computes with are bounded
             largest = tirx.IntImm("int32", _MOST_BATCH)
-            of = tvm_ffi.structural_map(of, ((tvm.ir.Var, lambda each: largest if each.same_as(batch) else each),))
+            of = tvm_ffi.structural_map(
+                of, ((tvm.ir.Var, lambda each: largest if each.same_as(batch) else each),)
+            )
         return int(analyzer.simplify(of))
 
     def count(node: Any, visitor: Any) -> None:
@@ -221,7 +223,9 @@ def _offsets_of_plans(name: str, offsets: list[list[int]], target: Any) -> Any:
     number, index, (pointer, cell, declaration) = _number("plan"), _number("index"), _cell("offset")
     cases = [
         _when(
-            number, plan, _sequence([_when(index, position, _set(cell, at)) for position, at in enumerate(each)])
+            number,
+            plan,
+            _sequence([_when(index, position, _set(cell, at)) for position, at in enumerate(each)]),
         )
         for plan, each in enumerate(offsets)
     ]

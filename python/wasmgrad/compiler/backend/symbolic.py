@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tvm
 import tvm_ffi
 from tvm import tirx
 
@@ -38,7 +37,7 @@ def evenly(values: Sequence[int], batches: Sequence[int]) -> Even | None:
 
 
 def for_any_batch(functions: Sequence[Any], batches: Sequence[int], within: range) -> Any | None:
-    """The kernel (PrimFunc) of which `functions` are those for `batches`; its last parameter is the batch, if it has one.
+    """The kernel (PrimFunc) of which `functions` are those for `batches`; its last parameter is the batch, if needed.
 
     None where they are not the same kernel: then it computes otherwise for each. within: the batches that it is for.
     """
@@ -51,7 +50,9 @@ def for_any_batch(functions: Sequence[Any], batches: Sequence[int], within: rang
     evens = [each for each in found if each is not None]
     # Also what is no integer has to be the same, and each integer where it was found.
     for function, batch in zip(functions, batches, strict=True):
-        again = _replaced(functions[0], lambda node, even, at=batch: tirx.IntImm(_type(node), even.at(at)), evens)
+        again = _replaced(
+            functions[0], lambda node, even, at=batch: tirx.IntImm(_type(node), even.at(at)), evens
+        )
         if not tvm_ffi.structural_equal(again, function):
             return None
     if all(even.each == 0 for even in evens):

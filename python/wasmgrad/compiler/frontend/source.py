@@ -84,9 +84,7 @@ def _of_onnx(
             return replace(first[0], shapes=normalize.static_shapes(first[0].model, shapes, arrays))
         checked, static = normalize.check(proto, shapes, arrays)
         reference = onnxruntime_reference(checked)
-        first.append(
-            Source(checked, static, arrays, name, "onnx", digest or _digest_of(proto), reference)
-        )
+        first.append(Source(checked, static, arrays, name, "onnx", digest or _digest_of(proto), reference))
         return first[0]
 
     return at
