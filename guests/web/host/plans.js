@@ -51,15 +51,15 @@ function text(plan) {
 }
 
 /**
- * [number, samples] of the plan of an entry whose inputs fit `wanted`: shapes or numbers of elements by name. Where several do, it
- * is the `current` one; else, when they are told apart by shapes alone, the caller must give these.
+ * [number, samples] of the first plan of an entry whose inputs fit `wanted`: shapes or numbers of elements by name. Where plans for
+ * several shapes do, it is the `current` one; else the caller must give the shapes.
  */
 export function choose(plans, entry, wanted, current) {
   const numbers = [...plans.keys()].filter((number) => plans[number].entry === entry);
   if (numbers.length === 0) throw new GraphError("invalid_argument", `there is no entry "${entry}"`);
   const found = numbers.map((number) => [number, samplesOf(plans[number], wanted)]).filter(([, samples]) => samples !== undefined);
-  const exact = plans[numbers[0]].inputs.every(({ name }) => Array.isArray(wanted[name]));
-  if (found.length === 1 || (found.length > 1 && exact)) return found[0];
+  const shapes = found.map(([number, samples]) => JSON.stringify(tensorsOf(plans[number], samples).inputs.map(({ shape }) => shape)));
+  if (found.length > 0 && shapes.every((each) => each === shapes[0])) return found[0];
   const same = found.find(([number, samples]) => number === current?.[0] && samples === current[1]);
   if (same) return same;
   const given = Object.entries(wanted).map(([name, one]) => (Array.isArray(one) ? `${name} of shape [${one}]` : `${name} of ${one} elements`));

@@ -88,11 +88,11 @@ class WasmtimeEngine:
             where = self._range(address, graph.weights.size, "graph_weights()")
             graph.weights.read_into(where.data)
             graph.check_weights(where.data)
+        self._threads: Threads | None = None
         self._plans = metadata.plans
         for number in reversed(range(len(self._plans))):
             self.select(number, 0)
         self._states = self._tensors("state", metadata.states) if metadata.states else []
-        self._threads: Threads | None = None
         if threads > 1:
             stop = functools.partial(self._functions["graph_stop"], self._store)
             self._threads = self._instantiated(lambda: Threads(instantiate, threads, stop))

@@ -303,10 +303,18 @@ class GraphMetadata:
 
     def to_json(self) -> bytes:
         """The contents of the custom section."""
-        document = asdict(self)
+        document = asdict(self, dict_factory=_without_defaults)
         if self.preprocess is not None:
             document["preprocess"]["kind"] = "image"
         return json.dumps(document, ensure_ascii=False).encode()
+
+
+_DEFAULTS = {"entry": ENTRY, "batch": None, "further": (), "batched": ()}
+
+
+def _without_defaults(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What is written of a part: not what readers take for granted, as of a module with one plan."""
+    return {name: value for name, value in fields if name not in _DEFAULTS or value != _DEFAULTS[name]}
 
 
 def _plan_fields(fields: dict[str, Any]) -> dict[str, Any]:

@@ -89,24 +89,22 @@ def lay_out(program: Program) -> MemoryLayout:
     placed = _place_weights(program)
     in_loads = [load.results[1] for load in program.loads]
     load_bytes = placed.load_end + max((_aligned(scratch.type.bytes) for scratch in in_loads), default=0)
-    passing = [_place_passing(program, _lives(program, plan)) for plan in program.plans]
-    passing_bytes = max([load_bytes - placed.end, *(end for _, end in passing)], default=0)
-    buffers = [0] * len(program.buffer_bytes)
-    for scratch in in_loads:
-        buffers[scratch.index] = placed.load_end
-    for index, offset in (each for offsets, _ in passing for each in offsets.items()):
-        buffers[index] = placed.end + offset
-    lasting = [_ends(program, plan) for plan in program.plans]
-    states = sorted({state.index for state in program.states if state.kind == "buffer"})
-    after = placed.end + passing_bytes
-    sizes = [[_aligned(program.buffer_bytes[index]) for index in group] for group in (*lasting, states)]
-    states_at = after + max(map(sum, sizes[:-1]), default=0)
-    for group, group_sizes, begin in zip(
-        (*lasting, states), sizes, [*([after] * len(lasting)), states_at], strict=True
-    ):
-        for index, offset in zip(group, _starts(group_sizes), strict=True):
-            buffers[index] = begin + offset
-    workspace_bytes = states_at + sum(sizes[-1]) - placed.end
+    offsets = {scratch.index: placed.load_end for scratch in in_loads}
+
+    def place(begin: int, indices: Sequence[int]) -> int:
+        """Puts buffers side by side; returns their end."""
+        sizes = [_aligned(program.buffer_bytes[index]) for index in indices]
+        offsets.update(zip(indices, (begin + start for start in _starts(sizes)), strict=True))
+        return begin + sum(sizes)
+
+    passing_end = max(load_bytes, placed.end)
+    for plan in program.plans:
+        passing, size = _place_passing(program, _lives(program, plan))
+        offsets.update({index: placed.end + offset for index, offset in passing.items()})
+        passing_end = max(passing_end, placed.end + size)
+    ends = [place(passing_end, _ends(program, plan)) for plan in program.plans]
+    workspace_bytes = place(max(ends, default=passing_end), sorted(_states(program))) - placed.end
+    buffers = [offsets.get(index, 0) for index in range(len(program.buffer_bytes))]
     if placed.end + workspace_bytes > _MAX_BYTES:
         raise TooLarge(
             f"the model needs {placed.end:,} bytes of weights and {workspace_bytes:,} of workspace; "
@@ -190,12 +188,17 @@ def _ends(program: Program, plan: Plan) -> list[int]:
     """Buffers that live as long as a plan is chosen: its inputs and outputs, but for states."""
     ends = {operand.index for _, operand in plan.inputs}
     ends |= {operand.index for operand in plan.outputs if operand.kind == "buffer"}
-    return sorted(ends - {state.index for state in program.states if state.kind == "buffer"})
+    return sorted(ends - _states(program))
+
+
+def _states(program: Program) -> set[int]:
+    """Buffers of states."""
+    return {state.index for state in program.states if state.kind == "buffer"}
 
 
 def _lives(program: Program, plan: Plan) -> dict[int, range]:
     """For each other buffer, from the call that writes it to the last one that uses it, both included."""
-    lasting = {*_ends(program, plan), *(state.index for state in program.states if state.kind == "buffer")}
+    lasting = {*_ends(program, plan), *_states(program)}
     lives: dict[int, range] = {}
     for position, call in enumerate(plan.calls):
         for operand in call.operands:
