@@ -24,6 +24,7 @@ from wasmgrad import GraphModule, InvalidArgument, Unsupported
 from wasmgrad.compiler import Compiled, CompileOptions, compile_model, verify
 
 from .. import sweep
+from ..graph.test_javascript import node
 from .batched_graphs import BATCH, BatchedGraph, drawn
 
 Array = NDArray[Any]
@@ -370,3 +371,42 @@ def test_states_are_of_all_shapes() -> None:
             total += x.sum(0)
             np.testing.assert_allclose(module(x), 2 * total, atol=1e-4)
             np.testing.assert_allclose(module.state("before"), total, atol=1e-4)
+
+
+def test_javascript_chooses_by_length_or_by_shape(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Transpose", ["x"], ["y"])],
+        "turned",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["a", "b"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", "a"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    shapes = {"x": [(2, 6), (3, 4), (range(1, 4), 5)]}
+    (tmp_path / "m.wasm").write_bytes(compile_model(model, CompileOptions(shapes=shapes)).module)
+    script = """
+      const graph = await loadGraph("m.wasm");
+      const x = (count) => ({ x: Float32Array.from({ length: count }, (_, i) => i) });
+      const said = [graph.outputs[0].shape.join("x")];
+      said.push(await kindOf(() => graph.run(x(12))), await kindOf(() => graph.run(x(20))));
+      const tall = graph.run(x(12), { shapes: { x: [3, 4] } }).y;
+      said.push(await kindOf(() => graph.run(x(12))));
+      graph.select({ shapes: { x: [2, 6] } });
+      const wide = graph.run(x(12)).y;
+      const rows = graph.run(x(10)).y;
+      said.push(graph.outputs[0].shape.join("x"), await kindOf(() => graph.select({ entry: "step" })));
+      console.log(JSON.stringify([said, [...tall], [...wide], [...rows]]));"""
+    said, tall, wide, rows = node(script, tmp_path)
+    x = np.arange(12)
+    assert [tall, wide] == [x.reshape(3, 4).T.ravel().tolist(), x.reshape(2, 6).T.ravel().tolist()]
+    assert rows == np.arange(10).reshape(2, 5).T.ravel().tolist()
+    several = "invalid_argument: several plans take x of 12 elements; expected shapes that tell which: "
+    none = "invalid_argument: no plan takes x of 20 elements; expected "
+    takes = "x: float32[2,6]; or x: float32[3,4]; or x: float32[1,5]; or x: float32[2..3,5]"
+    assert said == [
+        "6x2",
+        several + takes,
+        none + takes,
+        several + takes,
+        "5x2",
+        'invalid_argument: there is no entry "step"',
+    ]
