@@ -233,7 +233,9 @@ def busy_times() -> dict[int, int]:
     times = {}
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended since it was listed
-            times[int(task.name)] = sum(map(int, (task / "stat").read_text().rpartition(")")[2].split()[11:13]))
+            times[int(task.name)] = sum(
+                map(int, (task / "stat").read_text().rpartition(")")[2].split()[11:13])
+            )
     return times
 
 
