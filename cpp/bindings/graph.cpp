@@ -27,6 +27,10 @@ class PyGraphExecutor {
     exclusive([&] { return executor_.write_input(index, buffer.bytes()); });
   }
 
+  void select(std::size_t number, std::uint64_t batch) {
+    exclusive([&] { return executor_.select(number, batch); });
+  }
+
   void run() {
     exclusive([&] { return executor_.run(); });
   }
@@ -90,6 +94,7 @@ void bind_graph(nb::module_& module) {
       .def("write_input", &PyGraphExecutor::write_input, "index"_a, "data"_a,
            nb::sig("def write_input(self, index: int, data: bytes | bytearray | memoryview | "
                    "numpy.typing.NDArray[typing.Any]) -> None"))
+      .def("select", &PyGraphExecutor::select, "number"_a, "batch"_a)
       .def("run", &PyGraphExecutor::run)
       .def("call", &PyGraphExecutor::call, "index"_a)
       .def("read_output", &PyGraphExecutor::read_output, "index"_a, "data"_a,

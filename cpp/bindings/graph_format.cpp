@@ -6,6 +6,7 @@
 #include <nanobind/stl/string_view.h>
 
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -50,7 +51,8 @@ nb::dict fields(Rest&&... rest) {
 }
 
 nb::dict fields_of(const graph::TensorInfo& tensor) {
-  return fields("name", tensor.name, "dtype", tensor.dtype, "shape", tuple_of(tensor.shape));
+  return fields("name", tensor.name, "dtype", tensor.dtype, "shape", tuple_of(tensor.shape), "batched",
+                tuple_of(tensor.batched));
 }
 
 nb::dict fields_of(const graph::StateInfo& state) {
@@ -60,6 +62,16 @@ nb::dict fields_of(const graph::StateInfo& state) {
 
 nb::dict fields_of(const graph::PlanEntry& entry) {
   return fields("name", entry.name, "kernel", entry.kernel, "flops", entry.flops, "bytes", entry.bytes);
+}
+
+nb::dict fields_of(const graph::Plan& plan) {
+  const auto each = [](const auto& part) { return fields_of(part); };
+  const auto bounds = [](const graph::Batch& batch) {
+    return fields("least", batch.least, "most", batch.most);
+  };
+  return fields("entry", plan.entry, "batch", optional_of(plan.batch, bounds), "inputs",
+                tuple_of(plan.inputs, each), "outputs", tuple_of(plan.outputs, each), "flops", plan.flops,
+                "plan", tuple_of(plan.calls, each));
 }
 
 nb::dict fields_of(const graph::Preprocess& how) {
@@ -74,19 +86,22 @@ nb::dict fields_of(const graph::Metadata& metadata) {
   const auto each = [](const auto& part) { return fields_of(part); };
   nb::dict operators;
   for (const auto& [name, count] : metadata.operators) operators[nb::cast(name)] = count;
-  return fields(
+  nb::dict first = fields_of(metadata.plans.front());
+  const nb::dict whole = fields(
       "abi", metadata.abi, "producer", metadata.producer,  //
       "model",
       fields("name", model.name, "format", model.format, "sha256", model.sha256, "opset", model.opset),
-      "inputs", tuple_of(metadata.inputs, each), "outputs", tuple_of(metadata.outputs, each),  //
-      "states", tuple_of(metadata.states, each),                                               //
-      "operators", operators, "parameters", metadata.parameters, "flops", metadata.flops,      //
+      "states", tuple_of(metadata.states, each),  //
+      "operators", operators, "parameters", metadata.parameters, "further",
+      tuple_of(std::span(metadata.plans).subspan(1), each),  //
       "memory", fields("bytes", memory.bytes, "weights", memory.weights, "workspace", memory.workspace),
       "weights",
       fields("mode", weights.in_file ? "file" : "embed", "bytes", weights.bytes, "sha256", weights.sha256),
       "options", fields("simd", options.simd, "opt_level", options.opt_level, "threads", options.threads),  //
-      "plan", tuple_of(metadata.plan, each), "preprocess", optional_of(metadata.preprocess, each), "labels",
+      "preprocess", optional_of(metadata.preprocess, each), "labels",
       optional_of(metadata.labels, [](const auto& labels) { return tuple_of(labels); }));
+  first.update(whole);
+  return first;
 }
 
 nb::dict read_module(nb::handle module) {

@@ -1,9 +1,11 @@
 #include "wasmgrad/graph/executor.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "wasmgrad/base/sha256.hpp"
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/graph/graph_file.hpp"
 
 namespace wasmgrad::graph {
@@ -18,11 +20,26 @@ std::string describe(const char* kind, std::size_t index, const TensorInfo& tens
 
 // Calls an export that returns one i32.
 Expected<std::uint32_t> call_i32(Sandbox& sandbox, const std::string& function,
-                                 std::optional<std::size_t> index = std::nullopt) {
-  const Value argument{.i32 = static_cast<std::uint32_t>(index.value_or(0))};
-  WASMGRAD_ASSIGN(const std::vector<Value> results,
-                  sandbox.call(function, std::span(&argument, index.has_value() ? 1 : 0)));
+                                 std::initializer_list<std::uint64_t> numbers = {}) {
+  std::vector<Value> arguments;
+  for (const std::uint64_t number : numbers) arguments.push_back({.i32 = static_cast<std::uint32_t>(number)});
+  WASMGRAD_ASSIGN(const std::vector<Value> results, sandbox.call(function, arguments));
   return results.front().i32;
+}
+
+std::string describe(const Plan& plan) {
+  std::string text;
+  for (const TensorInfo& input : plan.inputs) {
+    text += (text.empty() ? "" : ", ") + input.name + ": " + input.dtype + "[";
+    for (std::size_t axis = 0; axis < input.shape.size(); ++axis) {
+      const bool varies = plan.batch && std::ranges::find(input.batched, axis) != input.batched.end();
+      text += axis > 0 ? ", " : "";
+      if (varies) text += std::to_string(input.shape[axis] / plan.batch->most * plan.batch->least) + "..";
+      text += std::to_string(input.shape[axis]);
+    }
+    text += "]";
+  }
+  return text;
 }
 
 // The address of every tensor of one kind, each checked to hold the whole tensor.
@@ -32,7 +49,7 @@ Expected<std::vector<std::uint32_t>> locate(Sandbox& sandbox, const char* kind, 
   std::vector<std::uint32_t> addresses;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const std::string what = describe(kind, i, tensors[i]);
-    WASMGRAD_ASSIGN(const std::uint32_t address, call_i32(sandbox, function, i));
+    WASMGRAD_ASSIGN(const std::uint32_t address, call_i32(sandbox, function, {i}));
     if (address == 0)
       return Error{Errc::kInvalidEncoding, "the module has no " + what + ", which its metadata names"};
     if (const auto range = sandbox.memory().bytes(address, tensors[i].bytes, what); !range) {
@@ -40,7 +57,7 @@ Expected<std::vector<std::uint32_t>> locate(Sandbox& sandbox, const char* kind, 
     }
     addresses.push_back(address);
   }
-  WASMGRAD_ASSIGN(const std::uint32_t next, call_i32(sandbox, function, tensors.size()));
+  WASMGRAD_ASSIGN(const std::uint32_t next, call_i32(sandbox, function, {tensors.size()}));
   if (next == 0) return addresses;
   return Error{Errc::kInvalidEncoding, "the module has more " + std::string(kind) + "s than the " +
                                            std::to_string(tensors.size()) + " of its metadata"};
@@ -110,15 +127,65 @@ Status Executor::check_functions() const {
   WASMGRAD_CHECK(sandbox_.check_export("graph_weights", {}, {kI32}));
   WASMGRAD_CHECK(sandbox_.check_export("graph_run", {}, {kI32}));
   if (!metadata_.states.empty()) WASMGRAD_CHECK(sandbox_.check_export("graph_state", {kI32}, {kI32}));
+  if (metadata_.selects()) WASMGRAD_CHECK(sandbox_.check_export("graph_select", {kI32, kI32}, {kI32}));
   return sandbox_.check_export("graph_call", {kI32}, {kI32});
 }
 
+// Of every plan, so that a module that lies is refused before it runs; the first one is chosen then.
 Status Executor::locate_tensors() {
-  WASMGRAD_ASSIGN(inputs_, locate(sandbox_, "input", metadata_.inputs));
-  WASMGRAD_ASSIGN(outputs_, locate(sandbox_, "output", metadata_.outputs));
-  if (metadata_.states.empty()) return {};
-  WASMGRAD_ASSIGN(states_, locate(sandbox_, "state", metadata_.states));
+  if (!metadata_.states.empty()) {
+    WASMGRAD_ASSIGN(states_, locate(sandbox_, "state", metadata_.states));
+  }
+  if (!metadata_.selects()) return locate_ends();
+  for (std::size_t number = metadata_.plans.size(); number-- > 0;) {
+    number_ = metadata_.plans.size();
+    WASMGRAD_CHECK(select(number, 0));
+  }
   return {};
+}
+
+Status Executor::locate_ends() {
+  WASMGRAD_ASSIGN(inputs_, locate(sandbox_, "input", plan_.inputs));
+  WASMGRAD_ASSIGN(outputs_, locate(sandbox_, "output", plan_.outputs));
+  return {};
+}
+
+Status Executor::select(std::size_t number, std::uint64_t batch) {
+  if (number == number_ && batch == batch_) return {};
+  WASMGRAD_CHECK(check_index(number, metadata_.plans.size(), "plan"));
+  const Plan& plan = metadata_.plans[number];
+  const bool possible =
+      plan.batch ? batch == 0 || (batch >= plan.batch->least && batch <= plan.batch->most) : batch == 0;
+  if (!possible) {
+    return Error{Errc::kInvalidArgument, "a batch of " + std::to_string(batch) + " is not one that plan " +
+                                             std::to_string(number) + " takes: " + describe(plan)};
+  }
+  WASMGRAD_ASSIGN(const std::uint32_t failure, call_i32(sandbox_, "graph_select", {number, batch}));
+  if (failure != 0) {
+    return Error{Errc::kRuntimeError, "graph_select(" + std::to_string(number) + ", " +
+                                          std::to_string(batch) + ") failed with code " +
+                                          std::to_string(static_cast<std::int32_t>(failure))};
+  }
+  plan_ = plan;
+  for (TensorInfo& tensor : plan_.inputs) tensor = plan.sized(tensor, batch);
+  for (TensorInfo& tensor : plan_.outputs) tensor = plan.sized(tensor, batch);
+  number_ = number;
+  batch_ = batch;
+  return locate_ends();
+}
+
+Status Executor::select_for(std::string_view entry, std::span<const std::vector<std::uint64_t>> shapes) {
+  std::string expected;
+  for (std::size_t number = 0; number < metadata_.plans.size(); ++number) {
+    const Plan& plan = metadata_.plans[number];
+    if (plan.entry != entry) continue;
+    if (const auto batch = plan.batch_of(shapes)) return select(number, *batch);
+    expected += (expected.empty() ? "" : "; or ") + describe(plan);
+  }
+  if (expected.empty()) {
+    return Error{Errc::kInvalidArgument, "the module has no entry '" + printable(std::string(entry)) + "'"};
+  }
+  return Error{Errc::kInvalidArgument, "no plan takes inputs of these shapes; expected " + expected};
 }
 
 // Where the module wants `size` bytes, which it may have lied about.
@@ -142,7 +209,7 @@ Status Executor::fill_weights(const ByteSource& weights) {
 
 Status Executor::write_input(std::size_t index, std::span<const std::byte> data) {
   WASMGRAD_CHECK(check_index(index, inputs_.size(), "input"));
-  WASMGRAD_CHECK(check_length(data.size(), metadata_.inputs[index], "input", index));
+  WASMGRAD_CHECK(check_length(data.size(), plan_.inputs[index], "input", index));
   return write(inputs_[index], data, "input");
 }
 
@@ -154,10 +221,10 @@ Status Executor::run() {
 }
 
 Status Executor::call(std::size_t index) {
-  WASMGRAD_CHECK(check_index(index, metadata_.plan.size(), "call"));
-  WASMGRAD_ASSIGN(const std::uint32_t failure, call_i32(sandbox_, "graph_call", index));
+  WASMGRAD_CHECK(check_index(index, plan_.calls.size(), "call"));
+  WASMGRAD_ASSIGN(const std::uint32_t failure, call_i32(sandbox_, "graph_call", {index}));
   if (failure == 0) return {};
-  const PlanEntry& entry = metadata_.plan[index];
+  const PlanEntry& entry = plan_.calls[index];
   return Error{Errc::kRuntimeError, "call " + std::to_string(index) + " (" + entry.name + ", " +
                                         entry.kernel + "): the module reports error " +
                                         std::to_string(static_cast<std::int32_t>(failure))};
@@ -165,7 +232,7 @@ Status Executor::call(std::size_t index) {
 
 Status Executor::read_output(std::size_t index, std::span<std::byte> data) const {
   WASMGRAD_CHECK(check_index(index, outputs_.size(), "output"));
-  WASMGRAD_CHECK(check_length(data.size(), metadata_.outputs[index], "output", index));
+  WASMGRAD_CHECK(check_length(data.size(), plan_.outputs[index], "output", index));
   return read(outputs_[index], data, "output");
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "wasmgrad/base/byte_source.hpp"
@@ -40,6 +41,18 @@ class Executor {
 
   [[nodiscard]] const Metadata& metadata() const noexcept { return metadata_; }
 
+  /// The plan that was chosen last, at first the first one, with the shapes that its tensors have now.
+  [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
+
+  /// Chooses a plan by number, for so many samples (0: as many as it can), if it is not chosen already: all
+  /// that follows speaks of it. Its inputs and outputs hold nothing that is known. Errors: kInvalidArgument
+  /// when there is no such plan; kInvalidEncoding for addresses outside the memory.
+  [[nodiscard]] Status select(std::size_t number, std::uint64_t batch);
+
+  /// As select(), of the first plan of an entry that takes inputs of these shapes, in order. Errors: also
+  /// kInvalidArgument when there is none.
+  [[nodiscard]] Status select_for(std::string_view entry, std::span<const std::vector<std::uint64_t>> shapes);
+
   /// Of the module's memory as it is now.
   [[nodiscard]] std::uint64_t memory_bytes() const { return sandbox_.memory().size(); }
 
@@ -68,10 +81,11 @@ class Executor {
 
  private:
   Executor(sandbox::Sandbox sandbox, Metadata metadata)
-      : sandbox_(std::move(sandbox)), metadata_(std::move(metadata)) {}
+      : sandbox_(std::move(sandbox)), metadata_(std::move(metadata)), plan_(metadata_.plans.front()) {}
 
   [[nodiscard]] Status check_functions() const;
   [[nodiscard]] Status locate_tensors();
+  [[nodiscard]] Status locate_ends();
   [[nodiscard]] Status read(std::uint32_t address, std::span<std::byte> data, const char* what) const;
   [[nodiscard]] Status write(std::uint32_t address, std::span<const std::byte> data, const char* what);
   [[nodiscard]] Expected<std::span<std::byte>> place(std::uint32_t address, std::uint64_t size,
@@ -80,6 +94,9 @@ class Executor {
 
   sandbox::Sandbox sandbox_;
   Metadata metadata_;
+  Plan plan_;  // the chosen one, as it is with batch_ samples
+  std::size_t number_ = 0;
+  std::uint64_t batch_ = 0;
   std::vector<std::uint32_t> inputs_, outputs_, states_;  // addresses
 };
 

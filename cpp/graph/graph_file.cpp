@@ -25,6 +25,7 @@ constexpr std::pair<std::string_view, ExternKind> kExports[] = {
     {"graph_output", kFunctionKind}, {"graph_weights", kFunctionKind}, {"graph_run", kFunctionKind},
     {"graph_call", kFunctionKind}};
 constexpr std::string_view kOfStates = "graph_state";  // where the metadata has any
+constexpr std::string_view kOfPlans = "graph_select";  // where there is something to choose
 // Of modules for several threads.
 constexpr std::pair<std::string_view, ExternKind> kThreadExports[] = {
     {"graph_thread", kFunctionKind}, {"graph_stop", kFunctionKind}, {"graph_spin", kFunctionKind}};
@@ -58,7 +59,7 @@ Status check_imports(std::span<const std::byte> code, bool threads) {
   return no_graph("it imports something else than the memory 'env' 'memory'");
 }
 
-Status check_exports(std::span<const std::byte> code, bool has_states, bool threads) {
+Status check_exports(std::span<const std::byte> code, const Metadata& metadata, bool threads) {
   SectionReader reader(section_of(code, kExport));
   std::map<std::string_view, std::uint8_t> found;
   const std::uint32_t count = reader.number().value_or(0);
@@ -79,7 +80,8 @@ Status check_exports(std::span<const std::byte> code, bool has_states, bool thre
   if (threads) {
     for (const auto& [name, kind] : kThreadExports) WASMGRAD_CHECK(check(name, kind));
   }
-  return has_states ? check(kOfStates, kFunctionKind) : Status();
+  if (metadata.selects()) WASMGRAD_CHECK(check(kOfPlans, kFunctionKind));
+  return metadata.states.empty() ? Status() : check(kOfStates, kFunctionKind);
 }
 
 // Of the memory that is defined, or of the shared one that is imported.
@@ -126,7 +128,7 @@ Expected<GraphFile> read_graph_file(const ByteSource& module) {
   WASMGRAD_ASSIGN(file.metadata, Metadata::from_json(parts.metadata));
   const bool threads = file.metadata.options.threads > 1;
   WASMGRAD_CHECK(check_imports(parts.code, threads));
-  WASMGRAD_CHECK(check_exports(parts.code, !file.metadata.states.empty(), threads));
+  WASMGRAD_CHECK(check_exports(parts.code, file.metadata, threads));
   WASMGRAD_ASSIGN(file.pages, pages_of(parts.code, threads));
   // Every instance would write its data again, while others run.
   if (threads && parts.data_end == 0 && !section_of(parts.code, kData).empty())

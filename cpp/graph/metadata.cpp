@@ -23,6 +23,8 @@ constexpr std::uint64_t kMaxSide = (1 << 15) - 1;
 // Every integer up to it is one to all readers of JSON, also where numbers are f64.
 constexpr std::uint64_t kMaxCount = (std::uint64_t{1} << 53) - 1;
 constexpr std::size_t kMaxRank = 64;
+constexpr std::uint64_t kMaxBatch = (std::uint64_t{1} << 31) - 1;
+constexpr std::size_t kMaxPlans = 1024;
 constexpr std::size_t kMaxJsonBytes = std::size_t{64} << 20;
 
 constexpr std::pair<std::string_view, std::uint64_t> kItemBytes[] = {
@@ -134,22 +136,74 @@ TensorInfo read_tensor(const Node& node, std::uint64_t memory_bytes) {
   return tensor;
 }
 
-std::vector<TensorInfo> read_tensors(const Node& node, std::uint64_t memory_bytes) {
+std::optional<Batch> read_batch(const Node& node) {
+  if (node.is_null()) return std::nullopt;  // also where an older compiler knew of none
+  const std::uint64_t most = node["most"].count(kMaxBatch);
+  const std::uint64_t least = node["least"].count(most);
+  if (least == 0) node["least"].refuse("1 or more");
+  return Batch{least, most};
+}
+
+void read_batched(const Node& node, const std::optional<Batch>& batch, TensorInfo& tensor) {
+  if (node.is_null()) return;
+  for (const Node& item : node.items()) {
+    if (!batch) item.refuse("no axis: the plan has no batch");
+    if (tensor.shape.empty()) item.refuse("no axis: the tensor is a scalar");
+    const std::uint64_t axis = item.count(tensor.shape.size() - 1);
+    if (!tensor.batched.empty() && axis <= tensor.batched.back()) item.refuse("axes in ascending order");
+    if (tensor.shape[axis] % batch->most != 0) item.refuse("an axis that is a multiple of the largest batch");
+    tensor.batched.push_back(axis);
+  }
+}
+
+std::vector<TensorInfo> read_tensors(const Node& node, const std::optional<Batch>& batch,
+                                     std::uint64_t memory_bytes) {
   std::vector<TensorInfo> tensors;
   std::set<std::string> names;
   for (const Node& item : node.items()) {
     tensors.push_back(read_tensor(item, memory_bytes));
+    read_batched(item["batched"], batch, tensors.back());
     if (!names.insert(tensors.back().name).second) item["name"].refuse("a name that no other one has");
   }
   return tensors;
 }
 
-std::vector<StateInfo> read_states(const Node& node, const std::vector<TensorInfo>& inputs,
+// The whole of the metadata is its first plan, too.
+Plan read_plan(const Node& node, std::uint64_t memory_bytes) {
+  Plan plan;
+  if (const Node entry = node["entry"]; !entry.is_null()) {
+    plan.entry = entry.text();
+    if (plan.entry.empty()) entry.refuse("a name");
+  }
+  plan.batch = read_batch(node["batch"]);
+  plan.inputs = read_tensors(node["inputs"], plan.batch, memory_bytes);
+  plan.outputs = read_tensors(node["outputs"], plan.batch, memory_bytes);
+  plan.flops = node["flops"].count();
+  for (const Node& item : node["plan"].items()) {
+    plan.calls.push_back(
+        {item["name"].text(), item["kernel"].text(), item["flops"].count(), item["bytes"].count()});
+  }
+  return plan;
+}
+
+std::vector<Plan> read_plans(const Node& root, std::uint64_t memory_bytes) {
+  std::vector<Plan> plans = {read_plan(root, memory_bytes)};
+  const Node further = root["further"];
+  if (further.is_null()) return plans;
+  const std::vector<Node> items = further.items();
+  if (items.size() >= kMaxPlans) further.refuse("at most 1023 plans");
+  for (const Node& item : items) plans.push_back(read_plan(item, memory_bytes));
+  return plans;
+}
+
+std::vector<StateInfo> read_states(const Node& node, const std::vector<Plan>& plans,
                                    std::uint64_t memory_bytes) {
   std::vector<StateInfo> states;
   if (node.is_null()) return states;  // an older compiler knew of none
   std::set<std::string> names;
-  for (const TensorInfo& input : inputs) names.insert(input.name);
+  for (const Plan& plan : plans) {
+    for (const TensorInfo& input : plan.inputs) names.insert(input.name);
+  }
   for (const Node& item : node.items()) {
     states.push_back({read_tensor(item, memory_bytes), item["output"].text()});
     if (!names.insert(states.back().name).second) {
@@ -241,20 +295,14 @@ Expected<Metadata> read_metadata(const Node& root) {
   made.producer = root["producer"].text();
   made.model = read_model(root["model"]);
   made.memory = read_memory(root["memory"]);
-  made.inputs = read_tensors(root["inputs"], made.memory.bytes);
-  made.outputs = read_tensors(root["outputs"], made.memory.bytes);
-  made.states = read_states(root["states"], made.inputs, made.memory.bytes);
+  made.plans = read_plans(root, made.memory.bytes);
+  made.states = read_states(root["states"], made.plans, made.memory.bytes);
   made.operators = root["operators"].counts();
   std::ranges::stable_sort(made.operators, std::ranges::greater(),
                            &std::pair<std::string, std::uint64_t>::second);
   made.parameters = root["parameters"].count();
-  made.flops = root["flops"].count();
   made.weights = read_weights(root["weights"], made.memory.weights);
   made.options = read_options(root["options"]);
-  for (const Node& item : root["plan"].items()) {
-    made.plan.push_back(
-        {item["name"].text(), item["kernel"].text(), item["flops"].count(), item["bytes"].count()});
-  }
   if (const Node preprocess = root["preprocess"]; !preprocess.is_null()) {
     made.preprocess = read_preprocess(preprocess);
   }
@@ -290,6 +338,40 @@ Expected<Metadata> Metadata::from_json(std::string_view json) {
 
 Expected<Preprocess> Preprocess::from_json(std::string_view json) {
   return read_document<Preprocess>(json, "preprocess", read_preprocess);
+}
+
+std::optional<std::uint64_t> Plan::batch_of(std::span<const std::vector<std::uint64_t>> shapes) const {
+  std::optional<std::uint64_t> found;
+  if (shapes.size() != inputs.size()) return std::nullopt;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const TensorInfo& input = inputs[i];
+    if (shapes[i].size() != input.shape.size()) return std::nullopt;
+    for (std::size_t axis = 0; axis < input.shape.size(); ++axis) {
+      const std::uint64_t extent = shapes[i][axis], most = input.shape[axis];
+      if (!batch || std::ranges::find(input.batched, axis) == input.batched.end()) {
+        if (extent != most) return std::nullopt;
+        continue;
+      }
+      const std::uint64_t each = most / batch->most;
+      if (each == 0 || extent % each != 0) return std::nullopt;
+      if (found && *found != extent / each) return std::nullopt;
+      found = extent / each;
+    }
+  }
+  if (!batch) return 0;
+  if (!found) return batch->most;
+  return *found >= batch->least && *found <= batch->most ? found : std::nullopt;
+}
+
+TensorInfo Plan::sized(const TensorInfo& tensor, std::uint64_t samples) const {
+  TensorInfo made = tensor;
+  if (!batch || samples == 0) return made;
+  for (const std::size_t axis : made.batched) {
+    if (made.shape[axis] == 0) continue;  // and then there are no bytes
+    made.bytes = made.bytes / batch->most * samples;
+    made.shape[axis] = made.shape[axis] / batch->most * samples;
+  }
+  return made;
 }
 
 std::string_view name_of(Interpolation interpolation) {

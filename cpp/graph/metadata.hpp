@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,8 @@ struct TensorInfo {
   std::string dtype;                 ///< NumPy's name: "float32", ...
   std::vector<std::uint64_t> shape;  ///< empty for a scalar
   std::uint64_t bytes = 0;           ///< product of the shape times the size of an element
+  /// Axes whose extents are multiples of the plan's batch, ascending; the shape has those of the largest one.
+  std::vector<std::size_t> batched = {};
 };
 
 /// A tensor that the module keeps from one run to the next, called as the input that it was in the model.
@@ -37,6 +40,28 @@ struct PlanEntry {
   std::string kernel;
   std::uint64_t flops = 0;  ///< floating-point operations
   std::uint64_t bytes = 0;  ///< that it touches
+};
+
+/// How many samples a plan takes in one run.
+struct Batch {
+  std::uint64_t least = 1;
+  std::uint64_t most = 1;
+};
+
+/// One of a module's plans: what it computes of which inputs.
+struct Plan {
+  std::string entry = "run";                ///< what it is for: others of that name take other shapes
+  std::optional<Batch> batch;               ///< none: it has no choice
+  std::vector<TensorInfo> inputs, outputs;  ///< none is larger than the memory
+  std::uint64_t flops = 0;
+  std::vector<PlanEntry> calls;
+
+  /// The batch of inputs of these shapes, in order, 0 for a plan without choice; none when they do not fit.
+  [[nodiscard]] std::optional<std::uint64_t> batch_of(
+      std::span<const std::vector<std::uint64_t>> shapes) const;
+
+  /// The tensor as it is with so many samples; as it is for 0.
+  [[nodiscard]] TensorInfo sized(const TensorInfo& tensor, std::uint64_t samples) const;
 };
 
 enum class Interpolation : std::uint8_t { kNearest, kBilinear, kBicubic, kLanczos };
@@ -94,17 +119,18 @@ struct Metadata {
   std::uint64_t abi = kAbi;
   std::string producer;
   Model model;
-  std::vector<TensorInfo> inputs, outputs;                       ///< none is larger than the memory
-  std::vector<StateInfo> states;                                 ///< likewise; no input has the name of one
+  std::vector<Plan> plans;        ///< at least one, by the number that the module knows it by
+  std::vector<StateInfo> states;  ///< none is larger than the memory; no input of a plan has the name of one
   std::vector<std::pair<std::string, std::uint64_t>> operators;  ///< of the model, the most frequent first
   std::uint64_t parameters = 0;
-  std::uint64_t flops = 0;
   Memory memory;
   Weights weights;
   Options options;
-  std::vector<PlanEntry> plan;
   std::optional<Preprocess> preprocess;
   std::optional<std::vector<std::string>> labels;
+
+  /// Whether there is something to choose: several plans, or one for batches of several sizes.
+  [[nodiscard]] bool selects() const { return plans.size() > 1 || plans.front().batch.has_value(); }
 
   /// Errors: kInvalidEncoding, naming the place and what was expected; kUnsupportedOperation for a newer ABI.
   static Expected<Metadata> from_json(std::string_view json);

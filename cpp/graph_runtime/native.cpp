@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "wasmgrad/graph_runtime/choice.hpp"
 #include "wasmgrad/graph_runtime/plan.hpp"
 #include "wasmgrad/graph_runtime/threads/native_threads.hpp"
 
@@ -26,19 +27,15 @@ extern const char graph_metadata_text[];
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr std::int32_t kInvalidArgument = 1;  // as wasi-nn numbers it
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 
 std::uint8_t* base = nullptr;
 std::size_t scratch_used = 0;
 
-using Offset = std::int32_t (*)(std::int32_t index, std::int32_t* offset);
+wg::Choice choice;
 
-void* address(Offset offset_of, std::int32_t index) {
-  std::int32_t offset = -1;
-  offset_of(index, &offset);
-  return offset < 0 ? nullptr : base + offset;
-}
+// Null for the offset of what is not there.
+void* address(std::int32_t offset) { return offset < 0 ? nullptr : base + offset; }
 
 std::uint8_t* scratch() {
   std::int32_t offset = 0;
@@ -86,7 +83,7 @@ int (*__TVMBackendFreeWorkspace)(int, int, void*) = TVMBackendFreeWorkspace;
 WASMGRAD_EXPORT std::int32_t graph_initialize() {
   base = static_cast<std::uint8_t*>(
       std::aligned_alloc(kAlignment, (graph_memory_bytes + kAlignment) / kAlignment * kAlignment));
-  if (base == nullptr) return kInvalidArgument;
+  if (base == nullptr) return wg::kInvalidArgument;
   copy_image(base);
   std::memset(base + graph_image_bytes, 0, graph_memory_bytes - graph_image_bytes);
   plan_load(base);
@@ -110,14 +107,20 @@ WASMGRAD_EXPORT void graph_close() {
 /// UTF-8 JSON, terminated: what a WebAssembly module has in its section `wasmgrad.graph`.
 WASMGRAD_EXPORT const char* graph_metadata() { return graph_metadata_text; }
 
-WASMGRAD_EXPORT void* graph_input(std::int32_t index) { return address(plan_input, index); }
-WASMGRAD_EXPORT void* graph_output(std::int32_t index) { return address(plan_output, index); }
-WASMGRAD_EXPORT void* graph_state(std::int32_t index) { return address(plan_state, index); }
-WASMGRAD_EXPORT std::int32_t graph_run() { return plan_run(base); }
+/// Chooses the plan that the functions below speak of, and for how many samples: as in a WebAssembly module.
+WASMGRAD_EXPORT std::int32_t graph_select(std::int32_t plan, std::int32_t batch) {
+  return batch >= 0 && choice.select(plan, batch) ? 0 : wg::kInvalidArgument;
+}
+WASMGRAD_EXPORT void* graph_input(std::int32_t index) { return address(choice.input(index)); }
+WASMGRAD_EXPORT void* graph_output(std::int32_t index) { return address(choice.output(index)); }
+WASMGRAD_EXPORT void* graph_state(std::int32_t index) {
+  std::int32_t offset = -1;
+  plan_state(index, &offset);
+  return address(offset);
+}
+WASMGRAD_EXPORT std::int32_t graph_run() { return choice.run(base); }
 WASMGRAD_EXPORT std::int32_t graph_call(std::int32_t index) {
-  std::int32_t ran = 0;
-  plan_call(index, base, &ran);
-  return ran == 1 ? 0 : kInvalidArgument;
+  return choice.call(index, base) ? 0 : wg::kInvalidArgument;
 }
 
 }  // extern "C"

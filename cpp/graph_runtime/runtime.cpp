@@ -1,11 +1,12 @@
-// The graph runtime: what a graph module exports (docs/graph-module.md), over the plan that the compiler
-// generated.
+// The graph runtime: what a graph module exports (docs/graph-module.md), over the plans that the
+// compiler generated.
 //
 // It owns no memory of its own: the compiler lays everything out from the first page after the module's data
 // and stack, and then enlarges the linear memory. It must not import anything.
 #include <cstddef>
 #include <cstdint>
 
+#include "wasmgrad/graph_runtime/choice.hpp"
 #include "wasmgrad/graph_runtime/plan.hpp"
 #include "wasmgrad/graph_runtime/threads/parallel.hpp"
 
@@ -21,14 +22,10 @@ std::uint8_t* base() {
   return &__heap_end;
 }  // the memory's end as it was linked: a multiple of the page size
 
-constexpr std::int32_t kInvalidArgument = 1;  // as wasi-nn numbers them
-constexpr std::int32_t kRuntimeError = 4;
+wg::Choice choice;
 
-using Offset = std::int32_t (*)(std::int32_t index, std::int32_t* offset);
-
-std::uint32_t address(Offset offset_of, std::int32_t index) {
-  std::int32_t offset = -1;
-  offset_of(index, &offset);
+// 0 for the offset of what is not there.
+std::uint32_t address(std::int32_t offset) {
   return offset < 0 ? 0 : static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(base() + offset));
 }
 
@@ -89,9 +86,18 @@ void _initialize() {  // NOLINT(bugprone-reserved-identifier): the name that WAS
   wg::find_threads();
   if (weights_info().embedded != 0) load();
 }
-std::uint32_t graph_input(std::int32_t index) { return address(plan_input, index); }
-std::uint32_t graph_output(std::int32_t index) { return address(plan_output, index); }
-std::uint32_t graph_state(std::int32_t index) { return address(plan_state, index); }
+
+// All that follows speaks of the chosen plan.
+std::int32_t graph_select(std::int32_t plan, std::int32_t batch) {
+  return batch >= 0 && choice.select(plan, batch) ? 0 : wg::kInvalidArgument;
+}
+std::uint32_t graph_input(std::int32_t index) { return address(choice.input(index)); }
+std::uint32_t graph_output(std::int32_t index) { return address(choice.output(index)); }
+std::uint32_t graph_state(std::int32_t index) {
+  std::int32_t offset = -1;
+  plan_state(index, &offset);
+  return address(offset);
+}
 
 // 0 once other weights could no longer take the place of those that were loaded.
 std::uint32_t graph_weights() {
@@ -101,15 +107,13 @@ std::uint32_t graph_weights() {
 
 std::int32_t graph_run() {
   load();
-  const std::int32_t failure = plan_run(base());
-  return wg::stopped() ? kRuntimeError : failure;
+  const std::int32_t failure = choice.run(base());
+  return wg::stopped() ? wg::kRuntimeError : failure;
 }
 
 std::int32_t graph_call(std::int32_t index) {
   load();
-  std::int32_t ran = 0;
-  plan_call(index, base(), &ran);
-  return ran == 1 ? 0 : kInvalidArgument;
+  return choice.call(index, base()) ? 0 : wg::kInvalidArgument;
 }
 
 }  // extern "C"

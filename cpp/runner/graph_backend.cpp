@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "wasmgrad/base/utf8.hpp"
 #include "wasmgrad/graph/executor.hpp"
 
 namespace wasmgrad::runner {
@@ -22,23 +23,33 @@ constexpr std::pair<std::string_view, DType> kTypes[] = {
     {"float16", DType::kF16}, {"float32", DType::kF32}, {"float64", DType::kF64},   {"uint8", DType::kU8},
     {"int32", DType::kI32},   {"int64", DType::kI64},   {"bfloat16", DType::kBF16}, {"bool", DType::kU8}};
 
-/// A tensor of the module, in the core's terms.
-struct Port {
-  DType dtype;
-  std::vector<std::int64_t> shape;
-};
+Expected<DType> type_of(const graph::TensorInfo& tensor) {
+  const auto type = std::ranges::find(kTypes, tensor.dtype, [](const auto& entry) { return entry.first; });
+  if (type != std::end(kTypes)) return type->second;
+  return Error{Errc::kUnsupportedOperation, "the module's tensor '" + tensor.name + "' is of " +
+                                                tensor.dtype + ", a type that guests cannot exchange"};
+}
 
-Expected<std::vector<Port>> ports_of(const std::vector<graph::TensorInfo>& tensors) {
-  std::vector<Port> ports;
-  for (const graph::TensorInfo& tensor : tensors) {
-    const auto type = std::ranges::find(kTypes, tensor.dtype, [](const auto& entry) { return entry.first; });
-    if (type == std::end(kTypes)) {
-      return Error{Errc::kUnsupportedOperation, "the module's tensor '" + tensor.name + "' is of " +
-                                                    tensor.dtype + ", a type that guests cannot exchange"};
+// Guests see the inputs of the first plan: all of its entry must have them, of types that guests know.
+Status check_plans(const graph::Metadata& metadata) {
+  const graph::Plan& first = metadata.plans.front();
+  for (const graph::Plan& plan : metadata.plans) {
+    if (plan.entry != first.entry) continue;
+    const bool same = std::ranges::equal(plan.inputs, first.inputs, [](const auto& one, const auto& other) {
+      return one.name == other.name && one.dtype == other.dtype;
+    });
+    if (!same) {
+      return Error{Errc::kInvalidEncoding, "plans of the entry '" + printable(plan.entry) +
+                                               "' differ in the names or types of their inputs"};
     }
-    ports.push_back({type->second, {tensor.shape.begin(), tensor.shape.end()}});
+    for (const graph::TensorInfo& tensor : plan.inputs) WASMGRAD_CHECK(type_of(tensor));
+    for (const graph::TensorInfo& tensor : plan.outputs) WASMGRAD_CHECK(type_of(tensor));
   }
-  return ports;
+  return {};
+}
+
+std::vector<std::uint64_t> extents_of(const TensorView& tensor) {
+  return {tensor.shape().begin(), tensor.shape().end()};
 }
 
 /// Calls `work`, which returns an Expected, on a thread of its own. The engine keeps what it executes per
@@ -55,9 +66,9 @@ auto on_own_thread(Work work) -> std::invoke_result_t<Work> {
 
 class ModuleGraph final : public abi::nn::Graph {
  public:
-  ModuleGraph(graph::Executor executor, std::vector<Port> inputs, std::vector<Port> outputs)
-      : executor_(std::move(executor)), input_ports_(std::move(inputs)), output_ports_(std::move(outputs)) {
-    for (const auto& tensor : executor_.metadata().inputs) inputs_.push_back({tensor.name, true});
+  explicit ModuleGraph(graph::Executor executor)
+      : executor_(std::move(executor)), entry_(executor_.metadata().plans.front().entry) {
+    for (const auto& tensor : executor_.plan().inputs) inputs_.push_back({tensor.name, true});
     for (const auto& state : executor_.metadata().states) state_bytes_ += state.bytes;
   }
 
@@ -75,27 +86,23 @@ class ModuleGraph final : public abi::nn::Graph {
     return {};
   }
 
+  // Whether the shapes of several inputs go together is known when all are there.
   [[nodiscard]] Status check_input(std::size_t index, const TensorView& tensor) const override {
-    const Port& port = input_ports_[index];
-    if (tensor.dtype() == port.dtype && tensor.shape() == port.shape) return {};
-    const auto describe = [](DType dtype, const auto& shape) {
-      return std::string(dtype_name(dtype)) + " " + format_shape(shape);
-    };
-    return Error{Errc::kInvalidArgument, "a tensor of " + describe(tensor.dtype(), tensor.shape()) +
-                                             " was given; the graph takes " +
-                                             describe(port.dtype, port.shape)};
+    std::string takes;
+    for (const graph::Plan& plan : executor_.metadata().plans) {
+      if (plan.entry != entry_) continue;
+      const graph::TensorInfo& input = plan.inputs[index];
+      if (*type_of(input) == tensor.dtype() && takes_shape(plan, input, extents_of(tensor))) return {};
+      takes += (takes.empty() ? "" : " or ") + describe(plan, input);
+    }
+    return Error{Errc::kInvalidArgument, "a tensor of " + std::string(dtype_name(tensor.dtype())) + " " +
+                                             format_shape(tensor.shape()) + " was given; the graph takes " +
+                                             takes};
   }
 
   Expected<std::vector<training::Output>> compute(std::span<const TensorView> inputs,
                                                   std::uint64_t max_output_bytes) override {
-    const auto& tensors = executor_.metadata().outputs;
-    std::uint64_t bytes = 0;
-    for (const auto& tensor : tensors) bytes += tensor.bytes;
-    if (bytes > max_output_bytes) {
-      return Error{Errc::kTooLarge, "the outputs have " + std::to_string(bytes) + " bytes; " +
-                                        std::to_string(max_output_bytes) + " are left for them"};
-    }
-    return on_own_thread([&] { return run(inputs); });
+    return on_own_thread([&] { return run(inputs, max_output_bytes); });
   }
 
  private:
@@ -121,22 +128,52 @@ class ModuleGraph final : public abi::nn::Graph {
     return {};
   }
 
-  Expected<std::vector<training::Output>> run(std::span<const TensorView> inputs) {
+  static bool takes_shape(const graph::Plan& plan, const graph::TensorInfo& input,
+                          const std::vector<std::uint64_t>& shape) {
+    graph::Plan alone;
+    alone.batch = plan.batch;
+    alone.inputs = {input};
+    return alone.batch_of(std::span(&shape, 1)).has_value();
+  }
+
+  static std::string describe(const graph::Plan& plan, const graph::TensorInfo& input) {
+    const std::string type(dtype_name(*type_of(input)));
+    if (!plan.batch || input.batched.empty()) return type + " " + format_shape(signed_of(input.shape));
+    const graph::TensorInfo least = plan.sized(input, plan.batch->least);
+    return type + " " + format_shape(signed_of(least.shape)) + " to " + format_shape(signed_of(input.shape));
+  }
+
+  static std::vector<std::int64_t> signed_of(const std::vector<std::uint64_t>& shape) {
+    return {shape.begin(), shape.end()};
+  }
+
+  Expected<std::vector<training::Output>> run(std::span<const TensorView> inputs,
+                                              std::uint64_t max_output_bytes) {
+    std::vector<std::vector<std::uint64_t>> shapes;
+    std::ranges::transform(inputs, std::back_inserter(shapes), extents_of);
+    WASMGRAD_CHECK(executor_.select_for(entry_, shapes));
+    const auto& tensors = executor_.plan().outputs;
+    std::uint64_t bytes = 0;
+    for (const auto& tensor : tensors) bytes += tensor.bytes;
+    if (bytes > max_output_bytes) {
+      return Error{Errc::kTooLarge, "the outputs have " + std::to_string(bytes) + " bytes; " +
+                                        std::to_string(max_output_bytes) + " are left for them"};
+    }
     for (std::size_t i = 0; i < inputs.size(); ++i)
       WASMGRAD_CHECK(executor_.write_input(i, inputs[i].data()));
     WASMGRAD_CHECK(executor_.run());
-    const auto& tensors = executor_.metadata().outputs;
     std::vector<training::Output> outputs;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
-      outputs.push_back({tensors[i].name, output_ports_[i].dtype, output_ports_[i].shape,
-                         std::vector<std::byte>(tensors[i].bytes)});
+      WASMGRAD_ASSIGN(const DType type, type_of(tensors[i]));
+      outputs.push_back(
+          {tensors[i].name, type, signed_of(tensors[i].shape), std::vector<std::byte>(tensors[i].bytes)});
       WASMGRAD_CHECK(executor_.read_output(i, outputs.back().bytes));
     }
     return outputs;
   }
 
   graph::Executor executor_;
-  std::vector<Port> input_ports_, output_ports_;
+  std::string entry_;  // of the first plan: guests know of no other
   std::vector<abi::nn::GraphInput> inputs_;
   std::uint64_t state_bytes_ = 0;
   std::weak_ptr<abi::nn::GraphState> current_;  // of the context whose state is in the module
@@ -163,10 +200,8 @@ Expected<std::shared_ptr<abi::nn::Graph>> GraphBackend::load(
         std::min<std::uint64_t>(max_bytes / kPageBytes, graph::ExecutorConfig{}.max_memory_pages));
     config.aot_cache = aot_cache_;
     WASMGRAD_ASSIGN(graph::Executor executor, on_own_thread([&] { return graph::Executor::create(config); }));
-    WASMGRAD_ASSIGN(auto inputs, ports_of(executor.metadata().inputs));
-    WASMGRAD_ASSIGN(auto outputs, ports_of(executor.metadata().outputs));
-    return std::shared_ptr<abi::nn::Graph>(
-        std::make_shared<ModuleGraph>(std::move(executor), std::move(inputs), std::move(outputs)));
+    WASMGRAD_CHECK(check_plans(executor.metadata()));
+    return std::shared_ptr<abi::nn::Graph>(std::make_shared<ModuleGraph>(std::move(executor)));
   };
   auto graph = make();
   if (!graph) return graph.error().within("model '" + name + "'");

@@ -74,7 +74,7 @@ Expected<std::vector<std::string>> class_names(const fs::path& file, const graph
 
 // The values of the first output.
 Expected<std::vector<float>> scores_of(const graph::Executor& executor) {
-  const auto& outputs = executor.metadata().outputs;
+  const auto& outputs = executor.plan().outputs;
   if (outputs.empty() || outputs.front().dtype != "float32" || outputs.front().bytes == 0) {
     return Error{Errc::kUnsupportedOperation, "the module's first output is not one of float32 scores"};
   }
@@ -83,13 +83,14 @@ Expected<std::vector<float>> scores_of(const graph::Executor& executor) {
   return scores;
 }
 
-Expected<graph::Preprocess> preprocess_of(const graph::Metadata& metadata) {
-  if (metadata.inputs.size() != 1) {
-    return Error{Errc::kInvalidArgument, "the module has " + std::to_string(metadata.inputs.size()) +
+// The first plan is the one for a single picture, where there is one.
+Expected<graph::Preprocess> preprocess_of(const graph::Metadata& metadata, const graph::Plan& plan) {
+  if (plan.inputs.size() != 1) {
+    return Error{Errc::kInvalidArgument, "the module has " + std::to_string(plan.inputs.size()) +
                                              " inputs; expected one, for a picture"};
   }
   if (metadata.preprocess) return *metadata.preprocess;
-  return imagenet_preprocess(metadata.inputs.front());
+  return imagenet_preprocess(plan.inputs.front());
 }
 
 // Milliseconds of each run, in ascending order. Each is a first one: it begins without what others left.
@@ -115,11 +116,11 @@ void print_classes(const std::vector<Class>& best, const std::vector<std::string
 Status classify(const Options& options) {
   WASMGRAD_ASSIGN(graph::Executor executor, load(options));
   const graph::Metadata& metadata = executor.metadata();
-  WASMGRAD_ASSIGN(const graph::Preprocess how, of(options.module, preprocess_of(metadata)));
+  WASMGRAD_ASSIGN(const graph::Preprocess how, of(options.module, preprocess_of(metadata, executor.plan())));
   WASMGRAD_ASSIGN(const std::vector<std::byte> file, read_file(options.image, kMaxImageBytes));
   WASMGRAD_ASSIGN(const Picture picture, of(options.image, decode_picture(file)));
   WASMGRAD_ASSIGN(const std::vector<float> tensor,
-                  of(options.image, to_tensor(picture, how, metadata.inputs.front())));
+                  of(options.image, to_tensor(picture, how, executor.plan().inputs.front())));
   WASMGRAD_CHECK(executor.write_input(0, std::as_bytes(std::span(tensor))));
   WASMGRAD_ASSIGN(const std::vector<double> times, of(options.module, measure(executor, options.repeat)));
   WASMGRAD_ASSIGN(const std::vector<float> scores, of(options.module, scores_of(executor)));

@@ -104,7 +104,9 @@ def add(weight: int) -> bytes:
     return body(constant(Y), constant(X), load, constant(weight), load, b"\x92\x38\2\0", constant(0))
 
 
-TYPES = vector(b"\x60\0\0", b"\x60\1\x7f\1\x7f", b"\x60\0\1\x7f", b"\x60\1\x7e\1\x7f")
+TYPES = vector(
+    b"\x60\0\0", b"\x60\1\x7f\1\x7f", b"\x60\0\1\x7f", b"\x60\1\x7e\1\x7f", b"\x60\2\x7f\x7f\1\x7f"
+)
 FUNCTIONS = {
     "_initialize": 0,
     "graph_input": 1,
@@ -183,14 +185,27 @@ def with_metadata(contents: bytes) -> bytes:
     return module(metadata=custom(b"wasmgrad.graph", contents))
 
 
-def with_states(states: Any, **replaced: bytes) -> bytes:
+def with_plans(further: Any, select: bytes | None = None) -> bytes:
+    """The module that says so of further plans, which are all where the first one is; `select` chooses them."""
+    kinds = (*FUNCTIONS.values(), 4)
+    return module(
+        functions=section(3, vector(*map(unsigned, kinds))),
+        exports=section(EXPORT, exports([*EXPORTS, ("graph_select", 0, len(FUNCTIONS))])),
+        code=section(CODE, code(graph_select=body(constant(0)) if select is None else select)),
+        metadata=custom(b"wasmgrad.graph", json.dumps(METADATA | {"further": further}).encode()),
+    )
+
+
+def with_states(states: Any, further: Any = None, **replaced: bytes) -> bytes:
     """The module that says so of its states, and tells where one is."""
     kinds = (*FUNCTIONS.values(), 1)
     defaults = {
         "functions": section(3, vector(*map(unsigned, kinds))),
         "exports": section(EXPORT, exports([*EXPORTS, ("graph_state", 0, len(FUNCTIONS))])),
         "code": section(CODE, code(graph_state=address_of(S))),
-        "metadata": custom(b"wasmgrad.graph", json.dumps(METADATA | {"states": states}).encode()),
+        "metadata": custom(
+            b"wasmgrad.graph", json.dumps(METADATA | {"states": states, "further": further}).encode()
+        ),
     }
     return module(**(defaults | replaced))
 

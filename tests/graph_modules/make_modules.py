@@ -323,6 +323,67 @@ def states() -> Iterator[Case]:
         yield f"states-{name}", a.with_states(value), OK
 
 
+PLAN = {
+    "entry": "run",
+    "batch": {"least": 1, "most": 4},
+    "inputs": [{"name": "x", "dtype": "float32", "shape": [4], "batched": [0]}],
+    "outputs": [{"name": "y", "dtype": "float32", "shape": [4, 2], "batched": [0]}],
+    "flops": 4,
+    "plan": [{"name": "add", "kernel": "add", "flops": 4, "bytes": 48}],
+}
+
+
+def plans() -> Iterator[Case]:
+    """Several plans: what a module says of them, and whether they can be chosen."""
+    yield "plans-of-two", a.with_plans([PLAN]), OK
+    yield "plans-of-none-more", a.with_plans([]), OK
+    yield "plans-null", a.with_value(("further",), None), OK
+    yield "plans-without-the-function", a.with_value(("further",), [PLAN]), INVALID
+    yield "plans-that-cannot-be-chosen", a.with_plans([PLAN], select=a.body(a.constant(1))), FAILED
+    yield "plans-that-trap", a.with_plans([PLAN], select=a.body(b"\0")), FAILED
+    yield "plans-of-another-entry", a.with_plans([PLAN | {"entry": "step"}]), OK
+    alone = PLAN | {
+        "batch": None,
+        "inputs": [a.TENSOR | {"name": "x"}],
+        "outputs": [a.TENSOR | {"name": "y"}],
+    }
+    yield "plans-without-a-batch", a.with_plans([alone]), OK
+    lies: dict[str, Any] = {
+        "an-object": {},
+        "numbers": [1],
+        "1024": [PLAN] * 1024,
+        "called-nothing": [PLAN | {"entry": ""}],
+        "called-a-number": [PLAN | {"entry": 1}],
+        "of-batch-0": [PLAN | {"batch": {"least": 0, "most": 4}}],
+        "of-a-batch-backwards": [PLAN | {"batch": {"least": 4, "most": 1}}],
+        "of-half-a-batch": [PLAN | {"batch": {"most": 4}}],
+        "of-a-batch-of-32-bits": [PLAN | {"batch": {"least": 1, "most": 1 << 31}}],
+        "of-batches-that-divide-nothing": [PLAN | {"batch": {"least": 1, "most": 3}}],
+        "without-inputs": [{**PLAN, "inputs": None}],
+        "without-calls": [{**PLAN, "plan": None}],
+        "without-flops": [{**PLAN, "flops": None}],
+        "too-large": [PLAN | {"inputs": [PLAN["inputs"][0] | {"shape": [1 << 18]}]}],  # type: ignore[index]
+    }
+    axes: dict[str, Any] = {
+        "twice": [0, 0],
+        "out-of-range": [1],
+        "negative": [-1],
+        "that-is-none": ["0"],
+        "alone": 0,
+    }
+    for name, value in axes.items():
+        lies[f"of-an-axis-{name}"] = [PLAN | {"inputs": [PLAN["inputs"][0] | {"batched": value}]}]  # type: ignore[index]
+    lies["of-an-axis-without-a-batch"] = [PLAN | {"batch": None}]
+    for name, value in lies.items():
+        yield f"plans-{name}", a.with_plans(value), INVALID
+    for at in (("inputs", 0, "batched"), ("outputs", 0, "batched")):
+        yield f"plans-{at[0]}-of-no-batch", a.with_value(at, [0]), INVALID
+    named = a.with_states(
+        [a.STATE | {"name": "z"}], further=[PLAN | {"inputs": [PLAN["inputs"][0] | {"name": "z"}]}]
+    )  # type: ignore[index]
+    yield "plans-with-an-input-called-as-a-state", named, INVALID
+
+
 def sparse() -> Iterator[tuple[Case, int]]:
     """Modules to be made longer: they name sections of 3 GiB, which no disk has to hold."""
     before = a.module(code=b"", data=b"")
@@ -343,7 +404,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cases = [
         case
-        for group in (files, sections, interfaces, threads, data, addresses, documents, values, states)
+        for group in (files, sections, interfaces, threads, data, addresses, documents, values, states, plans)
         for case in group()
     ]
     verdicts = {}

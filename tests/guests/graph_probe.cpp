@@ -10,7 +10,9 @@
 
 namespace {
 
-constexpr std::int32_t kWeights = 0, kX = 64, kY = 128, kTotal = 192, kState = 256, kEnd = 320;
+constexpr std::int32_t kWeights = 0, kX = 64, kY = 128, kTotal = 192, kState = 256, kEnd = 448;
+// The second plan takes 1 to 3 rows of x, and has no total.
+constexpr std::int32_t kRows = 320, kProducts = 384, kMost = 3;
 constexpr float kTraps = 666, kFails = 777;
 
 // Large enough that a host keeps it away from its compiler.
@@ -32,6 +34,14 @@ std::int32_t multiply(std::uint8_t* base) {
   return 0;
 }
 
+std::int32_t multiply_rows(std::int32_t batch, std::uint8_t* base) {
+  const v128_t w = wasm_v128_load(base + kWeights);
+  for (std::int32_t at = 0; at < batch * 16; at += 16) {
+    wasm_v128_store(base + kProducts + at, wasm_f32x4_mul(wasm_v128_load(base + kRows + at), w));
+  }
+  return 0;
+}
+
 std::int32_t sum(std::uint8_t* base) {
   const volatile float* table = kTable.data();
   float total = 0;
@@ -44,14 +54,22 @@ std::int32_t sum(std::uint8_t* base) {
 
 extern "C" {
 
-std::int32_t plan_input(std::int32_t index, std::int32_t* offset) {
-  if (index == 0) *offset = kX;
+std::int32_t plan_select(std::int32_t plan, std::int32_t batch, std::int32_t* taken) {
+  if (plan == 0 && batch == 0) *taken = 0;
+  if (plan == 1 && batch <= kMost) *taken = batch == 0 ? kMost : batch;
   return 0;
 }
 
-std::int32_t plan_output(std::int32_t index, std::int32_t* offset) {
-  if (index == 0) *offset = kY;
-  if (index == 1) *offset = kTotal;
+std::int32_t plan_prepare(std::int32_t /*plan*/, std::int32_t /*batch*/, std::uint8_t* /*base*/) { return 0; }
+
+std::int32_t plan_input(std::int32_t plan, std::int32_t index, std::int32_t* offset) {
+  if (index == 0) *offset = plan == 0 ? kX : kRows;
+  return 0;
+}
+
+std::int32_t plan_output(std::int32_t plan, std::int32_t index, std::int32_t* offset) {
+  if (index == 0) *offset = plan == 0 ? kY : kProducts;
+  if (plan == 0 && index == 1) *offset = kTotal;
   return 0;
 }
 
@@ -69,14 +87,17 @@ std::int32_t plan_scratch(std::int32_t* offset) {
 std::int32_t plan_weights(std::int32_t* /*embedded*/, std::int32_t* /*loads*/) { return 0; }
 std::int32_t plan_load(std::uint8_t* /*base*/) { return 0; }
 
-std::int32_t plan_call(std::int32_t index, std::uint8_t* base, std::int32_t* ran) {
-  *ran = index == 0 || index == 1 ? 1 : *ran;
-  return index == 0 ? multiply(base) : index == 1 ? sum(base) : 0;
-}
-
-std::int32_t plan_run(std::uint8_t* base) {
+std::int32_t plan_run(std::int32_t plan, std::int32_t batch, std::uint8_t* base) {
+  if (plan == 1) return multiply_rows(batch, base);
   const std::int32_t failure = multiply(base);
   return failure != 0 ? failure : sum(base);
+}
+
+std::int32_t plan_call(std::int32_t plan, std::int32_t batch, std::int32_t index, std::uint8_t* base,
+                       std::int32_t* ran) {
+  *ran = index == 0 || (plan == 0 && index == 1) ? 1 : *ran;
+  if (plan == 1) return index == 0 ? multiply_rows(batch, base) : 0;
+  return index == 0 ? multiply(base) : index == 1 ? sum(base) : 0;
 }
 
 // Within the address space, but so near to its end that a length added to it wraps around.

@@ -20,11 +20,28 @@ export interface Arrays {
 /** The typed array of a tensor, in row-major order. */
 export type TensorArray = Arrays[keyof Arrays];
 
-/** An input or output: every extent of its shape is known. */
+/** An input or output: every extent of its shape is known. Those of the axes `batched` are multiples of the plan's batch. */
 export interface TensorInfo {
   readonly name: string;
   readonly dtype: keyof Arrays;
   readonly shape: readonly number[];
+  readonly batched?: readonly number[];
+}
+
+/** One of a module's plans: what it is for, how many samples it takes, and its tensors as they are with the most of them. */
+export interface Plan {
+  readonly entry: string;
+  readonly batch: { readonly least: number; readonly most: number } | null;
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+  readonly flops: number;
+  readonly plan: readonly { readonly name: string; readonly kernel: string }[];
+}
+
+/** Which plan is meant: the one of an entry, by default the first plan's, that takes inputs of these shapes. */
+export interface Choice {
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly entry?: string;
 }
 
 /** A tensor that a module keeps from one run to the next, called as the input that it was in the model. */
@@ -42,21 +59,28 @@ export class GraphError extends Error {
   readonly kind: string;
 }
 
-/** A module that can run. */
+/** A module that can run. `inputs`, `outputs` and `views` are those of the plan that was chosen last, at first of the first one. */
 export interface Graph {
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   readonly states: readonly StateInfo[];
-  /** What the module says of itself: `plan` lists its calls. */
-  readonly metadata: { readonly plan: readonly { readonly name: string; readonly kernel: string }[]; readonly [key: string]: unknown };
+  /** What the module says of itself: `plans` are all that it can run, each with its calls; `plan` are those of the first one. */
+  readonly metadata: { readonly plans: readonly Plan[]; readonly plan: Plan["plan"]; readonly [key: string]: unknown };
   /** Typed arrays over the module's memory, in the order of `inputs`, `outputs` and `states`. */
   readonly views: {
     readonly inputs: readonly TensorArray[];
     readonly outputs: readonly TensorArray[];
     readonly states: readonly TensorArray[];
   };
-  /** Copies the feeds in, runs, and returns copies of the outputs by name. Inputs that are left out keep what they hold. */
-  run(feeds?: Readonly<Record<string, TensorArray>>): Record<string, TensorArray>;
+  /**
+   * Copies the feeds in, runs, and returns copies of the outputs by name. The lengths of the feeds tell which plan runs, or the
+   * choice. Inputs that are left out keep what they hold, while the plan stays the same.
+   */
+  run(feeds?: Readonly<Record<string, TensorArray>>, choice?: Choice): Record<string, TensorArray>;
+  /** Chooses a plan: `inputs`, `outputs` and `views` are its own then, and inputs hold nothing, unless it was chosen already. */
+  select(choice?: Choice): void;
+  /** Chooses a plan by its number in `metadata.plans`, for so many samples; for 0, the default, as many as it can. */
+  selectPlan(number: number, samples?: number): void;
   /** Runs on what the input views hold. */
   execute(): void;
   /** A view of the state of that name, zero before the first run: it changes with each run, and what is written to it counts. */
@@ -67,7 +91,7 @@ export interface Graph {
   readonly threads: number;
   /** Ends its other threads; it cannot run afterwards. With one thread there is nothing to end. */
   close(): void;
-  /** Runs one call of `metadata.plan`, for profiling. */
+  /** Runs one call of the plan, for profiling. */
   call(index: number): void;
 }
 

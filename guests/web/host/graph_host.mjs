@@ -8,7 +8,7 @@
 import { readSync, writeSync } from "node:fs";
 import { loadGraph } from "./graph.js";
 
-const [WEIGHTS, MODULE, INPUT, RUN, CALL, OUTPUT, STATE, NEW_STATE] = [1, 2, 3, 4, 5, 6, 7, 8];
+const [WEIGHTS, MODULE, INPUT, RUN, CALL, OUTPUT, STATE, NEW_STATE, SELECT] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 const threads = Number(process.argv[2]);
 let weights;
 let graph;
@@ -45,6 +45,7 @@ async function serve(operation, index, length) {
   const from = index === 1 ? new TextDecoder().decode(payload) : payload;
   if (operation === WEIGHTS) weights = from;
   if (operation === MODULE) graph = await loadGraph(from, { weights, threads });
+  if (operation === SELECT) graph.selectPlan(index, new Uint32Array(payload.buffer)[0]);
   if (operation === RUN) return timed(() => graph.execute());
   if (operation === CALL) return timed(() => graph.call(index));
   if (operation === OUTPUT) return raw(graph.views.outputs[index]);

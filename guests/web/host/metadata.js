@@ -4,11 +4,14 @@ import { check, GraphError } from "./error.js";
 import { ARRAYS } from "./tensors.js";
 
 const ABI = 1;
+const ENTRY = "run";
 const MOST_THREADS = 64;
 const ADDRESS_SPACE = 2 ** 32;
 const MOST_BYTES = 64 << 20;
 const MOST_LEVELS = 64;
 const MOST_DIMENSIONS = 64;
+const MOST_BATCH = 2 ** 31 - 1;
+const MOST_PLANS = 1024;
 const MOST_PIXELS = (1 << 15) - 1; // of a side
 const CHANNELS = { RGB: 3, BGR: 3, L: 1 };
 
@@ -92,7 +95,7 @@ function parse(bytes) {
   return document;
 }
 
-function checkTensors(node, memory) {
+function checkTensors(node, memory, batch = null) {
   const names = new Set();
   for (const tensor of node.items()) {
     if (tensor.get("name").text() === "") tensor.get("name").refuse("a name");
@@ -106,12 +109,53 @@ function checkTensors(node, memory) {
       if (bytes >= ADDRESS_SPACE) shape.refuse("a tensor of less than 4 GiB");
     }
     if (bytes > memory) shape.refuse(`a tensor within the ${memory} bytes of the memory`);
+    tensor.get("batched").optional((batched) => checkBatched(batched, shape.value, batch));
   }
 }
 
-function checkStates(node, inputs, memory) {
+function checkBatched(node, shape, batch) {
+  let before = -1;
+  for (const axis of node.items()) {
+    if (batch === null || shape.length === 0) axis.refuse("no axis: there is no batch");
+    if (axis.count(shape.length - 1) <= before) axis.refuse("axes in ascending order");
+    if (shape[axis.value] % batch.most !== 0) axis.refuse("an axis that is a multiple of the largest batch");
+    before = axis.value;
+  }
+}
+
+/** A plan's part of a document, which the whole of it has for the first one, with what is left out put in. */
+function readPlan(node, memory) {
+  node.get("entry").optional((entry) => {
+    if (entry.text() === "") entry.refuse("a name");
+  });
+  node.get("batch").optional((batch) => {
+    const most = batch.get("most").count(MOST_BATCH);
+    if (batch.get("least").count(most) === 0) batch.get("least").refuse("1 or more");
+  });
+  const batch = node.get("batch").value;
+  checkTensors(node.get("inputs"), memory, batch);
+  checkTensors(node.get("outputs"), memory, batch);
+  node.get("flops").count();
+  for (const call of node.get("plan").items()) {
+    for (const key of ["name", "kernel"]) call.get(key).text();
+    for (const key of ["flops", "bytes"]) call.get(key).count();
+  }
+  const { entry, inputs, outputs, flops, plan } = node.value;
+  return { entry: entry ?? ENTRY, batch, inputs, outputs, flops, plan };
+}
+
+function readPlans(root, memory) {
+  const plans = [readPlan(root, memory)];
+  root.get("further").optional((further) => {
+    if (further.items().length >= MOST_PLANS) further.refuse(`at most ${MOST_PLANS - 1} plans`);
+    for (const node of further.items()) plans.push(readPlan(node, memory));
+  });
+  return plans;
+}
+
+function checkStates(node, plans, memory) {
   checkTensors(node, memory);
-  const names = new Set(inputs.items().map((input) => input.get("name").value));
+  const names = new Set(plans.flatMap(({ inputs }) => inputs.map(({ name }) => name)));
   for (const state of node.items()) {
     if (names.has(state.get("name").value)) state.get("name").refuse("a name that no input has");
     if (state.get("output").text() === "") state.get("output").refuse("a name");
@@ -149,12 +193,11 @@ export function readMetadata(bytes) {
   model.get("opset").optional((opset) => opset.count());
   const whole = memory.get("bytes").count(ADDRESS_SPACE);
   if (memory.get("weights").count(whole) + memory.get("workspace").count(whole) > whole) memory.refuse("weights and workspace within the memory");
-  checkTensors(root.get("inputs"), whole);
-  checkTensors(root.get("outputs"), whole);
-  root.get("states").optional((states) => checkStates(states, root.get("inputs"), whole));
+  const plans = readPlans(root, whole);
+  root.get("states").optional((states) => checkStates(states, plans, whole));
   const operators = root.get("operators");
   for (const kind of Object.keys(operators.object())) operators.get(kind).count();
-  for (const key of ["parameters", "flops"]) root.get(key).count();
+  root.get("parameters").count();
   weights.get("mode").choice("embed", "file");
   weights.get("bytes").count(memory.get("weights").value);
   if (!/^[0-9a-f]{64}$/.test(weights.get("sha256").text())) weights.get("sha256").refuse("64 hexadecimal digits in lower case");
@@ -163,11 +206,7 @@ export function readMetadata(bytes) {
   options.get("threads").optional((threads) => {
     if (threads.count(MOST_THREADS) === 0) threads.refuse("1 or more");
   });
-  for (const call of root.get("plan").items()) {
-    for (const key of ["name", "kernel"]) call.get(key).text();
-    for (const key of ["flops", "bytes"]) call.get(key).count();
-  }
   root.get("preprocess").optional(checkPreprocess);
   root.get("labels").optional((labels) => labels.items().forEach((label) => label.text()));
-  return { ...root.value, states: root.value.states ?? [] };
+  return { ...root.value, states: root.value.states ?? [], plans };
 }

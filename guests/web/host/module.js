@@ -3,11 +3,13 @@ import { check, GraphError } from "./error.js";
 import { Instance } from "./instance.js";
 import { readMetadata } from "./metadata.js";
 import { takeApart } from "./module_parts.js";
+import { selects } from "./plans.js";
 import { IN_NODE } from "./source.js";
 import { viewAt } from "./tensors.js";
 
 const PARAMETERS = { _initialize: 0, graph_input: 1, graph_output: 1, graph_weights: 0, graph_run: 0, graph_call: 1 };
 const OF_STATES = { graph_state: 1 }; // where the metadata has any
+const OF_PLANS = { graph_select: 2 }; // where there is something to choose
 const OF_THREADS = { graph_thread: 1, graph_stop: 0, graph_spin: 0 };
 
 /** {metadata, module, memory, instance}; nothing has run in it yet. A memory for several threads is given to the module. */
@@ -25,6 +27,7 @@ export async function instantiate(source) {
   const expectedCounts = {
     ...PARAMETERS,
     ...(metadata.states.length > 0 ? OF_STATES : {}),
+    ...(selects(metadata.plans) ? OF_PLANS : {}),
     ...(shares ? OF_THREADS : {}),
   };
   for (const [name, count] of Object.entries(expectedCounts)) {

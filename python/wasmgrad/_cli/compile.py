@@ -43,7 +43,8 @@ ShapeOption = Annotated[
     typer.Option(
         "--input",
         metavar="NAME=SHAPE",
-        help="Shape of an input that the model leaves open, such as x=1x3x224x224. May be repeated.",
+        help="Shape of an input that the model leaves open, such as x=1x3x224x224; several with commas between them "
+        "for a module that takes each; x=1..32x3x224x224 for batches of 1 to 32. May be repeated.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -351,20 +352,34 @@ def _write(compiled: Compiled, target: Path, keep: Path | None, report: bool) ->
     if report:
         print(compiled.plan_text(), end="")
     meta = compiled.metadata
+    plans = f"{len(meta.plans)} plans, " if meta.further else ""
     print(
-        f"{target}: {len(compiled.module):,} bytes, {len(meta.plan)} calls, {meta.flops / 1e6:,.1f} MFLOP, "
+        f"{target}: {len(compiled.module):,} bytes, {plans}{len(meta.plan)} calls, {meta.flops / 1e6:,.1f} MFLOP, "
         f"{meta.memory.bytes / 1e6:,.1f} MB of memory"
     )
     if compiled.weights is not None:
         print(f"{target.with_suffix('.weights')}: {len(compiled.weights):,} bytes")
 
 
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """From NAME=1x3x224x224; NAME= is a scalar's."""
-    name, equals, sizes = text.partition("=")
+def _shape(text: str) -> tuple[str, list[tuple[int | range, ...]]]:
+    """From NAME=1x3x224x224, or several shapes with commas between them; NAME= is a scalar's."""
+    name, equals, shapes = text.partition("=")
     if not name or not equals:
         raise InvalidArgument(f"--input {text}: expected NAME=SHAPE, such as x=1x3x224x224")
-    return name, tuple(_sizes(sizes, f"--input {name}", smallest=0)) if sizes else ()
+    return name, [_extents(shape, f"--input {name}") for shape in shapes.split(",")]
+
+
+def _extents(text: str, option: str) -> tuple[int | range, ...]:
+    """Sizes, of which a batch is written as 1..32."""
+    extents: list[int | range] = []
+    for part in text.split("x") if text else []:
+        least, dots, most = part.partition("..")
+        if dots:
+            least_size, most_size = (_sizes(each, option)[0] for each in (least, most))
+            extents.append(range(least_size, most_size + 1))
+        else:
+            extents += _sizes(part, option, smallest=0)
+    return tuple(extents)
 
 
 def _sizes(text: str, option: str, smallest: int = 1) -> list[int]:

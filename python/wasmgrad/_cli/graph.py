@@ -289,7 +289,7 @@ def _print_profile(graph: GraphModule, rows: list[Any]) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_footer=True)
-    seconds, flops = sum(row.seconds for row in rows), graph.metadata.flops
+    seconds, flops = sum(row.seconds for row in rows), graph.plan.flops
     table.add_column("layer", "total")
     table.add_column("kernel")
     table.add_column("ms", f"{seconds * 1e3:.3f}", justify="right")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .._errors import Error, InvalidArgument, InvalidEncoding, NotFound, RuntimeFailure
 from .._files import write_atomic
 from . import pictures
-from .format.metadata import GraphMetadata, TensorInfo
+from .format.metadata import GraphMetadata, PlanInfo, TensorInfo
 from .pictures import Classified
 from .pool import Outcome
 
@@ -81,6 +81,10 @@ class Model(Protocol):
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
         """Of the outputs, in order."""
+
+    @property
+    def plan(self) -> PlanInfo:
+        """The plan that was fed last."""
 
     def __call__(self, /, *arrays: Any, **named: Any) -> NDArray[Any] | tuple[NDArray[Any], ...]:
         """Run on arrays."""
@@ -154,7 +158,7 @@ class InputReader:
         """Feeds one file and runs the module."""
         if path.suffix not in ARRAYS:
             return self._run_picture(path)
-        self._module.feed(**read_arrays(path, self._module.inputs))
+        self._module.feed(**read_arrays(path, self._module.metadata.inputs))
         seconds = self._module.run()
         return Result(path, self._outputs(), seconds)
 
@@ -163,7 +167,7 @@ class InputReader:
         self._module.close()
 
     def _run_picture(self, path: Path) -> Result:
-        info = picture_input(path, self._module.inputs)
+        info = picture_input(path, self._module.metadata.inputs)
         how = self._module.metadata.preprocess
         if self._choice is not None or how is None:
             how = pictures.preprocessing(self._choice or "imagenet", info)
@@ -248,7 +252,7 @@ def profile(module: Model, repeat: int) -> list[ProfileRow]:
     whole = max(sum(medians), 1e-12)
     return [
         ProfileRow(entry.name, entry.kernel, seconds, entry.flops / max(seconds, 1e-9) / 1e9, seconds / whole)
-        for entry, seconds in zip(module.metadata.plan, medians, strict=True)
+        for entry, seconds in zip(module.plan.plan, medians, strict=True)
     ]
 
 
@@ -263,16 +267,25 @@ def check_output(path: Path, module: Model) -> None:
 
 
 def write_outputs(path: Path, module: Model, results: list[Result]) -> None:
-    """Writes the outputs, those of several inputs joined along the first axis. Errors: `RuntimeFailure`."""
-    joined = {
-        info.name: np.concatenate([np.atleast_1d(result.outputs[info.name]) for result in results])
-        if len(results) > 1
-        else results[0].outputs[info.name]
-        for info in module.outputs
-    }
+    """Writes the outputs, those of several inputs joined along the first axis.
+
+    Errors: `InvalidArgument` where shapes do not allow that, `RuntimeFailure`.
+    """
+    joined = {info.name: _joined(info.name, path, results) for info in module.outputs}
     buffer = io.BytesIO()
     if path.suffix == ".npy":
         np.save(buffer, joined[module.outputs[0].name])
     else:
         np.savez(buffer, allow_pickle=False, **joined)
     write_atomic(path, buffer.getvalue())
+
+
+def _joined(name: str, path: Path, results: list[Result]) -> NDArray[Any]:
+    arrays = [result.outputs[name] for result in results]
+    if len(arrays) == 1:
+        return arrays[0]
+    arrays = list(map(np.atleast_1d, arrays))
+    if len({array.shape[1:] for array in arrays}) > 1:
+        shapes = ", ".join(str(list(array.shape)) for array in arrays)
+        raise InvalidArgument(f"--output {path}: {name} has the shapes {shapes}, which cannot be joined")
+    return np.concatenate(arrays)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .._errors import Error, InvalidEncoding, NotFound, Unsupported
+from .format.metadata import ENTRY, PlanEntry, PlanInfo, TensorInfo
 
 __all__ = ["Summary", "inspect"]
 
@@ -71,8 +73,8 @@ def _of_wasm(path: Path) -> Summary:
     return Summary(
         str(path),
         "graph module",
-        list(map(str, metadata.inputs)),
-        list(map(str, metadata.outputs)),
+        [_tensor_text(plan, info) for plan in metadata.plans for info in plan.inputs],
+        [_tensor_text(plan, info) for plan in metadata.plans for info in plan.outputs],
         metadata.operators,
         metadata.parameters,
         metadata.flops,
@@ -84,11 +86,20 @@ def _of_wasm(path: Path) -> Summary:
             "compiled with": f"--simd {options.simd} --opt-level {options.opt_level}",
             "weights": f"{weights.bytes:,} bytes {place}",
             "workspace": f"{metadata.memory.workspace:,} bytes",
-            "calls": f"{len(metadata.plan)} of {len({entry.kernel for entry in metadata.plan})} kernels",
+            "calls": "; ".join(_calls_text(plan.plan) for plan in metadata.plans),
             "labels": "none" if metadata.labels is None else f"{len(metadata.labels)} classes",
         },
         [f"{state}, next from {state.output}" for state in metadata.states],
     )
+
+
+def _tensor_text(plan: PlanInfo, info: TensorInfo) -> str:
+    """A tensor, and which entry it belongs to, if that is not the usual one."""
+    return plan.text_of(info) + ("" if plan.entry == ENTRY else f" of {plan.entry}")
+
+
+def _calls_text(calls: Sequence[PlanEntry]) -> str:
+    return f"{len(calls)} of {len({entry.kernel for entry in calls})} kernels"
 
 
 def _of_onnx(path: Path) -> Summary:

@@ -17,7 +17,7 @@ from .._errors import InvalidArgument
 from .._files import write_atomic
 from .engines import Engine, NativeFile, create
 from .format.file import GraphFile, Source
-from .format.metadata import GraphMetadata, StateInfo, TensorInfo
+from .format.metadata import GraphMetadata, PlanInfo, StateInfo, TensorInfo
 from .pool import Outcome, Runner, run_all
 
 __all__ = ["GraphModule", "load"]
@@ -25,6 +25,9 @@ __all__ = ["GraphModule", "load"]
 
 class GraphModule:
     """A model compiled to WebAssembly, ready to run: `outputs = module(array)` or `module(name=array)`.
+
+    A module may have several plans, for inputs of several shapes: those of the arrays choose one. Plans that are for
+    something else have an entry of another name: `module.entry(name)` is called in the same way.
 
     One instance may not be used by several threads at a time. It is made by `load`. It can be pickled: the other
     process loads it again from the same file, or from the bytes when it was loaded from bytes, without its state.
@@ -35,6 +38,9 @@ class GraphModule:
         self._engine: Engine = create(engine, graph, threads)
         self._engine_name = engine
         self._threads = threads
+        self._chosen = (0, 0)
+        self._plans = self.metadata.plans
+        self._plan = self._plans[0]
 
     @property
     def metadata(self) -> GraphMetadata:
@@ -43,13 +49,13 @@ class GraphModule:
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
-        """Names, dtypes and shapes of the inputs, in order."""
-        return self.metadata.inputs
+        """Names, dtypes and shapes of the inputs, in order, of the plan fed last (at first, the first)."""
+        return self._plan.inputs
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
-        """Names, dtypes and shapes of the outputs, in order."""
-        return self.metadata.outputs
+        """Names, dtypes and shapes of the outputs, in order, of the same plan."""
+        return self._plan.outputs
 
     @property
     def states(self) -> tuple[StateInfo, ...]:
@@ -67,15 +73,30 @@ class GraphModule:
         Returns one array, or a tuple when the model has several outputs. Nothing is converted: dtype and shape must
         be the input's. Errors: `InvalidArgument` for inputs that do not fit, `RuntimeFailure` when the module fails.
         """
-        self.feed(*arrays, **named)
-        self._engine.run()
-        return self.results()
+        return self.entry(self._plans[0].entry)(*arrays, **named)
+
+    def entry(self, name: str) -> Callable[..., NDArray[Any] | tuple[NDArray[Any], ...]]:
+        """What runs a plan of that entry, as a call of the module does one of the first plan's.
+
+        Errors: `InvalidArgument` for an unknown name.
+        """
+        self._of_entry(name)
+
+        def call(*arrays: Any, **named: Any) -> NDArray[Any] | tuple[NDArray[Any], ...]:
+            self._feed(name, arrays, named)
+            self._engine.run()
+            return self.results()
+
+        return call
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Names of what the module's plans are for, the first one's first."""
+        return tuple(dict.fromkeys(plan.entry for plan in self._plans))
 
     def feed(self, /, *arrays: Any, **named: Any) -> None:
         """Copies the inputs into the module. Errors: as for a call; then no input has been changed."""
-        ready = [_checked("input", info, value) for info, value in self._assigned(arrays, named)]
-        for index, array in enumerate(ready):
-            self._engine.write_input(index, array)
+        self._feed(self._plans[0].entry, arrays, named)
 
     def run(self) -> float:
         """Runs the model on the inputs it was fed, and on its states; the seconds it took. Errors: `RuntimeFailure`."""
@@ -101,13 +122,18 @@ class GraphModule:
             self._engine.write_state(index, np.zeros(info.shape, info.numpy_dtype))
 
     def profile(self, /, *arrays: Any, **named: Any) -> list[float]:
-        """Runs the model call by call; the seconds of each entry of `metadata.plan`. Errors: as for a call."""
+        """Runs the model call by call; the seconds of each call of the plan. Errors: as for a call."""
         self.feed(*arrays, **named)
         return self.profile_run()
 
     def profile_run(self) -> list[float]:
         """As `profile`, on the inputs it was fed."""
-        return [self._engine.call(index) for index in range(len(self.metadata.plan))]
+        return [self._engine.call(index) for index in range(len(self._plan.plan))]
+
+    @property
+    def plan(self) -> PlanInfo:
+        """The plan that was fed last, at first the first one."""
+        return self._plan
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the module, and `<stem>.weights` beside it when its weights are apart.
@@ -161,7 +187,10 @@ class GraphModule:
         self._graph.close()
 
     def __repr__(self) -> str:
-        sides = [", ".join(map(str, side)) for side in (self.inputs, self.outputs)]
+        sides = [
+            "; ".join(", ".join(map(plan.text_of, side(plan))) for plan in self._plans)
+            for side in (lambda plan: plan.inputs, lambda plan: plan.outputs)
+        ]
         return f"<GraphModule {self.metadata.model.name} on {self.engine}: {sides[0]} -> {sides[1]}>"
 
     def _state_index(self, name: str) -> int:
@@ -171,22 +200,58 @@ class GraphModule:
             raise InvalidArgument(f"there is no state {name!r}; the states are {listed}")
         return names.index(name)
 
-    def _assigned(self, arrays: Sequence[Any], named: dict[str, Any]) -> list[tuple[TensorInfo, Any]]:
-        """Each input with the value for it."""
-        names = [info.name for info in self.inputs]
-        listed = f"the inputs are {', '.join(map(str, self.inputs)) or 'none'}"
-        if len(arrays) > len(names):
-            raise InvalidArgument(f"{len(arrays)} arrays for {len(names)} inputs; {listed}")
-        values = dict(zip(names, arrays, strict=False))
-        for name, value in named.items():
-            if name not in names:
-                raise InvalidArgument(f"there is no input {name!r}; {listed}")
-            if name in values:
-                raise InvalidArgument(f"input {name!r} is given by position and by name")
-            values[name] = value
-        if missing := [name for name in names if name not in values]:
-            raise InvalidArgument(f"no array for {', '.join(map(repr, missing))}; {listed}")
-        return [(info, values[info.name]) for info in self.inputs]
+    def _of_entry(self, name: str) -> list[int]:
+        """Numbers of the plans of an entry."""
+        found = [number for number, plan in enumerate(self._plans) if plan.entry == name]
+        if not found:
+            raise InvalidArgument(f"there is no entry {name!r}; the entries are {', '.join(self.entries)}")
+        return found
+
+    def _feed(self, entry: str, arrays: Sequence[Any], named: dict[str, Any]) -> None:
+        numbers = self._of_entry(entry)
+        infos = self._plans[numbers[0]].inputs
+        values = [_as_array(value) for value in _assigned(infos, arrays, named)]
+        chosen = self._fitting(numbers, values)
+        plan = self._plans[chosen[0]].of_batch(chosen[1])
+        ready = [_checked("input", info, value) for info, value in zip(plan.inputs, values, strict=True)]
+        if chosen != self._chosen:
+            self._engine.select(*chosen)
+            self._chosen, self._plan = chosen, plan
+        for index, array in enumerate(ready):
+            self._engine.write_input(index, array)
+
+    def _fitting(self, numbers: list[int], values: Sequence[NDArray[Any]]) -> tuple[int, int]:
+        """The number and batch of the first of these plans that takes arrays of these shapes."""
+        if len(numbers) == 1 and self._plans[numbers[0]].batch is None:
+            return numbers[0], 0
+        shapes = [value.shape for value in values]
+        for number in numbers:
+            batch = self._plans[number].batch_of(shapes)
+            if batch is not None:
+                return number, batch
+        takes = "; or ".join(
+            ", ".join(map(self._plans[number].text_of, self._plans[number].inputs)) for number in numbers
+        )
+        given = ", ".join(str(list(shape)) for shape in shapes)
+        raise InvalidArgument(f"no plan takes inputs of the shapes {given}; expected {takes}")
+
+
+def _assigned(infos: Sequence[TensorInfo], arrays: Sequence[Any], named: dict[str, Any]) -> list[Any]:
+    """The value for each input."""
+    names = [info.name for info in infos]
+    listed = f"the inputs are {', '.join(map(str, infos)) or 'none'}"
+    if len(arrays) > len(names):
+        raise InvalidArgument(f"{len(arrays)} arrays for {len(names)} inputs; {listed}")
+    values = dict(zip(names, arrays, strict=False))
+    for name, value in named.items():
+        if name not in names:
+            raise InvalidArgument(f"there is no input {name!r}; {listed}")
+        if name in values:
+            raise InvalidArgument(f"input {name!r} is given by position and by name")
+        values[name] = value
+    if missing := [name for name in names if name not in values]:
+        raise InvalidArgument(f"no array for {', '.join(map(repr, missing))}; {listed}")
+    return [values[name] for name in names]
 
 
 def load(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import RuntimeFailure
 from ._compile import compile_model
 from ._options import CalibrateBy, CompileOptions, Quantize, Simd
+from ._shapes import Shapes
 from ._verify import Unverified
 from ._verify import verify as verify_compiled
 
@@ -23,7 +24,7 @@ __all__ = ["compile"]
 def compile(  # noqa: A001  (as torch.compile)
     model: Any,
     *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Mapping[str, Shapes] | None = None,
     constants: Mapping[str, Any] | None = None,
     state: Mapping[str, str] | None = None,
     simd: Simd = "128",
@@ -46,7 +47,9 @@ def compile(  # noqa: A001  (as torch.compile)
 
     Args:
         model: a path (.onnx, .pt, .pt2), an `onnx.ModelProto`, a torch module or an exported program.
-        shapes: static shapes of inputs whose own are symbolic or, for torch modules, unknown.
+        shapes: shapes of inputs whose own are symbolic or, for torch modules, unknown. A list of shapes makes a module
+            that takes each of them, those of several inputs one by one. A `range` as an extent, the same one wherever
+            there is one, makes a module that takes each of its numbers: a batch.
         constants: arrays, or numbers, for inputs that are to become part of the model.
         state: inputs that the module keeps from one run to the next, and the output that each becomes, by name; `*` in
             both stands for the same characters. A state is zero at first. Neither is an input or output of the module.
@@ -81,7 +84,7 @@ def compile(  # noqa: A001  (as torch.compile)
     from .._graph.module import load
 
     options = CompileOptions(
-        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
+        shapes=dict(shapes or {}),
         constants=dict(constants or {}),
         state=dict(state or {}),
         simd=simd,

@@ -13,7 +13,7 @@ from tvm import relax
 from ._foreign import described
 from .backend.codegen import build_object
 from .backend.layout import lay_out
-from .backend.plan import extract
+from .backend.plan import Program, extract
 from .frontend.importer import Imported
 from .passes.bindings import Bindings
 from .passes.kernels import EXPAND
@@ -42,10 +42,10 @@ def _compiles(binding: Any, module: Any, target: Any) -> bool:
             alone.get_global_var("main"), relax.Function(parameters, body, relax.TupleType([binding.var.ty]))
         )
         lowered, _ = optimize(alone, target, 0, 1)
-        plan = extract(lowered, EXPAND)
-        called = {call.kernel for call in plan.calls}
+        program = Program()
+        called = {call.kernel for call in extract(lowered, EXPAND, program).calls}
         functions = {key: value for key, value in lowered.functions.items() if key.name_hint in called}
-        build_object(functions, plan, lay_out(plan), target)
+        build_object(functions, program, lay_out(program), target)
     except Exception:  # whatever it is, the caller has the error of the whole
         return False
     return True

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tvm
-from tvm import s_tir, tirx
 
 from .._errors import Error, InvalidArgument, TooLarge
 from .._files import write_atomic
@@ -22,48 +21,40 @@ from .._graph.format.metadata import (
     Memory,
     Model,
     Options,
-    PlanEntry,
     Preprocess,
     TensorInfo,
     Weights,
 )
 from .._graph.pictures import preprocessing
 from .._version import __version__
+from ._batch import sample_batches
 from ._blame import blamed
 from ._foreign import unsupported
 from ._options import CompileOptions
-from ._states import find_states
+from ._planner import Machine, Planner
+from ._shapes import Variant, shapes_text, variants
+from ._states import States, find_states
 from .backend.codegen import build_object
 from .backend.layout import lay_out, memory_of_thread, weights
 from .backend.link import finish, link
 from .backend.native import link_library, target_options
-from .backend.plan import Call, Plan, extract
 from .backend.schedules import scheduled
 from .backend.search import Found, search
-from .backend.states import keep_states
+from .backend.symbolic import number_of_batch
 from .frontend.importer import Imported, Tensor, from_onnx
-from .frontend.source import Source, open_source
-from .passes.kernels import EXPAND, Kernel
-from .passes.optimize import optimize
+from .frontend.source import Source, opener
 from .quantization import QuantizationReport, quantized
 
-__all__ = ["STAGES", "Compiled", "compile_imported", "compile_model"]
+__all__ = ["STAGES", "Compiled", "build", "compile_model"]
 
 STAGES = ("read", "quantize", "import", "optimize", "schedule", "generate", "link")
 
 
 @dataclass(frozen=True)
-class _Machine:
-    """What is compiled for: TVM's target, floats of a vector in our kernels, and the name of the instruction set."""
-
-    target: Any
-    lanes: int
-    simd: str
-
-
-@dataclass(frozen=True)
 class Compiled:
     """A graph module (or native library), and what it was made of: `source` is the model as it was read, or quantized.
+
+    `sources` has it for each plan, with the shapes that it takes.
 
     `weights` are the side file's bytes, None when the module holds them. `graph_object` and `archive` are the object
     file and libgraph_wasm32.a (None for a library); `all_weights` is the image of all constants, wherever it ended
@@ -77,6 +68,7 @@ class Compiled:
     archive: bytes | None
     all_weights: bytes
     source: Source
+    sources: tuple[Source, ...]
     quantization: QuantizationReport | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -101,10 +93,14 @@ class Compiled:
 
     def plan_text(self) -> str:
         """The plan for people: a line for each call with kernel, FLOPs, bytes."""
-        lines = [f"{'call':>4}  {'MFLOP':>10}  {'KiB':>10}  kernel  name"]
-        for index, entry in enumerate(self.metadata.plan):
-            work = f"{index:>4}  {entry.flops / 1e6:>10.3f}  {entry.bytes / 1024:>10.1f}"
-            lines.append(f"{work}  {entry.kernel}  {entry.name}")
+        lines = []
+        for plan in self.metadata.plans:
+            if self.metadata.further:
+                lines.append(f"{plan.entry}: {', '.join(map(plan.text_of, plan.inputs))}")
+            lines.append(f"{'call':>4}  {'MFLOP':>10}  {'KiB':>10}  kernel  name")
+            for index, entry in enumerate(plan.plan):
+                work = f"{index:>4}  {entry.flops / 1e6:>10.3f}  {entry.bytes / 1024:>10.1f}"
+                lines.append(f"{work}  {entry.kernel}  {entry.name}")
         return "\n".join(lines) + "\n"
 
 
@@ -121,7 +117,7 @@ def compile_model(
     `TooLarge` for a 32-bit module; `NotFound` without a linker.
     """
     reached = STAGES[0]
-    imported = None
+    models: _Models | None = None
 
     def reach(stage: str) -> None:
         nonlocal reached
@@ -130,24 +126,108 @@ def compile_model(
 
     try:
         reach("read")
-        source = open_source(model, options.shapes, options.constants)
-        reach("quantize")
-        report = None
-        if options.quantize is not None:
-            source, report = quantized(source, options)
-        reach("import")
-        imported = from_onnx(source.model, source.shapes, source.constants)
-        compiled = compile_imported(source, imported, options, reach, on_kernel)
-        return replace(compiled, quantization=report)
+        plans = [each for variant in _checked(options) for each in _plans_of(variant)]
+        models = _Models(model, options, reach, several=len(plans) > 1 or plans[0][1] is not None)
+        planner = Planner(_machine(options), options.opt_level)
+        made = [models.add_to(planner, shapes, within) for shapes, within in plans]
+        models.imported = None
+        sources = [source for source, _ in made]
+        compiled = build(planner, sources, made[0][1], options, reach, on_kernel)
+        return replace(compiled, quantization=models.report)
     except (Error, OSError):
         raise
     except MemoryError as error:
         raise TooLarge(f"the memory does not suffice to compile this model (stage {reached!r})") from error
     except Exception as error:  # TVM and ONNX report what they cannot do by many classes
-        node = None
-        if imported is not None and imported.module is not None:
-            node = blamed(imported, source.model, _machine(options).target)
+        node = None if models is None else models.blamed()
         raise unsupported(node or _of_the_whole(reached, options.opt_level), error) from error
+
+
+_ShapesAt = Callable[[int], dict[str, tuple[int, ...]]]
+
+
+class _Models:
+    """A model with the shapes that it is compiled for, one after another. `imported` is the last one."""
+
+    def __init__(
+        self, model: Any, options: CompileOptions, reach: Callable[[str], None], *, several: bool
+    ) -> None:
+        self._options = options
+        self._reach = reach
+        self._several = several
+        self._at = opener(model, options.constants)
+        self._source: Source | None = None
+        self.imported: Imported | None = None
+        self.report: QuantizationReport | None = None
+
+    def add_to(self, planner: Planner, shapes: _ShapesAt, within: range | None) -> tuple[Source, Imported]:
+        """Adds a plan; returns the model with its shapes, or with those of the largest batch."""
+        if within is None:
+            source, imported, states = self._import(shapes(0))
+            planner.add(imported.module, states)
+            return source, replace(imported, module=None)
+        samples, ends, made = [], [], []
+        for batch in sample_batches(within):
+            source, imported, states = self._import(shapes(batch))
+            samples.append(planner.lowered(imported.module, batch, within[-1]))
+            ends.append(states)
+            made.append((source, replace(imported, module=None)))
+        planner.add_range(samples, within, ends)
+        return made[0]
+
+    def blamed(self) -> str | None:
+        """A sentence that names the node for which code cannot be generated, if there is one."""
+        if self.imported is None or self.imported.module is None or self._source is None:
+            return None
+        return blamed(self.imported, self._source.model, _machine(self._options).target)
+
+    def _import(self, shapes: dict[str, tuple[int, ...]]) -> tuple[Source, Imported, States]:
+        try:
+            source = self._at(shapes)
+            if self._options.quantize is not None:
+                self._reach("quantize")
+                source, self.report = quantized(source, self._options)
+            self._reach("import")
+            imported = from_onnx(source.model, source.shapes, source.constants)
+            self._reach("optimize")
+            states = find_states(self._options.state, _infos(imported.inputs), _infos(imported.outputs))
+        except Error as error:
+            if not self._several:
+                raise
+            raise type(error)(f"with {shapes_text(shapes)}: {error.message}") from error
+        self._source, self.imported = source, imported
+        return source, imported, states
+
+
+def _checked(options: CompileOptions) -> list[Variant]:
+    """The shapes that are wanted. Errors: `InvalidArgument`, also for what is possible with one of them only."""
+    chosen = variants(options.shapes)
+    if options.quantize is not None and (len(chosen) > 1 or chosen[0].batch is not None):
+        raise InvalidArgument(
+            "quantize: the model is quantized for one shape of each input; quantize it by onnxruntime's tools, which "
+            "keep shapes open, and compile the result for several"
+        )
+    if options.state and any(variant.batch is not None for variant in chosen):
+        raise InvalidArgument("state: a model that keeps state has one batch; give shapes with numbers alone")
+    return chosen
+
+
+def _plans_of(variant: Variant) -> Iterator[tuple[_ShapesAt, range | None]]:
+    """The plans that a variant needs: one, or for a batch one for a single sample and one for several.
+
+    A single one is what most ask for, and has kernels that no other number has.
+    """
+    if variant.batch is None:
+        yield variant.at, None
+        return
+    several = variant.batch
+    if several[0] == 1:
+        yield (lambda _: variant.at(1)), None
+        several = several[1:]
+    if len(several) == 1:
+        yield (lambda _: variant.at(several[0])), None
+    else:
+        yield variant.at, several
 
 
 def _of_the_whole(stage: str, level: int) -> str:
@@ -161,36 +241,29 @@ def _of_the_whole(stage: str, level: int) -> str:
     return f"this model cannot be compiled (stage {stage!r}): {advice}WASMGRAD_DEBUG=1 shows what the compiler said"
 
 
-def compile_imported(
-    source: Source,
+def build(
+    planner: Planner,
+    sources: Sequence[Source],
     imported: Imported,
     options: CompileOptions,
     on_stage: Callable[[str], object] = lambda stage: None,
     on_kernel: Callable[[Found], object] = lambda found: None,
 ) -> Compiled:
-    """The stages after the import."""
-    machine = _machine(options)
-    states = find_states(options.state, _infos(imported.inputs), _infos(imported.outputs))
-    on_stage("optimize")
-    module, kernels = optimize(imported.module, machine.target, options.opt_level, machine.lanes)
-    plan = extract(module, EXPAND)
+    """The stages after the plans are made. `sources`: one for each of them; `imported`: the first of them."""
+    program, machine = planner.program, planner.machine
     on_stage("schedule")
-    called = {call.kernel for call in plan.calls}
-    functions = {
-        variable: function
-        for variable, function in module.functions.items()
-        if isinstance(function, tirx.PrimFunc) and variable.name_hint in called
-    }
+    called = planner.called()
+    fixed = _by_variable({name: each for name, each in called.items() if number_of_batch(each) is None})
     if options.tune > 0:
-        search(plan, functions, machine.target, options.simd, options.tune, on_kernel)
-    fast = scheduled(functions, machine.target)
+        search(program.plans, fixed, machine.target, options.simd, options.tune, on_kernel)
+    for_any = {name: each for name, each in called.items() if number_of_batch(each) is not None}
+    fast = {**scheduled(fixed, machine.target), **_by_variable(for_any)}
     on_stage("generate")
-    plan, more = keep_states(plan, functions, states.places)
-    layout = lay_out(plan)
-    thread_bytes = memory_of_thread(kernel.scratch_bytes() for kernel in kernels)
+    layout = lay_out(program)
+    thread_bytes = memory_of_thread(kernel.scratch_bytes() for kernel in planner.kernels)
     graph_object, scratch_bytes = build_object(
-        {**fast, **more},
-        plan,
+        {**fast, **_by_variable(planner.in_place)},
+        program,
         layout,
         machine.target,
         options.threads,
@@ -198,50 +271,69 @@ def compile_imported(
         embedded=options.weights == "embed",
     )
     on_stage("link")
-    image = weights(plan, layout)
+    image = weights(program, layout)
     workspace = layout.workspace_bytes + scratch_bytes + (options.threads - 1) * thread_bytes
-    entries = _entries(plan, {**functions, **more}, kernels)
-    imported.module = module = None  # with all constants, of which there are enough copies
-    plan.constants.clear()
+    first, *further = planner.plan_infos()
+    program.constants.clear()  # of which there are enough copies
+    source = sources[0]
     metadata = GraphMetadata(
         abi=ABI,
         producer=f"wasmgrad {__version__}",
         model=Model(options.name or source.name, source.format, source.sha256, imported.opset),
-        inputs=states.inputs,
-        outputs=states.outputs,
+        inputs=first.inputs,
+        outputs=first.outputs,
         operators=dict(imported.operators.most_common()),
         parameters=imported.parameters,
-        flops=sum(entry.flops for entry in entries),
+        flops=first.flops,
         memory=Memory(layout.weights_bytes + workspace, layout.weights_bytes, workspace),
         weights=Weights(options.weights, len(image), hashlib.sha256(image).hexdigest()),
         options=Options(machine.simd, options.opt_level, options.threads),
-        plan=entries,
-        preprocess=_preprocess(options, states.inputs),
+        plan=first.plan,
+        preprocess=_preprocess(options, first.inputs),
         labels=options.labels,
-        states=states.infos,
+        states=planner.states,
+        entry=first.entry,
+        batch=first.batch,
+        further=tuple(further),
     )
-    return _linked(graph_object, image, metadata, options, source)
+    return _linked(graph_object, image, metadata, options, sources)
+
+
+def _by_variable(functions: Mapping[str, Any]) -> dict[Any, Any]:
+    return {tvm.ir.GlobalVar(name): function for name, function in functions.items()}
 
 
 def _linked(
-    graph_object: bytes, image: bytes, metadata: GraphMetadata, options: CompileOptions, source: Source
+    graph_object: bytes,
+    image: bytes,
+    metadata: GraphMetadata,
+    options: CompileOptions,
+    sources: Sequence[Source],
 ) -> Compiled:
     """The last stage."""
     simd = metadata.options.simd
     if options.target == "native":
         library = link_library(graph_object, image, metadata, simd)
-        return Compiled(library, None, metadata, graph_object, None, image, source)
-    linked = link(graph_object, simd, has_states=bool(metadata.states), threads=options.threads > 1)
+        return Compiled(library, None, metadata, graph_object, None, image, sources[0], tuple(sources))
+    linked = link(
+        graph_object,
+        simd,
+        has_states=bool(metadata.states),
+        selects=metadata.selects,
+        threads=options.threads > 1,
+    )
     pages = linked.pages(metadata.memory.bytes)
     whole = replace(metadata.memory, bytes=pages * wasm.PAGE)
     metadata = replace(metadata, memory=whole)
     embedded = options.weights == "embed"
     module_bytes = finish(linked, pages, image if embedded else None, metadata)
     weights_apart = None if embedded else image
-    return Compiled(module_bytes, weights_apart, metadata, graph_object, linked.archive, image, source)
+    return Compiled(
+        module_bytes, weights_apart, metadata, graph_object, linked.archive, image, sources[0], tuple(sources)
+    )
 
 
-def _machine(options: CompileOptions) -> _Machine:
+def _machine(options: CompileOptions) -> Machine:
     if options.target == "native":
         level = best_level()
         chosen, lanes, simd = target_options(level), LEVELS[level][0], level
@@ -257,7 +349,7 @@ def _machine(options: CompileOptions) -> _Machine:
         }
         lanes, simd = (1 if options.simd == "off" else 4), options.simd
     target = tvm.target.Target(chosen)
-    return _Machine(target.with_host(target), lanes, simd)
+    return Machine(target.with_host(target), lanes, simd)
 
 
 def _preprocess(options: CompileOptions, inputs: Sequence[TensorInfo]) -> Preprocess | None:
@@ -270,24 +362,3 @@ def _preprocess(options: CompileOptions, inputs: Sequence[TensorInfo]) -> Prepro
 
 def _infos(tensors: Iterable[Tensor]) -> tuple[TensorInfo, ...]:
     return tuple(TensorInfo(tensor.name, tensor.dtype, tensor.shape) for tensor in tensors)
-
-
-def _entries(plan: Plan, functions: Mapping[Any, Any], kernels: Iterable[Kernel]) -> tuple[PlanEntry, ...]:
-    """What the metadata says of each call."""
-    own = {(kernel.symbol, kernel.descriptor().tobytes()): kernel.flops() for kernel in kernels}
-    generated = {variable.name_hint: _flops(function) for variable, function in functions.items()}
-
-    def flops(call: Call) -> int:
-        if call.kernel in generated:
-            return generated[call.kernel]
-        return own[call.kernel, plan.constants[call.arguments[0].index].tobytes()]
-
-    return tuple(PlanEntry(call.name, call.kernel, flops(call), call.bytes) for call in plan.calls)
-
-
-def _flops(function: Any) -> int:
-    """FLOPs of a generated kernel, as TVM estimates them; 0 where it cannot."""
-    try:
-        return int(s_tir.analysis.estimate_tir_flops(tvm.IRModule({"main": function})))
-    except tvm.error.InternalError:
-        return 0

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from .._errors import InvalidArgument
 from .._graph.format.metadata import MOST_THREADS, Preprocess
+from ._shapes import Shapes
 
 __all__ = ["CalibrateBy", "CompileOptions", "Quantize", "Simd", "Target", "WeightsMode"]
 
@@ -23,7 +24,9 @@ class CompileOptions:
     """Choices of one compilation.
 
     Attributes:
-        shapes: static shapes of inputs whose own are symbolic, by input name.
+        shapes: shapes of inputs whose own are symbolic, by input name. A list of shapes makes a module that takes
+            each of them, those of several inputs one by one. A `range` as an extent, the same one wherever there is
+            one, makes a module that takes each of its numbers: a batch.
         constants: NumPy arrays by input name, or numbers, for inputs that are to become part of the model.
         state: inputs that the module keeps from one run to the next, and the output that each becomes, by name; `*` in
             both stands for the same characters. A state is zero at first. Neither is an input or output of the module.
@@ -53,7 +56,7 @@ class CompileOptions:
     Errors: `InvalidArgument` for a value out of range.
     """
 
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    shapes: dict[str, Shapes] = field(default_factory=dict)
     constants: dict[str, Any] = field(default_factory=dict)
     state: dict[str, str] = field(default_factory=dict)
     target: Target = "wasm32"

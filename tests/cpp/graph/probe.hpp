@@ -60,7 +60,23 @@ inline Json probe_metadata() {
           {"labels", nullptr}};
 }
 
-/// The same, telling of the state.
+/// The same, telling of the second plan, too.
+inline Json metadata_of_plans() {
+  Json metadata = probe_metadata();
+  const auto rows = [](const char* name) {
+    return Json{{"name", name}, {"dtype", "float32"}, {"shape", {3, 4}}, {"batched", {0}}};
+  };
+  metadata["further"] = {
+      {{"entry", "run"},
+       {"batch", {{"least", 1}, {"most", 3}}},
+       {"inputs", {rows("x")}},
+       {"outputs", {rows("y")}},
+       {"flops", 12},
+       {"plan", {{{"name", "mul"}, {"kernel", "multiply"}, {"flops", 12}, {"bytes", 112}}}}}};
+  return metadata;
+}
+
+/// The same as the first, telling of the state.
 inline Json stateful_metadata() {
   Json metadata = probe_metadata();
   metadata["states"] = {{{"name", "seen"}, {"dtype", "float32"}, {"shape", {1}}, {"output", "seen_next"}}};

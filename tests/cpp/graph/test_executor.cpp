@@ -85,6 +85,44 @@ TEST_CASE("an input keeps its contents across runs") {
   CHECK(read<Row>(executor, 0) == Row{1, 4, 9, 2});
 }
 
+TEST_CASE("a host chooses a plan, and for how many samples") {
+  auto loaded = load(with_metadata(probe_code(), metadata_of_plans()));
+  REQUIRE_MESSAGE(loaded, (loaded ? "" : loaded.error().message));
+  Executor executor = std::move(loaded).value();
+  CHECK(executor.plan().inputs[0].shape == std::vector<std::uint64_t>{1, 4});
+  REQUIRE(executor.select(1, 2));
+  CHECK(executor.plan().outputs[0].shape == std::vector<std::uint64_t>{2, 4});
+  const std::array<float, 8> rows{1, 2, 3, 4, 2, 2, 2, 2};
+  REQUIRE(executor.write_input(0, std::as_bytes(std::span(rows))));
+  REQUIRE(executor.run());
+  CHECK(read<std::array<float, 8>>(executor, 0) == std::array<float, 8>{1, 4, 9, 2, 2, 4, 6, 1});
+  CHECK(error_of(executor.write_input(0, std::as_bytes(std::span(rows).first(4)))).message ==
+        "input 0 (x): 16 bytes; expected 32");
+  CHECK(error_of(executor.select(1, 4)).code == Errc::kInvalidArgument);
+  CHECK(error_of(executor.select(0, 1)).code == Errc::kInvalidArgument);
+  CHECK(error_of(executor.select(2, 0)).message == "plan 2 does not exist; the module has 2");
+
+  const std::vector<std::vector<std::uint64_t>> one{{1, 4}}, three{{3, 4}}, four{{4, 4}};
+  REQUIRE(executor.select_for("run", one));
+  write(executor, {1, 2, 3, 4});
+  REQUIRE(executor.run());
+  CHECK(read<float>(executor, 1) == 59997);
+  REQUIRE(executor.select_for("run", three));
+  CHECK(executor.plan().inputs[0].bytes == 48);
+  CHECK(error_of(executor.select_for("run", four)).message ==
+        "no plan takes inputs of these shapes; expected x: float32[1, 4]; or x: float32[1..3, 4]");
+  CHECK(error_of(executor.select_for("step", one)).message == "the module has no entry 'step'");
+}
+
+TEST_CASE("a module that cannot choose what its metadata tells of is refused") {
+  Json metadata = metadata_of_plans();
+  CHECK(error_of(load(with_metadata(renamed(probe_code(), "graph_select", "graph_chosen"), metadata))).code ==
+        Errc::kInvalidEncoding);
+  metadata["further"].push_back(metadata["further"][0]);
+  CHECK(error_of(load(with_metadata(probe_code(), metadata))).message ==
+        "graph_select(2, 0) failed with code 1");
+}
+
 TEST_CASE("one call of the plan runs alone") {
   Executor executor = load_probe();
   write(executor, {1, 2, 3, 4});

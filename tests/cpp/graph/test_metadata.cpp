@@ -35,17 +35,17 @@ TEST_CASE("metadata is read") {
   json["labels"] = {"cat", "dog"};
   const auto metadata = Metadata::from_json(json.dump());
   REQUIRE_MESSAGE(metadata, (metadata ? "" : metadata.error().message));
-  REQUIRE(metadata->inputs.size() == 1);
-  CHECK(metadata->inputs[0].name == "x");
-  CHECK(metadata->inputs[0].shape == std::vector<std::uint64_t>{1, 4});
-  CHECK(metadata->inputs[0].bytes == 16);
-  CHECK(metadata->outputs[1].bytes == 4);
+  REQUIRE(metadata->plans[0].inputs.size() == 1);
+  CHECK(metadata->plans[0].inputs[0].name == "x");
+  CHECK(metadata->plans[0].inputs[0].shape == std::vector<std::uint64_t>{1, 4});
+  CHECK(metadata->plans[0].inputs[0].bytes == 16);
+  CHECK(metadata->plans[0].outputs[1].bytes == 4);
   CHECK(metadata->model.opset == 18);
   CHECK(metadata->operators.front() == std::pair(std::string("ReduceSum"), std::uint64_t{2}));
   CHECK(metadata->memory.workspace == 64);
   CHECK(metadata->options.simd == "relaxed");
-  CHECK(metadata->plan[1].name == "sum");
-  CHECK(metadata->plan[1].bytes == 48);
+  CHECK(metadata->plans[0].calls[1].name == "sum");
+  CHECK(metadata->plans[0].calls[1].bytes == 48);
   CHECK(metadata->weights.in_file);
   CHECK(metadata->preprocess->height == 224);
   CHECK(metadata->preprocess->resize == 256);
@@ -78,6 +78,47 @@ TEST_CASE("a newer ABI is refused with both numbers") {
   const Error error = refused("/abi", 2);
   CHECK(error.code == Errc::kUnsupportedOperation);
   CHECK(error.message == "the module has graph ABI 2; this version of wasmgrad runs ABI 1");
+}
+
+TEST_CASE("further plans are read, and take batches within their range") {
+  const auto metadata = Metadata::from_json(metadata_of_plans().dump());
+  REQUIRE_MESSAGE(metadata, (metadata ? "" : metadata.error().message));
+  REQUIRE(metadata->plans.size() == 2);
+  CHECK(metadata->selects());
+  const Plan& plan = metadata->plans[1];
+  const auto batch_of = [&](std::vector<std::uint64_t> shape) { return plan.batch_of(std::span(&shape, 1)); };
+  CHECK(batch_of({1, 4}) == 1);
+  CHECK(batch_of({3, 4}) == 3);
+  CHECK_FALSE(batch_of({0, 4}));
+  CHECK_FALSE(batch_of({4, 4}));
+  CHECK_FALSE(batch_of({2, 5}));
+  CHECK_FALSE(batch_of({2}));
+  CHECK(plan.sized(plan.outputs[0], 2).shape == std::vector<std::uint64_t>{2, 4});
+  CHECK(plan.sized(plan.outputs[0], 2).bytes == 32);
+  CHECK_FALSE(Metadata::from_json(probe_metadata().dump())->selects());
+}
+
+TEST_CASE("further plans that contradict themselves are refused") {
+  for (const auto& [pointer, value, place] : std::vector<std::tuple<const char*, Json, std::string>>{
+           {"/further", 1, "metadata.further is 1"},
+           {"/further/0/entry", "", "metadata.further[0].entry is \"\""},
+           {"/further/0/batch/least", 0, "metadata.further[0].batch.least is 0"},
+           {"/further/0/batch/least", 4, "metadata.further[0].batch.least is 4"},
+           {"/further/0/batch/most", 2, "metadata.further[0].inputs[0].batched[0] is 0"},
+           {"/further/0/batch", nullptr, "metadata.further[0].inputs[0].batched[0] is 0"},
+           {"/further/0/inputs/0/batched", {1, 0}, "metadata.further[0].inputs[0].batched[0] is 1"},
+           {"/further/0/inputs/0/batched", {2}, "metadata.further[0].inputs[0].batched[0] is 2"},
+           {"/further/0/inputs/0/shape", {1 << 18, 2}, "metadata.further[0].inputs[0].shape is [262144,2]"},
+           {"/further/0/plan", nullptr, "metadata.further[0].plan is null"},
+           {"/inputs/0/batched", {0}, "metadata.inputs[0].batched[0] is 0"}}) {
+    Json metadata = metadata_of_plans();
+    metadata[Json::json_pointer(pointer)] = value;
+    CAPTURE(pointer);
+    CAPTURE(value);
+    const Error error = error_of(Metadata::from_json(metadata.dump()));
+    CHECK(error.code == Errc::kInvalidEncoding);
+    CHECK(error.message.starts_with(place));
+  }
 }
 
 TEST_CASE("what has the wrong type or range is named") {

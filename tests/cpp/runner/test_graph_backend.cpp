@@ -165,3 +165,27 @@ TEST_CASE("a graph without states keeps none") {
   REQUIRE(graph->go_on_from(state));
   CHECK(state->empty());
 }
+
+TEST_CASE("the shapes of a guest's tensors choose the plan") {
+  auto graph = load(with_metadata(probe_code(), metadata_of_plans()));
+  REQUIRE_MESSAGE(graph, (graph ? "" : graph.error().message));
+  const std::array<float, 12> rows{1, 2, 3, 4, 2, 2, 2, 2, 0, 0, 0, 4};
+  const auto of_rows = [&](std::int64_t count) {
+    auto made = TensorView::create("x", DType::kF32, {count, 4},
+                                   std::as_bytes(std::span(rows).first(static_cast<std::size_t>(count) * 4)));
+    REQUIRE(made);
+    return std::move(made).value();
+  };
+  for (const std::int64_t count : {3, 1, 2}) {
+    const TensorView x = of_rows(count);
+    REQUIRE((*graph)->check_input(0, x));
+    const auto outputs = (*graph)->compute(std::span(&x, 1), 1 << 20);
+    REQUIRE_MESSAGE(outputs, (outputs ? "" : outputs.error().message));
+    CHECK(outputs->size() == (count == 1 ? 2 : 1));  // one row is what the first plan takes
+    CHECK(outputs->front().shape == std::vector<std::int64_t>{count, 4});
+    CHECK(values_of<float>(outputs->front()).back() == std::array{2.0F, 1.0F, 2.0F}[count - 1]);
+  }
+  const Row row{};
+  CHECK(error_of((*graph)->check_input(0, view(row, {4, 1}))).message ==
+        "a tensor of f32 [4, 1] was given; the graph takes f32 [1, 4] or f32 [1, 4] to [3, 4]");
+}

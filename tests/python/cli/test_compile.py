@@ -52,6 +52,30 @@ def test_a_model_is_compiled_verified_and_reported(command: Command, model: Path
     assert module.inputs[0].shape == (2, 5)
 
 
+def test_a_model_is_compiled_for_several_shapes(command: Command, model: Path, tmp_path: Path) -> None:
+    done = command("compile", str(model), "--input", "x=1..4x5,9x5", "--verify", "--report")
+    assert done.returncode == 0, done.stderr
+    assert "3 plans" in done.stdout
+    assert "run: x: float32[2..4, 5]" in done.stdout
+    module = model.with_suffix(".wasm")
+    said = command("inspect", str(module)).stdout
+    assert "x: float32[1, 5]" in said
+    assert "x: float32[2..4, 5]" in said
+    for rows, other in ((3, 4), (9, 9)):
+        for name, count in (("x", rows), ("z", other)):
+            np.save(tmp_path / f"{name}.npy", np.ones((count, 5), np.float32))
+        paths = [str(tmp_path / f"{name}.npy") for name in "xz"]
+        done = command(
+            "run", str(module), "-i", paths[0], "-i", paths[1], "-o", str(tmp_path / "y.npy"), "--profile"
+        )
+        assert done.returncode == 0, done.stderr
+        assert np.load(tmp_path / "y.npy").shape[0] == rows + other
+    np.save(tmp_path / "x.npy", np.ones((5, 5), np.float32))
+    done = command("run", str(module), "-i", str(tmp_path / "x.npy"))
+    assert done.returncode == 3
+    assert "no plan takes inputs of the shapes [5, 5]" in done.stderr
+
+
 def test_a_model_is_compiled_for_threads_and_runs_on_some(
     command: Command, model: Path, tmp_path: Path
 ) -> None:
@@ -140,6 +164,10 @@ def test_what_onnxruntime_cannot_run_is_written_with_a_note(
         (("--input", "x"), "--input x: expected NAME=SHAPE"),
         (("--input", "x=2xa"), "expected sizes such as 1x3x224x224"),
         (("--input", "x=-1x5"), "sizes are at least 0"),
+        (("--input", "x=1..x5"), "expected sizes such as 1x3x224x224"),
+        (("--input", "x=0..4x5"), "sizes are at least 1"),
+        (("--input", "x=4..2x5"), "a batch goes from 1 or more up to a larger number"),
+        (("--input", "x=2x5,2x5"), "the same ones are given twice"),
         (("--input", "z=2x5"), "z"),
         (("--constant", "x"), "--constant x: expected NAME=NUMBER or NAME=FILE.npy"),
         (("--constant", "x=absent.npy"), "absent.npy is neither a number nor an .npy array that can be read"),

@@ -11,7 +11,16 @@ __all__ = ["Engine", "packed"]
 
 
 class Engine(Protocol):
-    """An instance of one graph module. Errors of all: `RuntimeFailure` for a trap or a kernel's own error."""
+    """An instance of one graph module. Errors of all: `RuntimeFailure` for a trap or a kernel's own error.
+
+    All but `select` speak of the plan that was chosen last, at first of the first one.
+    """
+
+    def select(self, number: int, batch: int) -> None:
+        """Chooses a plan of the metadata, by number, for so many samples (0 for a plan without choice).
+
+        Its inputs and outputs hold nothing that is known.
+        """
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """Copies an array of the input's dtype and shape, however it is strided, into the module."""

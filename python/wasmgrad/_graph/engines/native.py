@@ -104,11 +104,20 @@ class NativeEngine:
             getattr(self._library, name).restype = ctypes.c_void_p
         if self._library.graph_initialize() != 0:
             raise RuntimeFailure(f"{self._name}: not enough memory for {graph.metadata.memory.bytes:,} bytes")
-        self._inputs = self._views("graph_input", graph.metadata.inputs)
-        self._outputs = self._views("graph_output", graph.metadata.outputs)
+        self._plans = graph.metadata.plans
+        for number in reversed(range(len(self._plans))):
+            self.select(number, 0)
         self._states = self._state_views(graph.metadata.states)
         if threads > 1:
             self._library.graph_start_threads(threads - 1)
+
+    def select(self, number: int, batch: int) -> None:
+        """See `Engine`."""
+        if len(self._plans) > 1 or self._plans[0].batch is not None:
+            self._elapsed(time.perf_counter(), self._library.graph_select(number, batch))
+        plan = self._plans[number].of_batch(batch)
+        self._inputs = self._views("graph_input", plan.inputs)
+        self._outputs = self._views("graph_output", plan.outputs)
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""

@@ -21,9 +21,10 @@ from .engine import packed
 
 __all__ = ["NodeEngine"]
 
-_WEIGHTS, _MODULE, _INPUT, _RUN, _CALL, _OUTPUT, _STATE, _NEW_STATE = 1, 2, 3, 4, 5, 6, 7, 8
+_WEIGHTS, _MODULE, _INPUT, _RUN, _CALL, _OUTPUT, _STATE, _NEW_STATE, _SELECT = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _BY_PATH = 1
 _REQUEST, _REPLY, _SECONDS = struct.Struct("<III"), struct.Struct("<II"), struct.Struct("<d")
+_BATCH = struct.Struct("<I")
 
 
 class NodeEngine:
@@ -31,7 +32,8 @@ class NodeEngine:
 
     def __init__(self, graph: GraphFile, threads: int) -> None:
         self._name = graph.module.name
-        self._outputs = graph.metadata.outputs
+        self._plans = graph.metadata.plans
+        self._outputs = self._plans[0].outputs
         self._states = graph.metadata.states
         program = shutil.which("node")
         if program is None:
@@ -53,6 +55,11 @@ class NodeEngine:
                 self._ask(operation, _BY_PATH, f"/proc/self/fd/{source}".encode())
             else:
                 self._ask(operation, payload=source)
+
+    def select(self, number: int, batch: int) -> None:
+        """See `Engine`."""
+        self._ask(_SELECT, number, _BATCH.pack(batch))
+        self._outputs = self._plans[number].of_batch(batch).outputs
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""

@@ -27,13 +27,20 @@ class WasmEdgeEngine:
         except ImportError as error:
             raise NotFound(f"the engine wasmedge is not part of this installation: {error}") from error
         self._name = graph.module.name
-        self._outputs = graph.metadata.outputs
+        self._plans = graph.metadata.plans
+        self._outputs = self._plans[0].outputs
         self._states = graph.metadata.states
         weights = None if graph.weights is None else graph.weights.source()
         with self._named():
             self._executor = _graph_core.GraphExecutor(
                 graph.module.source(), weights, str(cache_dir() / "wasmedge"), graph.contents.pages
             )
+
+    def select(self, number: int, batch: int) -> None:
+        """See `Engine`."""
+        with self._named():
+            self._executor.select(number, batch)
+        self._outputs = self._plans[number].of_batch(batch).outputs
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""

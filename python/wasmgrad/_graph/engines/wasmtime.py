@@ -49,6 +49,7 @@ _SIGNATURES = {
     "graph_call": (["i32"], ["i32"]),
 }
 _OF_STATES = {"graph_state": (["i32"], ["i32"])}  # where the metadata has any
+_OF_PLANS = {"graph_select": (["i32", "i32"], ["i32"])}  # where there is something to choose
 _THREAD_SIGNATURES = {
     "graph_thread": (["i32"], ["i32"]),
     "graph_stop": ([], []),
@@ -68,9 +69,12 @@ class WasmtimeEngine:
         instantiate = functools.partial(_instance, engine, module, memories, graph.contents.memory)
         self._store, exports = self._instantiated(instantiate)
         metadata = graph.metadata
-        expected = (
-            _SIGNATURES | (_OF_STATES if metadata.states else {}) | (_THREAD_SIGNATURES if shared else {})
-        )
+        expected = {
+            **_SIGNATURES,
+            **(_OF_STATES if metadata.states else {}),
+            **(_OF_PLANS if metadata.selects else {}),
+            **(_THREAD_SIGNATURES if shared else {}),
+        }
         self._functions = {
             name: self._function(exports[name], name, signature) for name, signature in expected.items()
         }
@@ -84,13 +88,22 @@ class WasmtimeEngine:
             where = self._range(address, graph.weights.size, "graph_weights()")
             graph.weights.read_into(where.data)
             graph.check_weights(where.data)
-        self._inputs = self._tensors("input", metadata.inputs)
-        self._outputs = self._tensors("output", metadata.outputs)
-        self._states = self._tensors("state", metadata.states) if metadata.states else []
         self._threads: Threads | None = None
+        self._plans = metadata.plans
+        for number in reversed(range(len(self._plans))):
+            self.select(number, 0)
+        self._states = self._tensors("state", metadata.states) if metadata.states else []
         if threads > 1:
             stop = functools.partial(self._functions["graph_stop"], self._store)
             self._threads = self._instantiated(lambda: Threads(instantiate, threads, stop))
+
+    def select(self, number: int, batch: int) -> None:
+        """See `Engine`."""
+        if len(self._plans) > 1 or self._plans[0].batch is not None:
+            self._timed("graph_select", number, batch)
+        plan = self._plans[number].of_batch(batch)
+        self._inputs = self._tensors("input", plan.inputs)
+        self._outputs = self._tensors("output", plan.outputs)
 
     def write_input(self, index: int, array: NDArray[Any]) -> None:
         """See `Engine`."""

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ... import _graph_format
 from ..._errors import Unsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 __all__ = [
     "ABI",
+    "ENTRY",
     "ITEM_BYTES",
     "MOST_THREADS",
     "SECTION",
+    "Batch",
     "GraphMetadata",
     "PlanEntry",
+    "PlanInfo",
     "Preprocess",
     "StateInfo",
     "TensorInfo",
@@ -31,6 +36,8 @@ __all__ = [
 ]
 
 ABI = 1
+ENTRY = "run"
+"""What a plan is for, where nothing else is said."""
 MOST_THREADS = 64
 """That a module can be compiled for."""
 SECTION = "wasmgrad.graph"
@@ -43,11 +50,15 @@ ITEM_BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """An input or output: its name, the NumPy name of its dtype, and its shape (empty for a scalar)."""
+    """An input or output: its name, the NumPy name of its dtype, and its shape (empty for a scalar).
+
+    Extents of the axes `batched` are multiples of the plan's batch; the shape has those of the largest one.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    batched: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property
     def nbytes(self) -> int:
@@ -92,6 +103,73 @@ class PlanEntry:
     kernel: str
     flops: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How many samples a plan takes in one run: from `least` to `most`."""
+
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInfo:
+    """One of a module's plans: what it is for, its batch (None: it has no choice), inputs, outputs, and work."""
+
+    entry: str
+    batch: Batch | None
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    flops: int
+    plan: tuple[PlanEntry, ...]
+
+    def batch_of(self, shapes: Sequence[tuple[int, ...]]) -> int | None:
+        """The batch of inputs of these shapes, in order, 0 for a plan without choice; None when they do not fit."""
+        found: set[int] = set()
+        for info, shape in zip(self.inputs, shapes, strict=True):
+            if len(shape) != len(info.shape):
+                return None
+            for axis, (extent, most) in enumerate(zip(shape, info.shape, strict=True)):
+                if axis in info.batched and self.batch is not None:
+                    each = most // self.batch.most
+                    if each == 0 or extent % each:
+                        return None
+                    found.add(extent // each)
+                elif extent != most:
+                    return None
+        if self.batch is None:
+            return 0
+        if not found:
+            return self.batch.most
+        batch = found.pop()
+        return batch if not found and self.batch.least <= batch <= self.batch.most else None
+
+    def of_batch(self, batch: int) -> PlanInfo:
+        """The plan with the shapes of so many samples; as it is for 0."""
+        if self.batch is None or batch == 0:
+            return self
+        most = self.batch.most
+
+        def sized(info: TensorInfo) -> TensorInfo:
+            shape = [
+                extent // most * batch if axis in info.batched else extent
+                for axis, extent in enumerate(info.shape)
+            ]
+            return replace(info, shape=tuple(shape))
+
+        return replace(self, inputs=tuple(map(sized, self.inputs)), outputs=tuple(map(sized, self.outputs)))
+
+    def text_of(self, info: TensorInfo) -> str:
+        """An input or output for people, with all extents that it can have."""
+        if self.batch is None:
+            return str(info)
+        least, most = self.batch.least, self.batch.most
+        extents = [
+            f"{extent // most * least}..{extent}" if axis in info.batched else str(extent)
+            for axis, extent in enumerate(info.shape)
+        ]
+        return f"{info.name}: {info.dtype}[{', '.join(extents)}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +242,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class GraphMetadata:
-    """All that a graph module says about itself."""
+    """All that a graph module says about itself.
+
+    `entry`, `batch`, `inputs`, `outputs`, `flops` and `plan` are those of its first plan; `further` are the others.
+    """
 
     abi: int
     producer: str
@@ -181,6 +262,20 @@ class GraphMetadata:
     preprocess: Preprocess | None
     labels: tuple[str, ...] | None
     states: tuple[StateInfo, ...] = ()
+    entry: str = ENTRY
+    batch: Batch | None = None
+    further: tuple[PlanInfo, ...] = ()
+
+    @property
+    def plans(self) -> tuple[PlanInfo, ...]:
+        """All plans, in the order of the numbers that the module knows them by."""
+        first = PlanInfo(self.entry, self.batch, self.inputs, self.outputs, self.flops, self.plan)
+        return (first, *self.further)
+
+    @property
+    def selects(self) -> bool:
+        """Whether the module has several plans, or one for batches of several sizes."""
+        return bool(self.further) or self.batch is not None
 
     @classmethod
     def from_json(cls, text: bytes) -> GraphMetadata:
@@ -195,21 +290,38 @@ class GraphMetadata:
         """From what the native reader found, whose names are those of the classes here."""
         preprocess = fields["preprocess"]
         typed = {
+            **_plan_fields(fields),
             "model": Model(**fields["model"]),
-            "inputs": tuple(TensorInfo(**tensor) for tensor in fields["inputs"]),
-            "outputs": tuple(TensorInfo(**tensor) for tensor in fields["outputs"]),
             "states": tuple(StateInfo(**tensor) for tensor in fields["states"]),
             "memory": Memory(**fields["memory"]),
             "weights": Weights(**fields["weights"]),
             "options": Options(**fields["options"]),
-            "plan": tuple(PlanEntry(**entry) for entry in fields["plan"]),
+            "further": tuple(PlanInfo(**plan | _plan_fields(plan)) for plan in fields["further"]),
             "preprocess": None if preprocess is None else Preprocess(**preprocess),
         }
         return cls(**(fields | typed))
 
     def to_json(self) -> bytes:
         """The contents of the custom section."""
-        document = asdict(self)
+        document = asdict(self, dict_factory=_without_defaults)
         if self.preprocess is not None:
             document["preprocess"]["kind"] = "image"
         return json.dumps(document, ensure_ascii=False).encode()
+
+
+_DEFAULTS = {"entry": ENTRY, "batch": None, "further": (), "batched": ()}
+
+
+def _without_defaults(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What is written of a part: not what readers take for granted, as of a module with one plan."""
+    return {name: value for name, value in fields if name not in _DEFAULTS or value != _DEFAULTS[name]}
+
+
+def _plan_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a plan has, typed, of the fields of one or of all metadata."""
+    return {
+        "inputs": tuple(TensorInfo(**tensor) for tensor in fields["inputs"]),
+        "outputs": tuple(TensorInfo(**tensor) for tensor in fields["outputs"]),
+        "plan": tuple(PlanEntry(**entry) for entry in fields["plan"]),
+        "batch": None if fields["batch"] is None else Batch(**fields["batch"]),
+    }

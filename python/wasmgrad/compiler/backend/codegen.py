@@ -1,13 +1,13 @@
-"""Kernels and plan to one object file, through TVM's LLVM: plain C functions that need no TVM runtime.
+"""Kernels and plans to one object file, through TVM's LLVM: plain C functions that need no TVM runtime.
 
-A generated kernel takes one pointer for each tensor and returns 0. The plan becomes the functions that
+A generated kernel takes one pointer for each tensor and returns 0. The plans become the functions that
 cpp/graph_runtime/plan.hpp declares. Nothing here knows where kernels come from.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,31 @@ from tvm import s_tir, tirx
 from .ieee import explicit_casts, keep_identities, strict
 from .layout import ALIGNMENT, MemoryLayout
 from .narrow import keep_rounding
-from .plan import Call, Operand, Plan
+from .plan import Call, Operand, Plan, Prepared, Program
+from .symbolic import number_of_batch
 
-__all__ = ["build_object", "symbol"]
+__all__ = ["build_object", "is_own", "symbol"]
 
 _CALLING_CONVENTION = (
     2  # kDeviceKernelLaunch: the one that LLVM code generation leaves as it is, with C parameters
 )
 _OWN_PREFIX = "wg_"
+_MOST_BATCH = (1 << 31) - 1
 
 
 def symbol(kernel: str) -> str:
     """The linker's name of a kernel: our own keep theirs, generated ones get a prefix of their own."""
-    return kernel if kernel.startswith(_OWN_PREFIX) else f"k_{kernel}"
+    return kernel if is_own(kernel) else f"k_{kernel}"
+
+
+def is_own(kernel: str) -> bool:
+    """Whether a kernel is of our library."""
+    return kernel.startswith(_OWN_PREFIX)
 
 
 def build_object(
     functions: Mapping[Any, Any],
-    plan: Plan,
+    program: Program,
     layout: MemoryLayout,
     target: Any,
     threads: int = 1,
@@ -44,14 +51,14 @@ def build_object(
     *,
     embedded: bool = True,
 ) -> tuple[bytes, int]:
-    """Compiles generated kernels (global variable -> PrimFunc) and the plan, for threads of so much memory each.
+    """Compiles generated kernels (global variable -> PrimFunc) and plans, for threads of so much memory each.
 
     embedded: whether the module has the weights.
 
     Returns the object file, and the bytes of scratch memory that the hungriest generated kernel takes.
     """
     kernels, scratch_bytes = _lower_kernels(functions, target)
-    kernels.update(_plan_functions(plan, layout, target, embedded))
+    kernels.update(_plan_functions(program, layout, target, embedded))
     kernels.update(_thread_functions(threads, layout.end + scratch_bytes, thread_bytes, target))
     module = tvm.transform.Sequential(
         [
@@ -101,11 +108,10 @@ def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]
             tirx.transform.StmtSimplify(),
             tirx.transform.RemoveNoOp(),
             s_tir.transform.RewriteUnsafeSelect(),
-            tirx.transform.CommonSubexprElim(),
         ]
     )(module)
-    module = strict(module)
     scratch_bytes = max((_scratch_bytes(function) for function in module.functions.values()), default=0)
+    module = strict(tirx.transform.CommonSubexprElim()(module))
     lowered = {variable: _with_pointers(function, target) for variable, function in module.functions.items()}
     return tvm.IRModule(lowered), scratch_bytes
 
@@ -113,10 +119,20 @@ def _lower_kernels(functions: Mapping[Any, Any], target: Any) -> tuple[Any, int]
 def _scratch_bytes(function: Any) -> int:
     """What a kernel takes at most for its own buffers, each rounded up as the graph runtime does."""
     total = 0
+    batch = number_of_batch(function)
+    analyzer = tvm.sym.Analyzer()
+
+    def extent(of: Any) -> int:
+        if batch is not None:  # the numbers of it that a kernel computes with are bounded
+            largest = tirx.IntImm("int32", _MOST_BATCH)
+            of = tvm_ffi.structural_map(
+                of, ((tvm.ir.Var, lambda each: largest if each.same_as(batch) else each),)
+            )
+        return int(analyzer.simplify(of))
 
     def count(node: Any, visitor: Any) -> None:
         nonlocal total
-        elements = prod(int(extent) for extent in node.buffer.shape)
+        elements = prod(map(extent, node.buffer.shape))
         item_bytes = -(-int(node.buffer.dtype.bits) * int(node.buffer.dtype.lanes) // 8)
         total += -(-elements * item_bytes // ALIGNMENT) * ALIGNMENT
         visitor.default_visit(node)
@@ -128,7 +144,8 @@ def _scratch_bytes(function: Any) -> int:
 def _with_pointers(function: Any, target: Any) -> Any:
     """The same kernel over raw pointers."""
     pointers, declarations = [], []
-    for parameter in function.params:
+    batch = number_of_batch(function)
+    for parameter in function.params if batch is None else function.params[:-1]:
         element = tvm.ir.PrimType(str(parameter.ty.dtype))
         pointer = tirx.Var(f"{parameter.name}_pointer", tvm.ir.PointerType(element, "global"))
         pointers.append(pointer)
@@ -142,7 +159,7 @@ def _with_pointers(function: Any, target: Any) -> Any:
     ):
         body = tirx.AttrStmt(tvm.ir.StringImm("default"), key, value, body)
     return _c_function(
-        pointers,
+        pointers if batch is None else [*pointers, batch],
         [*declarations, body],
         str(function.attrs["global_symbol"]),
         target,
@@ -153,7 +170,7 @@ def _with_pointers(function: Any, target: Any) -> Any:
 def _c_function(
     parameters: list[Any], statements: list[Any], name: str, target: Any, attributes: Any = None
 ) -> Any:
-    body = tirx.SeqStmt([*statements, tirx.Return(tirx.IntImm("int32", 0))])
+    body = _sequence([*statements, tirx.Return(tirx.IntImm("int32", 0))])
     function = tirx.PrimFunc(parameters, body, ret_type=tvm.ir.PrimType("int32"), attrs=attributes)
     return (
         function.with_attr("global_symbol", name)
@@ -163,19 +180,21 @@ def _c_function(
     )
 
 
-def _plan_functions(plan: Plan, layout: MemoryLayout, target: Any, embedded: bool) -> dict[Any, Any]:
+def _plan_functions(program: Program, layout: MemoryLayout, target: Any, embedded: bool) -> dict[Any, Any]:
     """The functions of plan.hpp."""
-    inputs = [layout.offset(operand) for _, operand in plan.inputs]
-    outputs = [layout.offset(operand) for operand in plan.outputs]
+    inputs = [[layout.offset(operand) for _, operand in plan.inputs] for plan in program.plans]
+    outputs = [[layout.offset(operand) for operand in plan.outputs] for plan in program.plans]
     functions = [
-        _offsets("plan_input", inputs, target),
-        _offsets("plan_output", outputs, target),
-        _offsets("plan_state", [layout.offset(operand) for operand in plan.states], target),
+        _offsets_of_plans("plan_input", inputs, target),
+        _offsets_of_plans("plan_output", outputs, target),
+        _offsets("plan_state", [layout.offset(operand) for operand in program.states], target),
         _scratch(layout, target),
         _weights(layout, embedded, target),
         _load(layout, target),
-        _run(plan, layout, target),
-        _call(plan, layout, target),
+        _select(program.plans, target),
+        _prepare(program.plans, layout, target),
+        _run(program.plans, layout, target),
+        _call(program.plans, layout, target),
     ]
     return _by_symbol(functions)
 
@@ -195,9 +214,22 @@ def _by_symbol(functions: list[Any]) -> dict[Any, Any]:
 
 
 def _offsets(name: str, offsets: list[int], target: Any) -> Any:
-    index, (pointer, cell, declaration) = tirx.Var("index", "int32"), _cell("offset")
+    index, (pointer, cell, declaration) = _number("index"), _cell("offset")
     cases = [_when(index, position, _set(cell, offset)) for position, offset in enumerate(offsets)]
     return _c_function([index, pointer], [declaration, *cases], name, target)
+
+
+def _offsets_of_plans(name: str, offsets: list[list[int]], target: Any) -> Any:
+    number, index, (pointer, cell, declaration) = _number("plan"), _number("index"), _cell("offset")
+    cases = [
+        _when(
+            number,
+            plan,
+            _sequence([_when(index, position, _set(cell, at)) for position, at in enumerate(each)]),
+        )
+        for plan, each in enumerate(offsets)
+    ]
+    return _c_function([number, index, pointer], [declaration, *cases], name, target)
 
 
 def _scratch(layout: MemoryLayout, target: Any) -> Any:
@@ -223,29 +255,79 @@ def _load(layout: MemoryLayout, target: Any) -> Any:
     return _c_function([base], [declaration, *calls], "plan_load", target)
 
 
-def _run(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
+def _select(plans: Sequence[Plan], target: Any) -> Any:
+    number, batch, (pointer, cell, declaration) = _number("plan"), _number("batch"), _cell("taken")
+
+    def cases(plan: Plan) -> list[Any]:
+        if plan.batch is None:
+            return [_when(batch, 0, _set(cell, 0))]
+        within = tirx.all(batch >= plan.batch[0], batch <= plan.batch[-1])
+        taken = tirx.IfThenElse(within, tirx.BufferStore(cell, batch, [0]), None)
+        return [_when(batch, 0, _set(cell, plan.batch[-1])), taken]
+
+    every = [_when(number, position, _sequence(cases(plan))) for position, plan in enumerate(plans)]
+    return _c_function([number, batch, pointer], [declaration, *every], "plan_select", target)
+
+
+def _prepare(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
+    """Writes into descriptors what follows from the batch."""
+    number, batch = _number("plan"), _number("batch")
+    base = _base()
+    words = tirx.decl_buffer((layout.end // 4 + 1,), "int32", "words")
+
+    def store(each: Prepared, least: int) -> Any:
+        if each.table is None:
+            value = batch * each.each + each.rest
+        else:
+            value = tirx.BufferLoad(words, [batch + (layout.offset(each.table) // 4 - least)])
+        return tirx.BufferStore(words, value, [layout.offset(each.descriptor) // 4 + each.field])
+
+    every = [
+        _when(number, position, _sequence([store(each, plan.batch[0]) for each in plan.prepared]))
+        for position, plan in enumerate(plans)
+        if plan.batch is not None
+    ]
+    declaration = tirx.DeclBuffer(words, data=base)
+    return _c_function([number, batch, base], [declaration, *every], "plan_prepare", target)
+
+
+def _run(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
+    number, batch = _number("plan"), _number("batch")
     base, memory, declaration = _memory(layout)
-    return _c_function([base], [declaration, *_calls(plan.calls, layout, memory)], "plan_run", target)
+    cases = [
+        _when(number, position, _sequence(_calls(plan.calls, layout, memory, batch)))
+        for position, plan in enumerate(plans)
+    ]
+    return _c_function([number, batch, base], [declaration, *cases], "plan_run", target)
 
 
-def _call(plan: Plan, layout: MemoryLayout, target: Any) -> Any:
-    index = tirx.Var("index", "int32")
+def _call(plans: Sequence[Plan], layout: MemoryLayout, target: Any) -> Any:
+    number, batch, index = _number("plan"), _number("batch"), _number("index")
     base, memory, memory_declaration = _memory(layout)
     pointer, cell, cell_declaration = _cell("ran")
-    cases = [
-        _when(index, position, tirx.SeqStmt([call, _set(cell, 1)]))
-        for position, call in enumerate(_calls(plan.calls, layout, memory))
-    ]
-    parameters = [index, base, pointer]
-    return _c_function(parameters, [memory_declaration, cell_declaration, *cases], "plan_call", target)
+
+    def cases(plan: Plan) -> list[Any]:
+        calls = _calls(plan.calls, layout, memory, batch)
+        return [_when(index, i, tirx.SeqStmt([call, _set(cell, 1)])) for i, call in enumerate(calls)]
+
+    each = [_when(number, position, _sequence(cases(plan))) for position, plan in enumerate(plans)]
+    parameters = [number, batch, index, base, pointer]
+    return _c_function(parameters, [memory_declaration, cell_declaration, *each], "plan_call", target)
 
 
-def _calls(calls: Iterable[Call], layout: MemoryLayout, memory: Any) -> list[Any]:
+def _calls(calls: Iterable[Call], layout: MemoryLayout, memory: Any, batch: Any = None) -> list[Any]:
     def address(operand: Operand) -> Any:
         return _address(memory, layout.offset(operand))
 
     return [
-        tirx.Evaluate(tirx.call_extern("int32", symbol(call.kernel), *map(address, call.operands)))
+        tirx.Evaluate(
+            tirx.call_extern(
+                "int32",
+                symbol(call.kernel),
+                *map(address, call.operands),
+                *([batch] if call.takes_batch else []),
+            )
+        )
         for call in calls
     ]
 
@@ -256,9 +338,13 @@ def _address(memory: Any, offset: int) -> Any:
 
 def _memory(layout: MemoryLayout) -> tuple[Any, Any, Any]:
     """The parameter `base`, and the bytes that it points to."""
-    base = tirx.Var("base", tvm.ir.PointerType(tvm.ir.PrimType("uint8"), "global"))
+    base = _base()
     memory = tirx.decl_buffer((layout.end + 1,), "uint8", "memory")
     return base, memory, tirx.DeclBuffer(memory, data=base)
+
+
+def _base() -> Any:
+    return tirx.Var("base", tvm.ir.PointerType(tvm.ir.PrimType("uint8"), "global"))
 
 
 def _cell(name: str) -> tuple[Any, Any, Any]:
@@ -274,3 +360,14 @@ def _set(cell: Any, value: int) -> Any:
 
 def _when(index: Any, value: int, statement: Any) -> Any:
     return tirx.IfThenElse(index == value, statement, None)
+
+
+def _number(name: str) -> Any:
+    return tirx.Var(name, "int32")
+
+
+def _sequence(statements: Sequence[Any]) -> Any:
+    """Statements, of which there may be none, as one."""
+    if len(statements) > 1:
+        return tirx.SeqStmt(list(statements))
+    return statements[0] if statements else tirx.Evaluate(tirx.IntImm("int32", 0))

@@ -1,4 +1,6 @@
-"""Where everything of a plan lies in memory: weights, then intermediates, then inputs and outputs.
+"""Where everything of a program lies in memory: weights, then intermediates, then inputs and outputs, then states.
+
+One plan runs at a time: intermediates of all of them share memory, and so do inputs and outputs.
 
 Weights that are made when a module is loaded are made in the order of falling size of what they are made of, which
 lies as far behind them as it must so that none of it is overwritten too early: it takes the place of weights that are
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..._errors import TooLarge
-from .plan import Call, Operand, Plan
+from .plan import Call, Operand, Plan, Program
 
 __all__ = ["ALIGNMENT", "MemoryLayout", "lay_out", "memory_of_thread", "weights"]
 
@@ -79,27 +81,30 @@ def memory_of_thread(scratch_bytes: Iterable[int]) -> int:
     return _THREAD_STACK + _aligned(max(scratch_bytes, default=0))
 
 
-def lay_out(plan: Plan) -> MemoryLayout:
+def lay_out(program: Program) -> MemoryLayout:
     """Gives every constant and buffer its place: buffers that never live at the same time share memory.
 
     Errors: `TooLarge` when the whole would not fit a 32-bit module.
     """
-    placed = _place_weights(plan)
-    lives = _lives(plan)
-    passing = {index: life for index, life in lives.items() if life.start >= 0}
-    offsets, passing_bytes = _place_passing(plan, passing)
-    in_loads = [load.results[1] for load in plan.loads]
+    placed = _place_weights(program)
+    in_loads = [load.results[1] for load in program.loads]
     load_bytes = placed.load_end + max((_aligned(scratch.type.bytes) for scratch in in_loads), default=0)
-    passing_bytes = max(passing_bytes, load_bytes - placed.end)
-    buffers = [0] * len(plan.buffer_bytes)
-    for scratch in in_loads:
-        buffers[scratch.index] = placed.load_end
-    for index, offset in offsets.items():
-        buffers[index] = placed.end + offset
-    workspace_bytes = passing_bytes
-    for index in lives.keys() - passing.keys():
-        buffers[index] = placed.end + workspace_bytes
-        workspace_bytes += _aligned(plan.buffer_bytes[index])
+    offsets = {scratch.index: placed.load_end for scratch in in_loads}
+
+    def place(begin: int, indices: Sequence[int]) -> int:
+        """Puts buffers side by side; returns their end."""
+        sizes = [_aligned(program.buffer_bytes[index]) for index in indices]
+        offsets.update(zip(indices, (begin + start for start in _starts(sizes)), strict=True))
+        return begin + sum(sizes)
+
+    passing_end = max(load_bytes, placed.end)
+    for plan in program.plans:
+        passing, size = _place_passing(program, _lives(program, plan))
+        offsets.update({index: placed.end + offset for index, offset in passing.items()})
+        passing_end = max(passing_end, placed.end + size)
+    ends = [place(passing_end, _ends(program, plan)) for plan in program.plans]
+    workspace_bytes = place(max(ends, default=passing_end), sorted(_states(program))) - placed.end
+    buffers = [offsets.get(index, 0) for index in range(len(program.buffer_bytes))]
     if placed.end + workspace_bytes > _MAX_BYTES:
         raise TooLarge(
             f"the model needs {placed.end:,} bytes of weights and {workspace_bytes:,} of workspace; "
@@ -111,26 +116,27 @@ def lay_out(plan: Plan) -> MemoryLayout:
     )  # fmt: skip
 
 
-def weights(plan: Plan, layout: MemoryLayout) -> bytes:
+def weights(program: Program, layout: MemoryLayout) -> bytes:
     """All constants as they are stored: `layout.stored_bytes` bytes."""
     pieces: list[Any] = []
-    for index in sorted(range(len(plan.constants)), key=lambda index: (layout.stored_at(index), index)):
-        array = np.ascontiguousarray(plan.constants[index])
+    for index in sorted(range(len(program.constants)), key=lambda index: (layout.stored_at(index), index)):
+        array = np.ascontiguousarray(program.constants[index])
         pieces += [array.reshape(-1).view(np.uint8).data, bytes(_aligned(array.nbytes) - array.nbytes)]
     return b"".join(pieces)
 
 
-def _place_weights(plan: Plan) -> _Weights:
+def _place_weights(program: Program) -> _Weights:
     """Constants that calls read, what is made, and, at its end, what that is made of."""
-    read = {each.index for each in _operands(plan.calls, plan.outputs) if each.kind == "constant"}
-    only_loaded = {each.index for each in _operands(plan.loads) if each.kind == "constant"} - read
-    kept = [index for index in range(len(plan.constants)) if index not in only_loaded]
-    sizes = [_aligned(array.nbytes) for array in plan.constants]
+    used = [each for plan in program.plans for each in _operands(plan.calls, plan.outputs)]
+    read = {each.index for each in (*used, *program.states) if each.kind == "constant"}
+    only_loaded = {each.index for each in _operands(program.loads) if each.kind == "constant"} - read
+    kept = [index for index in range(len(program.constants)) if index not in only_loaded]
+    sizes = [_aligned(array.nbytes) for array in program.constants]
 
     def passing(load: Call) -> list[int]:
         return [each.index for each in load.arguments if each.index in only_loaded]
 
-    loads = sorted(plan.loads, key=lambda load: -sum(sizes[index] for index in {*passing(load)}))
+    loads = sorted(program.loads, key=lambda load: -sum(sizes[index] for index in {*passing(load)}))
     last = {index: position for position, load in enumerate(loads) for index in passing(load)}
     groups = [
         [index for index in dict.fromkeys(passing(load)) if last[index] == i] for i, load in enumerate(loads)
@@ -157,15 +163,15 @@ def _place_weights(plan: Plan) -> _Weights:
     )  # fmt: skip
 
 
-def _place_passing(plan: Plan, lives: dict[int, range]) -> tuple[dict[int, int], int]:
+def _place_passing(program: Program, lives: dict[int, range]) -> tuple[dict[int, int], int]:
     """Offsets of buffers that do not live always, and their end.
 
     Greedy by size: the largest buffer first, each at the lowest offset that is free during its whole life.
     """
     placed: list[tuple[int, int, range]] = []  # offset, end, life
     offsets = {}
-    for index in sorted(lives, key=lambda index: -plan.buffer_bytes[index]):
-        size, life, offset = _aligned(plan.buffer_bytes[index]), lives[index], 0
+    for index in sorted(lives, key=lambda index: -program.buffer_bytes[index]):
+        size, life, offset = _aligned(program.buffer_bytes[index]), lives[index], 0
         for other_offset, other_end, other_life in sorted(placed, key=lambda place: place[0]):
             apart = other_life.stop <= life.start or life.stop <= other_life.start
             if apart or other_end <= offset:
@@ -178,17 +184,25 @@ def _place_passing(plan: Plan, lives: dict[int, range]) -> tuple[dict[int, int],
     return offsets, max((end for _, end, _ in placed), default=0)
 
 
-def _lives(plan: Plan) -> dict[int, range]:
-    """From the call that writes a buffer to the last one that uses it, both included.
+def _ends(program: Program, plan: Plan) -> list[int]:
+    """Buffers that live as long as a plan is chosen: its inputs and outputs, but for states."""
+    ends = {operand.index for _, operand in plan.inputs}
+    ends |= {operand.index for operand in plan.outputs if operand.kind == "buffer"}
+    return sorted(ends - _states(program))
 
-    Inputs, outputs and states live always, from before the first call.
-    """
-    always = {operand.index for operand in (*(operand for _, operand in plan.inputs), *plan.states)}
-    always |= {operand.index for operand in plan.outputs if operand.kind == "buffer"}
-    lives = {index: range(-1, len(plan.calls) + 1) for index in sorted(always)}
+
+def _states(program: Program) -> set[int]:
+    """Buffers of states."""
+    return {state.index for state in program.states if state.kind == "buffer"}
+
+
+def _lives(program: Program, plan: Plan) -> dict[int, range]:
+    """For each other buffer, from the call that writes it to the last one that uses it, both included."""
+    lasting = {*_ends(program, plan), *_states(program)}
+    lives: dict[int, range] = {}
     for position, call in enumerate(plan.calls):
         for operand in call.operands:
-            if operand.kind == "buffer" and operand.index not in always:
+            if operand.kind == "buffer" and operand.index not in lasting:
                 start = lives[operand.index].start if operand.index in lives else position
                 lives[operand.index] = range(start, position + 1)
     return lives

@@ -21,6 +21,7 @@ __all__ = ["Linked", "finish", "link"]
 
 _EXPORTS = ("_initialize", "graph_input", "graph_output", "graph_weights", "graph_run", "graph_call")
 _OF_STATES = "graph_state"  # exported where a model has any
+_OF_PLANS = "graph_select"  # exported where there is something to choose
 _THREAD_EXPORTS = ("graph_thread", "graph_stop", "graph_spin")
 _STACK_BYTES = 256 << 10
 _MAX_PAGES = 1 << 16
@@ -44,7 +45,9 @@ class Linked:
         return pages
 
 
-def link(graph_object: bytes, simd: str, *, has_states: bool = False, threads: bool = False) -> Linked:
+def link(
+    graph_object: bytes, simd: str, *, has_states: bool = False, selects: bool = False, threads: bool = False
+) -> Linked:
     """Archives the object as libgraph_wasm32.a and links it with the graph runtime built for `simd`.
 
     With `threads` the memory is still the module's own: `finish` shares it. So data is written by every instance, and
@@ -54,7 +57,12 @@ def link(graph_object: bytes, simd: str, *, has_states: bool = False, threads: b
     """
     archiver, linker = _tools()
     libraries = find_part("graph_runtime/wasm32")
-    exports = (*_EXPORTS, *((_OF_STATES,) if has_states else ()), *(_THREAD_EXPORTS if threads else ()))
+    exports = (
+        *_EXPORTS,
+        *((_OF_STATES,) if has_states else ()),
+        *((_OF_PLANS,) if selects else ()),
+        *(_THREAD_EXPORTS if threads else ()),
+    )
     with tempfile.TemporaryDirectory(prefix="wasmgrad-") as directory:
         work = Path(directory)
         (work / "graph.o").write_bytes(graph_object)

@@ -39,7 +39,7 @@ from .._options import Simd
 from .codegen import build_object
 from .layout import lay_out
 from .link import finish, link
-from .plan import Call, Operand, Plan, TensorType
+from .plan import Call, Operand, Plan, Program, TensorType
 from .schedules import Schedule, alone, apply, find, keep, key_of
 
 __all__ = ["Found", "search"]
@@ -82,20 +82,20 @@ class _Candidate:
 
 
 def search(
-    plan: Plan,
+    plans: Sequence[Plan],
     functions: Mapping[Any, Any],
     target: Any,
     simd: Simd,
     candidates: int,
     on_kernel: Callable[[Found], object],
 ) -> None:
-    """Finds schedules for a plan's kernels (global variable -> PrimFunc) among so many candidates each; keeps them.
+    """Finds schedules for the plans' kernels (global variable -> PrimFunc) among so many candidates each; keeps them.
 
     Kernels with a schedule that is the best of as many are left alone, and so are those over other types than
     float32: random values may be no index. `on_kernel` is called after each.
     Errors: `RuntimeFailure` when the cache cannot be written; `NotFound` without a linker.
     """
-    arguments = {call.kernel: len(call.arguments) for call in plan.calls}
+    arguments = {call.kernel: len(call.arguments) for plan in plans for call in plan.calls}
     kernels = [
         _Kernel(variable.name_hint, function, arguments[variable.name_hint], target, simd)
         for variable, function in functions.items()
@@ -230,10 +230,10 @@ def _right(engine: Engine, calls: Sequence[int], results: int) -> NDArray[np.boo
 
 def _module(kernel: _Kernel, variants: Sequence[Any]) -> bytes:
     """A graph module that calls every variant of a kernel on the same inputs, each with results of its own."""
-    plan = _plan(kernel, len(variants))
-    layout = lay_out(plan)
+    program, plan = _program(kernel, len(variants))
+    layout = lay_out(program)
     functions = {tvm.ir.GlobalVar(f"variant{index}"): variant for index, variant in enumerate(variants)}
-    graph_object, scratch_bytes = build_object(functions, plan, layout, kernel.target)
+    graph_object, scratch_bytes = build_object(functions, program, layout, kernel.target)
     linked = link(graph_object, kernel.simd)
     pages = linked.pages(layout.end + scratch_bytes)
     metadata = GraphMetadata(
@@ -255,21 +255,17 @@ def _module(kernel: _Kernel, variants: Sequence[Any]) -> bytes:
     return finish(linked, pages, None, metadata)
 
 
-def _plan(kernel: _Kernel, variants: int) -> Plan:
-    plan = Plan()
+def _program(kernel: _Kernel, variants: int) -> tuple[Program, Plan]:
+    program, plan = Program(), Plan()
+    program.plans.append(plan)
     types = [TensorType.of(parameter.ty, str(parameter.name)) for parameter in kernel.function.params]
-    inputs = tuple(_buffer(plan, each) for each in types[: kernel.arguments])
+    inputs = tuple(map(program.buffer, types[: kernel.arguments]))
     plan.inputs = [(f"input{index}", operand) for index, operand in enumerate(inputs)]
     for index in range(variants):
-        results = tuple(_buffer(plan, each) for each in types[kernel.arguments :])
+        results = tuple(map(program.buffer, types[kernel.arguments :]))
         plan.calls.append(Call(f"variant{index}", inputs, results, kernel.name))
         plan.outputs += results
-    return plan
-
-
-def _buffer(plan: Plan, each: TensorType) -> Operand:
-    plan.buffer_bytes.append(each.bytes)
-    return Operand("buffer", len(plan.buffer_bytes) - 1, each)
+    return program, plan
 
 
 def _infos(side: str, operands: Sequence[Operand]) -> tuple[TensorInfo, ...]:

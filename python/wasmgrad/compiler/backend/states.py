@@ -15,7 +15,7 @@ import tvm
 from tvm import te
 
 from .in_place import in_place
-from .plan import Call, Operand, Plan
+from .plan import Call, Operand, Plan, Program
 
 __all__ = ["Kept", "keep_states"]
 
@@ -29,16 +29,17 @@ class Kept:
 
 
 def keep_states(
-    plan: Plan, functions: Mapping[Any, Any], states: Sequence[Kept]
-) -> tuple[Plan, dict[Any, Any]]:
-    """The plan with these states in place of its inputs and outputs, and further kernels that it calls.
+    program: Program, plan: Plan, functions: Mapping[Any, Any], states: Sequence[Kept]
+) -> dict[Any, Any]:
+    """Makes these states of a plan's inputs and outputs; returns further kernels that it calls.
 
-    functions: the plan's generated kernels (global variable -> PrimFunc), without schedules. Each state and its output
-    have the same shape and dtype.
+    The first plan with states gives them their buffers, the others' are the same: one state after another has the same
+    shape and dtype there. functions: the plan's generated kernels (global variable -> PrimFunc), without schedules.
+    Each state and its output have the same shape and dtype.
     """
     if not states:
-        return plan, {}
-    keeper = _Keeper(plan, functions)
+        return {}
+    keeper = _Keeper(program, plan, functions)
     homes = [plan.inputs[state.input][1] for state in states]
     nexts = keeper.nexts([plan.outputs[state.output] for state in states], homes)
     becoming, kept = {state.output for state in states}, {state.input for state in states}
@@ -47,25 +48,21 @@ def keep_states(
     for home, after in zip(homes, nexts, strict=True):
         if home.type.bytes and after.index != home.index and not keeper.written_at(home, after):
             keeper.calls.append(keeper.copy(after, home))
-    inputs = [each for i, each in enumerate(plan.inputs) if i not in kept]
-    whole = replace(
-        plan,
-        inputs=inputs,
-        outputs=outputs,
-        calls=keeper.calls,
-        buffer_bytes=keeper.buffer_bytes,
-        states=homes,
-    )
-    return whole, {tvm.ir.GlobalVar(name): function for name, function in keeper.functions.items()}
+    plan.inputs = [each for i, each in enumerate(plan.inputs) if i not in kept]
+    plan.outputs, plan.calls = outputs, keeper.calls
+    program.states = program.states or homes
+    for home, state in zip(homes, program.states, strict=True):
+        plan.calls = [_moved(call, home.index, state.index) for call in plan.calls]
+    return {tvm.ir.GlobalVar(name): function for name, function in keeper.functions.items()}
 
 
 class _Keeper:
     """The calls of a plan while states get their places, and the kernels that come with them."""
 
-    def __init__(self, plan: Plan, functions: Mapping[Any, Any]) -> None:
+    def __init__(self, program: Program, plan: Plan, functions: Mapping[Any, Any]) -> None:
         self.calls = list(plan.calls)
-        self.buffer_bytes = list(plan.buffer_bytes)
         self.functions: dict[str, Any] = {}
+        self._program = program
         self._known = {variable.name_hint: function for variable, function in functions.items()}
 
     def copy(self, source: Operand, target: Operand) -> Call:
@@ -149,8 +146,7 @@ class _Keeper:
 
     def _copied(self, source: Operand, *, first: bool) -> Operand:
         """A copy in a buffer of its own, which is made first or last of all."""
-        self.buffer_bytes.append(source.type.bytes)
-        target = Operand("buffer", len(self.buffer_bytes) - 1, source.type)
+        target = self._program.buffer(source.type)
         if source.type.bytes:
             self.calls.insert(0 if first else len(self.calls), self.copy(source, target))
         return target

@@ -20,7 +20,7 @@ from onnx import external_data_helper, helper
 
 from ..._errors import InvalidArgument, InvalidEncoding, NotFound, SecurityError, TooLarge, Unsupported
 
-__all__ = ["check", "constant_arrays", "read", "static_shape"]
+__all__ = ["check", "constant_arrays", "read", "static_shape", "static_shapes"]
 
 _MIN_OPSET = 7
 _MAX_BYTES = 1 << 31  # of one tensor: a module has 32-bit addresses; of a file: what protobuf can hold
@@ -142,21 +142,32 @@ def check(
     del checked.graph.input[:]
     checked.graph.input.extend(inputs)
     checked.ir_version = max(checked.ir_version, _IR_WITH_WEIGHTS_APART)
-    names = [info.name for info in inputs]
+    static = static_shapes(checked, shapes, constants)
+    _sort(checked.graph)
+    _check_structure(checked)
+    return checked, static
+
+
+def static_shapes(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]], constants: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """The static shape of every input that `constants` has no value of.
+
+    Errors: `InvalidArgument` for names and shapes that do not fit the model's inputs.
+    """
+    names = [info.name for info in model.graph.input]
     for name in (*shapes, *constants):
         if name not in names:
             raise InvalidArgument(
                 f"the model has no input {name!r}; its inputs are {', '.join(names) or 'none'}"
             )
     static = {}
-    for info in inputs:
+    for info in model.graph.input:
         if info.name in constants:
             _check_constant(info, np.asarray(constants[info.name]))
         elif info.type.HasField("tensor_type"):
             static[info.name] = static_shape(info, shapes.get(info.name))
-    _sort(checked.graph)
-    _check_structure(checked)
-    return checked, static
+    return static
 
 
 def constant_arrays(model: onnx.ModelProto, constants: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:

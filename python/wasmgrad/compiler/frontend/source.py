@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from .reference import Reference, onnxruntime_reference
 if TYPE_CHECKING:
     from .torch_program import Program
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "opener"]
 
 
 @dataclass(frozen=True)
@@ -47,51 +47,61 @@ def open_source(model: Any, shapes: Mapping[str, Sequence[int]], constants: Mapp
 
     Errors: `NotFound`, `InvalidEncoding`, `Unsupported`, `InvalidArgument`, each with what to do.
     """
+    return opener(model, constants)(shapes)
+
+
+def opener(model: Any, constants: Mapping[str, Any]) -> Callable[[Mapping[str, Sequence[int]]], Source]:
+    """What `open_source` does, for the shapes that are to come: the model is read once.
+
+    Errors: of reading; of the shapes when they come.
+    """
     if isinstance(model, str | os.PathLike):
         path = Path(model)
         if not path.is_file():
             raise NotFound(f"{path}: no such file")
         name, digest = path.stem, _digest(path)
         if path.suffix not in (".pt", ".pt2", ".pth"):
-            return _of_onnx(normalize.read(path), shapes, constants, name, digest)
+            return _of_onnx(normalize.read(path), constants, name, digest)
         from .torch_program import read_file
 
-        return _of_torch(read_file(path), shapes, constants, str(path), name, digest)
+        return _of_torch(read_file(path), constants, str(path), name, digest)
     if isinstance(model, onnx.ModelProto):
-        return _of_onnx(model, shapes, constants, model.graph.name or "model", None)
+        return _of_onnx(model, constants, model.graph.name or "model", None)
     from .torch_program import of_object
 
     name = type(model).__name__
-    return _of_torch(of_object(model), shapes, constants, name, name, None)
+    return _of_torch(of_object(model), constants, name, name, None)
 
 
 def _of_onnx(
-    proto: onnx.ModelProto,
-    shapes: Mapping[str, Sequence[int]],
-    constants: Mapping[str, Any],
-    name: str,
-    digest: str | None,
-) -> Source:
+    proto: onnx.ModelProto, constants: Mapping[str, Any], name: str, digest: str | None
+) -> Callable[[Mapping[str, Sequence[int]]], Source]:
     arrays = normalize.constant_arrays(proto, constants)
-    checked, static = normalize.check(proto, shapes, arrays)
-    reference = onnxruntime_reference(checked)
-    return Source(checked, static, arrays, name, "onnx", digest or _digest_of(proto), reference)
+    first: list[Source] = []
+
+    def at(shapes: Mapping[str, Sequence[int]]) -> Source:
+        if first:
+            return replace(first[0], shapes=normalize.static_shapes(first[0].model, shapes, arrays))
+        checked, static = normalize.check(proto, shapes, arrays)
+        reference = onnxruntime_reference(checked)
+        first.append(Source(checked, static, arrays, name, "onnx", digest or _digest_of(proto), reference))
+        return first[0]
+
+    return at
 
 
 def _of_torch(
-    program: Program,
-    shapes: Mapping[str, Sequence[int]],
-    constants: Mapping[str, Any],
-    where: str,
-    name: str,
-    digest: str | None,
-) -> Source:
+    program: Program, constants: Mapping[str, Any], where: str, name: str, digest: str | None
+) -> Callable[[Mapping[str, Sequence[int]]], Source]:
     from .torch import from_torch
 
-    proto, reference = from_torch(program, shapes, constants, where)
-    arrays = normalize.constant_arrays(proto, constants)
-    checked, static = normalize.check(proto, {}, arrays)
-    return Source(checked, static, arrays, name, program.format, digest or _digest_of(proto), reference)
+    def at(shapes: Mapping[str, Sequence[int]]) -> Source:
+        proto, reference = from_torch(program, shapes, constants, where)
+        arrays = normalize.constant_arrays(proto, constants)
+        checked, static = normalize.check(proto, {}, arrays)
+        return Source(checked, static, arrays, name, program.format, digest or _digest_of(proto), reference)
+
+    return at
 
 
 def _digest_of(proto: onnx.ModelProto) -> str:

@@ -30,7 +30,8 @@ class Match:
 class Context:
     """What a matcher works on: a module and the bindings of its `main`, floats of a vector, and what others took.
 
-    `tables`: matrices that stay as they are, for what is made of their columns.
+    `tables`: matrices that stay as they are, for what is made of their columns. `batch` and `most`: for how many
+    samples the module is, and for how many algorithms are chosen; 0 for the same.
     """
 
     module: Any
@@ -38,3 +39,9 @@ class Context:
     lanes: int
     taken: Container[int]
     tables: Tables
+    batch: int = 0
+    most: int = 0
+
+    def pictures_of_most(self, pictures: int) -> int:
+        """How many pictures there are with the most samples, where there are so many now."""
+        return pictures // self.batch * self.most if self.batch and pictures % self.batch == 0 else 0

@@ -60,8 +60,10 @@ _UNARY: dict[str, UnaryFunction] = {
 }
 
 
-def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
+def offload(module: Any, lanes: int, batch: int = 0, most: int = 0) -> tuple[Any, list[Kernel]]:
     """Replaces what our kernels compute in `main` by calls of them. lanes: floats of a vector, 1 without SIMD.
+
+    most: for how many samples algorithms are chosen, where the module is for `batch` of them.
 
     Returns the new module and the kernels that it calls.
     """
@@ -74,7 +76,7 @@ def offload(module: Any, lanes: int) -> tuple[Any, list[Kernel]]:
         taken = matches.keys() | absorbed
         if find is None or position in taken or _is_empty(bindings, position):
             continue
-        match = find(Context(module, bindings, lanes, taken, tables), position)
+        match = find(Context(module, bindings, lanes, taken, tables, batch, most), position)
         if match is not None and _has_the_types_of_its_kernel(match, bindings):
             matches[match.last] = match
             absorbed.update(match.absorbed)
@@ -144,7 +146,7 @@ def _conv2d(context: Context, position: int) -> Match | None:
     kernel = Conv2d(
         batch, in_h, in_w, in_c, out_h, out_w, out_c, weights.shape[1], weights.shape[2], stride_h, stride_w,
         dilation_h, dilation_w, pad_top, pad_left, int(attributes.groups), found.activation,
-        found.residual is not None, context.lanes,
+        found.residual is not None, context.lanes, context.pictures_of_most(batch),
     )  # fmt: skip
     factors = kernel.pack_factors(found.scale)
     values = kernel.pack(weights if factors is not None else weights * found.scale[:, None, None, None])

@@ -35,10 +35,13 @@ from .stored import store_constants
 __all__ = ["optimize"]
 
 
-def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, list[Kernel]]:
+def optimize(
+    module: Any, target: Any, level: int, lanes: int, batch: int = 0, most: int = 0
+) -> tuple[Any, list[Kernel]]:
     """Lowers `main` to kernel calls. Returns the module and those of our own kernels that it calls.
 
-    lanes: floats of a vector in our kernels, 1 without SIMD.
+    lanes: floats of a vector in our kernels, 1 without SIMD. most: for how many samples algorithms are chosen, where
+    the module is for `batch` of them.
     """
     transform = relax.transform
     kernels: list[Kernel] = []
@@ -60,7 +63,7 @@ def optimize(module: Any, target: Any, level: int, lanes: int) -> tuple[Any, lis
             module = evaluate_constants(module)
             module = _run(fold_constants(module), transform.DeadCodeElimination(["main"]))
             module = move_before_centring(flatten_as_stored(module))
-            module, kernels = offload(module, lanes)
+            module, kernels = offload(module, lanes, batch, most)
             module = _run(module, transform.DeadCodeElimination(["main"]))
         module = _run(module, transform.LegalizeOps(LEGALIZATIONS), transform.RewriteDataflowReshape())
         if level >= 2:

@@ -33,6 +33,7 @@ class Conv2d:
     x is [batch, in_h, in_w, in_c], weights are [out_c, kernel_h, kernel_w, in_c / groups], y and the residual are
     [batch, out_h, out_w, out_c]. Padding is given at the top and the left; how far it goes at the bottom and the
     right follows from the output size. `lanes` is the number of floats of a vector: 1 without SIMD, 4 for wasm SIMD.
+    The algorithm is chosen for `usual_batch`, unless that is 0: for this one.
 
     Raises:
         InvalidArgument: a size below 1, negative padding, or channels that the groups do not divide.
@@ -57,6 +58,7 @@ class Conv2d:
     activation: Activation = field(default_factory=Activation)
     has_residual: bool = False
     lanes: int = 4
+    usual_batch: int = 0
 
     parameters: ClassVar[tuple[str, ...]] = ("x", "weights", "bias", "residual", "y", "scratch")
 
@@ -230,7 +232,8 @@ class Conv2d:
         vectors = self.in_c % self.lanes == 0 and self.out_c % self.lanes == 0
         if not (plain and vectors and self.kernel_h == self.kernel_w == 3):
             return 0
-        return winograd.choose_tile((self.batch, self.out_h, self.out_w), self.in_c, self.out_c)
+        pixels = (self.usual_batch or self.batch, self.out_h, self.out_w)
+        return winograd.choose_tile(pixels, self.in_c, self.out_c)
 
     def _blocking(self) -> Blocking:
         columns = self.out_c // self.groups
