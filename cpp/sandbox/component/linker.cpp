@@ -63,9 +63,9 @@ struct Linker::Definer {
   Scope& scope;
   const Arguments* arguments;
 
-  Status add(Sort sort, Expected<Item> item) const {
+  Status add(Sort sort, const Expected<Item>& item) const {
     if (!item) return item.error();
-    scope.spaces[static_cast<std::size_t>(sort)].push_back(*std::move(item));
+    scope.spaces[static_cast<std::size_t>(sort)].push_back(*item);
     return {};
   }
   Status operator()(const CoreModule& module) const { return add(Sort::kCoreModule, Item(module)); }
@@ -222,13 +222,13 @@ Expected<Item> Linker::make_outer(Scope& scope, const OuterAlias& alias) {
 
 Expected<Item> Linker::make_lift(Scope& scope, const Lift& lift) {
   const auto core = find(scope, Sort::kCoreFunction, lift.core_function);
-  if (!core) return core;
+  if (!core) return core.error();
   LiftedFunction lifted;
   if (const wt::Func* function = plain_function(core); function != nullptr && lift.options.is_plain)
     lifted.function = *function;
   if (lift.options.post_return) {
     const auto post = find(scope, Sort::kCoreFunction, *lift.options.post_return);
-    if (!post) return post;
+    if (!post) return post.error();
     if (const wt::Func* function = plain_function(post)) lifted.post_return = *function;
   }
   return Item(Function(lifted));

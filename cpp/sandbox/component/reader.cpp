@@ -21,11 +21,11 @@ class Cursor {
  public:
   explicit Cursor(std::span<const std::byte> bytes) : reader_(bytes), begin_(bytes.data()) {}
 
-  std::uint8_t byte() { return value(reader_.byte(), std::uint8_t{0}); }
-  std::uint32_t number() { return value(reader_.number(), 0U); }
+  std::uint8_t byte() { return value(reader_.byte()); }
+  std::uint32_t number() { return value(reader_.number()); }
   std::span<const std::byte> bytes() {
     const auto size = reader_.number();
-    return value(reader_.take(size), std::span<const std::byte>());
+    return value(reader_.take(size));
   }
   std::string text() {
     const auto read = bytes();
@@ -58,9 +58,9 @@ class Cursor {
 
  private:
   template <class T>
-  T value(const std::optional<T>& read, T otherwise) {
+  T value(const std::optional<T>& read) {
     if (!read) fail("it ends early or has a number that is no number");
-    return failed() ? otherwise : *read;
+    return failed() ? T{} : read.value_or(T{});
   }
   [[nodiscard]] std::string at() const {
     return " (byte " + std::to_string(reader_.rest().data() - begin_) + " of a section)";
