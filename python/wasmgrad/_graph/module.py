@@ -187,10 +187,9 @@ class GraphModule:
         self._graph.close()
 
     def __repr__(self) -> str:
-        sides = [
-            "; ".join(", ".join(map(plan.text_of, side(plan))) for plan in self._plans)
-            for side in (lambda plan: plan.inputs, lambda plan: plan.outputs)
-        ]
+        every = [(plan, side) for side in ("inputs", "outputs") for plan in self._plans]
+        texts = [", ".join(map(plan.text_of, getattr(plan, side))) for plan, side in every]
+        sides = ["; ".join(texts[: len(self._plans)]), "; ".join(texts[len(self._plans) :])]
         return f"<GraphModule {self.metadata.model.name} on {self.engine}: {sides[0]} -> {sides[1]}>"
 
     def _state_index(self, name: str) -> int:
