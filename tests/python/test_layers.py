@@ -130,6 +130,7 @@ ROOM_OF = {
     "compiler/_relax": "compiler/shared",
     "compiler/_casts": "compiler/shared",
     "compiler/_foreign": "compiler/shared",
+    "compiler/_shapes": "compiler/shared",
 }
 PACKAGE = ROOT / "python/wasmgrad"
 MODULES = {
