@@ -80,6 +80,17 @@ nb::dict fields_of(const graph::Preprocess& how) {
                 how.color, "scale", how.scale, "mean", tuple_of(how.mean), "std", tuple_of(how.std));
 }
 
+nb::dict fields_of(const graph::FixedTensor& tensor) {
+  return fields("name", tensor.name, "sha256", tensor.sha256);
+}
+
+nb::dict fields_of(const graph::Training& training) {
+  const auto each = [](const auto& part) { return fields_of(part); };
+  return fields("loss", training.loss, "optimizer", training.optimizer, "batch", training.batch, "least",
+                training.least, "partial", training.partial, "top_k", training.top_k, "classes",
+                training.classes, "fixed", tuple_of(training.fixed, each));
+}
+
 nb::dict fields_of(const graph::Metadata& metadata) {
   const auto& [model, memory, weights, options] =
       std::tie(metadata.model, metadata.memory, metadata.weights, metadata.options);
@@ -98,7 +109,8 @@ nb::dict fields_of(const graph::Metadata& metadata) {
       "weights",
       fields("mode", weights.in_file ? "file" : "embed", "bytes", weights.bytes, "sha256", weights.sha256),
       "options", fields("simd", options.simd, "opt_level", options.opt_level, "threads", options.threads),  //
-      "preprocess", optional_of(metadata.preprocess, each), "labels",
+      "preprocess", optional_of(metadata.preprocess, each), "training",
+      optional_of(metadata.training, each), "labels",
       optional_of(metadata.labels, [](const auto& labels) { return tuple_of(labels); }));
   first.update(whole);
   return first;

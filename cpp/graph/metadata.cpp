@@ -96,6 +96,19 @@ class Node {
     return found;
   }
 
+  [[nodiscard]] bool flag() const {
+    if (!json_->is_boolean()) refuse("true or false");
+    return json_->get<bool>();
+  }
+
+  [[nodiscard]] std::string digest() const {
+    std::string digits = text();
+    const bool hexadecimal =
+        std::ranges::all_of(digits, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+    if (digits.size() != 64 || !hexadecimal) refuse("64 hexadecimal digits in lower case");
+    return digits;
+  }
+
   [[nodiscard]] double number() const {
     constexpr double kMax = 1e30;
     if (json_->is_number() && std::abs(json_->get<double>()) <= kMax) return json_->get<double>();
@@ -274,12 +287,50 @@ Options read_options(const Node& node) {
 
 Weights read_weights(const Node& node, std::uint64_t memory_bytes) {
   static constexpr std::pair<std::string_view, bool> kModes[] = {{"embed", false}, {"file", true}};
-  const Weights weights{node["mode"].choice(kModes), node["bytes"].count(memory_bytes),
-                        node["sha256"].text()};
-  const bool digits = std::ranges::all_of(
-      weights.sha256, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  if (weights.sha256.size() != 64 || !digits) node["sha256"].refuse("64 hexadecimal digits in lower case");
-  return weights;
+  return {node["mode"].choice(kModes), node["bytes"].count(memory_bytes), node["sha256"].digest()};
+}
+
+bool has(const std::vector<TensorInfo>& tensors, std::string_view name, std::string_view dtype) {
+  return std::ranges::any_of(tensors, [&](const TensorInfo& tensor) {
+    return tensor.name == name && tensor.dtype == dtype && (name == "target" || tensor.shape.empty());
+  });
+}
+
+// A step takes a target and how many rows count, and tells of them; a prediction takes neither.
+void check_entries(const Node& node, const std::vector<Plan>& plans) {
+  for (const std::string_view entry : {"step", "evaluate", "predict"}) {
+    const auto plan = std::ranges::find(plans, entry, &Plan::entry);
+    if (plan == plans.end()) node.refuse("the entries step, evaluate and predict");
+    if (entry == "predict") continue;
+    const auto is_target = [](const TensorInfo& tensor) { return tensor.name == "target"; };
+    bool good = std::ranges::any_of(plan->inputs, is_target) && has(plan->inputs, "rows", "int64") &&
+                has(plan->outputs, "loss", "float64") && has(plan->outputs, "status", "int32");
+    for (const std::string_view count : {"ranked", "correct", "in_top_k"})
+      good = good && has(plan->outputs, count, "int64");
+    if (!good) node.refuse("entries with a target, rows, loss, counts and status");
+  }
+}
+
+Training read_training(const Node& node, const std::vector<Plan>& plans) {
+  Training made;
+  made.loss = node["loss"].text();
+  made.optimizer = node["optimizer"].text();
+  made.batch = node["batch"].count(kMaxBatch);
+  made.least = node["least"].count(made.batch);
+  if (made.least == 0) node["least"].refuse("1 or more");
+  made.partial = node["partial"].flag();
+  made.top_k = node["top_k"].count();
+  made.classes = node["classes"].count();
+  for (const Node& item : node["fixed"].items())
+    made.fixed.push_back({item["name"].text(), item["sha256"].digest()});
+  check_entries(node, plans);
+  for (const Plan& plan : plans) {
+    for (const TensorInfo& input : plan.inputs) {
+      if (input.name != "rows" && (input.shape.empty() || input.shape[0] != made.batch))
+        node["batch"].refuse("the rows of every input");
+    }
+  }
+  return made;
 }
 
 Expected<Metadata> read_metadata(const Node& root) {
@@ -310,6 +361,8 @@ Expected<Metadata> read_metadata(const Node& root) {
     made.labels.emplace();
     for (const Node& label : labels.items()) made.labels->push_back(label.text());
   }
+  if (const Node training = root["training"]; !training.is_null())
+    made.training = read_training(training, made.plans);
   return made;
 }
 

@@ -115,6 +115,24 @@ struct Options {
 
 inline constexpr std::uint64_t kMostThreads = 64;
 
+/// A parameter or buffer that a training module cannot change.
+struct FixedTensor {
+  std::string name;
+  std::string sha256;  ///< of its bytes, lower-case hexadecimal
+};
+
+/// Of a module that trains. Its entries are `step`, `evaluate` and `predict`; the names of its states begin with
+/// `model.`, `optimizer.` or `settings.`, after which they are those of a training host's checkpoint.
+struct Training {
+  std::string loss, optimizer;
+  std::uint64_t batch = 1;     ///< rows of a step
+  std::uint64_t least = 1;     ///< and how many of them must count
+  bool partial = false;        ///< whether fewer than all may count
+  std::uint64_t top_k = 5;     ///< of the second accuracy
+  std::uint64_t classes = 0;   ///< of its targets; 0 for a loss without classes
+  std::vector<FixedTensor> fixed;
+};
+
 struct Metadata {
   std::uint64_t abi = kAbi;
   std::string producer;
@@ -128,6 +146,7 @@ struct Metadata {
   Options options;
   std::optional<Preprocess> preprocess;
   std::optional<std::vector<std::string>> labels;
+  std::optional<Training> training;
 
   /// Whether there is something to choose: several plans, or one for batches of several sizes.
   [[nodiscard]] bool selects() const { return plans.size() > 1 || plans.front().batch.has_value(); }

@@ -33,15 +33,18 @@ from ._errors import (
     Unknown,
     Unsupported,
 )
+from ._metrics import Metrics
 from ._training.distributed import Distributed
 from ._training.options import Limits, TrainingOptions
-from ._training.result import EpochMetrics, Event, GuestResult, Metrics, TrainingResult, Usage
+from ._training.result import EpochMetrics, Event, GuestResult, TrainingResult, Usage
 from ._training.run import Sandbox, train
 from ._version import __version__
 
 if TYPE_CHECKING:
     from . import models
-    from ._graph.module import GraphModule, load
+    from ._graph.load import load
+    from ._graph.module import GraphModule
+    from ._graph.training import TrainingModule
     from ._guests.toolchain import build_guest, new_guest
     from ._training.tensorboard import TensorBoardLog
     from ._training.trainer import Dataset, FitResult, Trainer
@@ -73,6 +76,7 @@ __all__ = [
     "TimeLimit",
     "TooLarge",
     "Trainer",
+    "TrainingModule",
     "TrainingOptions",
     "TrainingResult",
     "Unknown",
@@ -94,10 +98,11 @@ _LAZY = {
     "GraphModule": "._graph.module",
     "TensorBoardLog": "._training.tensorboard",
     "Trainer": "._training.trainer",
+    "TrainingModule": "._graph.training",
     "add_to_linker": "._training.wasmtime_linker",
     "build_guest": "._guests.toolchain",
     "compile": ".compiler",
-    "load": "._graph.module",
+    "load": "._graph.load",
     "new_guest": "._guests.toolchain",
 }
 

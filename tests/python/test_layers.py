@@ -108,10 +108,13 @@ ROOMS: dict[str, set[str]] = {
     "compiler/passes/kernels": {"shared"},
     "compiler/passes": {"compiler/shared", "compiler/passes/kernels"},
     "compiler/backend": {"shared", "_graph/format", "_graph/engines", "compiler/shared"},
+    "compiler/training": {
+        "native", "shared", "_training", "_graph/format", "compiler/shared", "compiler/frontend",
+    },
     "compiler/quantization": {"shared", "_graph/format", "_graph", "compiler/shared", "compiler/frontend"},
     "compiler": {
         "shared", "_graph/format", "_graph", "compiler/shared", "compiler/frontend", "compiler/passes",
-        "compiler/passes/kernels", "compiler/backend", "compiler/quantization",
+        "compiler/passes/kernels", "compiler/backend", "compiler/quantization", "compiler/training",
     },
     "_cli": {"native", "shared", "models", "_training", "_guests", "_graph", "compiler"},
     "": {"shared", "models", "_training", "_guests", "_graph", "compiler", "_cli"},
@@ -123,7 +126,10 @@ ROOM_OF = {
     "_cpus": "shared",
     "_errors": "shared",
     "_files": "shared",
+    "_metrics": "shared",
     "_version": "shared",
+    "_training/option_table": "shared",
+    "_training/step_options": "shared",
     "models": "models",
     "compiler/_difference": "compiler/shared",
     "compiler/_options": "compiler/shared",
@@ -205,6 +211,7 @@ MAY_IMPORT = {
     "_graph/inputs": {"numpy"},
     "_graph/module": {"numpy"},
     "_graph/pictures": {"numpy"},
+    "_graph/training": {"numpy"},
     "_training/trainer": {"_core"},
     "_training/wasmtime_linker": {"_core"},
 }

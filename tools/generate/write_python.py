@@ -49,6 +49,7 @@ def module(table: Table) -> str:
             "",
             "from __future__ import annotations",
             "",
+            "from math import inf",
             "from typing import Any, NamedTuple",
             "",
             "",
@@ -60,6 +61,14 @@ def module(table: Table) -> str:
             "    type: Any",
             "    group: str",
             "    help: str",
+            "    default: Any",
+            "    settable: bool",
+            "    of: tuple[str, ...]",
+            "    minimum: float",
+            "    maximum: float",
+            "    above: float | None",
+            "    below: float | None",
+            "    range: str",
             "",
             "",
             "# fmt: off",
@@ -89,9 +98,22 @@ def _row(table: Table, option: Option) -> list[str]:
         f"        ({shown}),",
         f"        {kind},",
         f"        {_quoted(option.group)},",
-        *(f"        {_quoted(line)}" for line in lines),
+        *(f"        {_quoted(line)}" for line in lines[:-1]),
+        f"        {_quoted(lines[-1])},",
+        f"        {_literal(option.default)},",
+        f"        {option.settable},",
+        f"        {_literal(option.of)},",
+        f"        {option.minimum}, {option.maximum}, {option.above}, {option.below},",
+        f"        {_quoted(option.range)},",
         "    ),",
     ]
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, tuple):
+        inner = ", ".join(_literal(each) for each in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    return _quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _quoted(text: str) -> str:

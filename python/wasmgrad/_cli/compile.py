@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._errors import InvalidArgument, RuntimeFailure
+from .._training.step_options import TrainOptions
+from .options import with_step_options
 
 if TYPE_CHECKING:
     from ..compiler import Compiled, CompileOptions, Found
@@ -54,6 +56,12 @@ ConstantOption = Annotated[
         metavar="NAME=NUMBER|FILE.npy",
         help="Value of an input that becomes part of the model. May be repeated.",
         rich_help_panel=_MODEL,
+    ),
+]
+TrainOption = Annotated[
+    bool,
+    typer.Option(
+        "--train", help="Compile a training step: a module that trains the model.", rich_help_panel=_MODEL
     ),
 ]
 StateOption = Annotated[
@@ -186,9 +194,11 @@ ReportOption = Annotated[
 ]
 
 
+@with_step_options
 def compile_command(
     model: ModelArgument,
     output: OutputOption = None,
+    train: TrainOption = False,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
     state: StateOption = None,
@@ -210,12 +220,15 @@ def compile_command(
     verify_input: VerifyInputOption = None,
     keep: KeepOption = None,
     report: ReportOption = False,
+    *,
+    step: dict[str, Any],
 ) -> None:
-    """Compile a model to one WebAssembly module."""
+    """Compile a model to one WebAssembly module, or with --train a training step of it."""
     from .._graph.pictures import read_labels
     from ..compiler import CompileOptions
 
-    suffix = ".so" if target == "native" else ".wasm"
+    suffix = ".train" if train else ""
+    suffix += ".so" if target == "native" else ".wasm"
     written = model.with_suffix(suffix) if output is None else output
     if written.resolve() == model.resolve():
         raise InvalidArgument(f"{written}: is the model itself; choose another --output")
@@ -236,6 +249,7 @@ def compile_command(
         calibrate_by=calibrate_by,
         keep_float=tuple(keep_float or ()),
         min_snr=min_snr,
+        train=_train_options(train, step),
     )
     if quantize_report is not None and quantize is None:
         raise InvalidArgument("--quantize-report: there is nothing to report without --quantize")
@@ -308,11 +322,20 @@ def _compile(model: Any, options: CompileOptions) -> Compiled:
         return compile_model(model, options, show, tell)
 
 
+def _train_options(train: bool, step: dict[str, Any]) -> TrainOptions | None:
+    if train:
+        return TrainOptions.of(step)
+    for name, value in step.items():
+        if value is not None:
+            raise InvalidArgument(f"--{name.replace('_', '-')}: means nothing without --train")
+    return None
+
+
 def _verify(options: CompileOptions, compiled: Compiled, inputs: Path | None, *, required: bool) -> None:
     """Prints the differences; raises `RuntimeFailure` when one is too large, or when there are none but `required`."""
     import numpy as np
 
-    from .._graph.module import load
+    from .._graph.load import load
     from ..compiler import Unverified, verify
 
     feeds = None
@@ -335,6 +358,13 @@ def _verify(options: CompileOptions, compiled: Compiled, inputs: Path | None, *,
             raise RuntimeFailure(f"the model cannot be verified: {found.reason}")
         if found.installed:
             print(f"wasmgrad: not verified: {found.reason}", file=sys.stderr)
+        return
+    if compiled.training is not None:
+        worst = max(found, key=lambda each: each.relative / (each.allowed or 1e-30) if each.relative else 0.0)
+        print(
+            f"a step's {len(found)} tensors: the largest difference from torch in float64 is that of {worst.output}, "
+            f"{worst.relative:.3g} of its range (at most {worst.allowed:.3g} is allowed)"
+        )
         return
     framework = compiled.source.reference.framework
     for each in found:

@@ -12,8 +12,9 @@ from typing import Annotated, Any, cast
 import typer
 
 from .._errors import InvalidArgument
-from .._training.option_table import OPTIONS
+from .._training.option_table import OPTIONS, Option
 from .._training.options import Limits, TrainingOptions
+from .._training.step_options import STEP_OPTIONS
 from .sizes import byte_size_text, memory_text, read_byte_size, read_memory, tell_old_spelling
 
 __all__ = [
@@ -40,10 +41,11 @@ __all__ = [
     "TrainingGuestArgument",
     "pairs",
     "with_limits",
+    "with_step_options",
     "with_training_options",
 ]
 
-_MODEL, _TRAINING, _SCHEDULE, _GROUP, _FILES, _LIMITS, _VIEW = (
+_MODEL, _TRAINING, _SCHEDULE, _GROUP, _FILES, _LIMITS, _VIEW, _STEP = (
     "Model and data",
     "Training",
     "Schedule",
@@ -51,6 +53,7 @@ _MODEL, _TRAINING, _SCHEDULE, _GROUP, _FILES, _LIMITS, _VIEW = (
     "Files",
     "Limits",
     "View",
+    "Training step, with --train",
 )
 
 
@@ -228,34 +231,37 @@ _METAVARS: dict[Any, str] = {str: "NAME", list[float]: "N,N,...", list[str]: "TE
 def with_training_options(command: Command) -> Command:
     """Gives the command an option for every row of the table in place of its parameter `options`."""
     parameters = [
-        _keyword(
-            option.name,
-            None,
-            Annotated[
-                (str if option.type == list[float] else option.type) | None,
-                _option(
-                    _SCHEDULE if option.group in ("schedule", "early_stopping") else _TRAINING,
-                    option.help,
-                    *option.flags,
-                    metavar=_METAVARS.get(option.type),
-                ),
-            ],
-        )
+        _training_option(option, _SCHEDULE if option.group in ("schedule", "early_stopping") else _TRAINING)
         for option in OPTIONS
     ]
     return _expanded(command, "options", parameters, _training_options)
 
 
+def with_step_options(command: Command) -> Command:
+    """Gives the command an option for every row that a compiled training step has in place of its parameter `step`."""
+    rows = [option for option in OPTIONS if option.name in STEP_OPTIONS]
+    return _expanded(command, "step", [_training_option(row, _STEP) for row in rows], _step_options)
+
+
+def _training_option(option: Option, panel: str) -> inspect.Parameter:
+    kind = (str if option.type == list[float] else option.type) | None
+    shown = _option(panel, option.help, *option.flags, metavar=_METAVARS.get(option.type))
+    return _keyword(option.name, None, Annotated[kind, shown])
+
+
 def _training_options(given: Mapping[str, Any]) -> TrainingOptions:
-    lists = {option.name: option.flags[0] for option in OPTIONS if option.type == list[float]}
+    return cast(TrainingOptions, _step_options(given))
+
+
+def _step_options(given: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(given)
-    for name, flag in lists.items():
-        if options[name] is not None:
-            options[name] = _numbers(flag, options[name])
     for option in OPTIONS:
-        if option.type == list[str]:
-            options[option.name] = options[option.name] or None  # Click gives an empty list for none
-    return cast(TrainingOptions, options)
+        value = options.get(option.name)
+        if option.type == list[float] and value is not None:
+            options[option.name] = _numbers(option.flags[0], value)
+        if option.type == list[str] and option.name in options:
+            options[option.name] = value or None  # Click gives an empty list for none
+    return options
 
 
 def _numbers(flag: str, text: str) -> list[float]:

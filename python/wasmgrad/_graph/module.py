@@ -20,7 +20,7 @@ from .format.file import GraphFile, Source
 from .format.metadata import GraphMetadata, PlanInfo, StateInfo, TensorInfo
 from .pool import Outcome, Runner, run_all
 
-__all__ = ["GraphModule", "load"]
+__all__ = ["GraphModule", "load", "opened"]
 
 
 class GraphModule:
@@ -253,6 +253,13 @@ def _assigned(infos: Sequence[TensorInfo], arrays: Sequence[Any], named: dict[st
     return [values[name] for name in names]
 
 
+def opened(
+    source: Source, engine: str, weights: Source | None = None, max_memory: int | None = None
+) -> GraphFile | NativeFile:
+    """The file, checked. Errors: as `load`."""
+    return NativeFile(source) if engine == "native" else GraphFile(source, weights, max_memory)
+
+
 def load(
     source: Source,
     engine: str = "wasmtime",
@@ -260,17 +267,8 @@ def load(
     max_memory: int | None = None,
     threads: int | None = None,
 ) -> GraphModule:
-    """Loads a graph module from a path or from bytes and instantiates it.
-
-    `weights` names the file of the weights, or gives its bytes, when the module does not hold them and they are not
-    in `<stem>.weights` beside it. `max_memory` limits the module's linear memory, in bytes. A
-    module that was compiled for several threads runs on `threads` of them, by default on as many as the process has
-    CPUs, with the same results. The engine "native" runs
-    libraries that were compiled with `--target native`, which no sandbox holds. Errors: `NotFound`,
-    `InvalidEncoding` for a file that is not a graph module or lies about itself, `Unsupported` for one of a newer
-    ABI, `TooLarge`, `InvalidArgument`, `RuntimeFailure`.
-    """
-    graph = NativeFile(source) if engine == "native" else GraphFile(source, weights, max_memory)
+    """As `wasmgrad.load`, but also a module that trains is one that computes: its plans, and states by name."""
+    graph = opened(source, engine, weights, max_memory)
     try:
         return GraphModule(graph, engine, threads)
     except BaseException:

@@ -11,32 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .._files import write_atomic
+from .._metrics import Metrics
 
 __all__ = ["EpochMetrics", "Event", "GuestResult", "Metrics", "TrainingResult", "Usage"]
 
 Event = Mapping[str, Any]
 """One event of a run; the key `event` holds its name. docs/quick-start.md lists names and fields."""
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Means over one pass. Accuracies are fractions in 0..1, or None where the loss has none."""
-
-    loss: float
-    accuracy: float | None = None
-    top_k_accuracy: float | None = None
-    samples: int = 0
-
-    @classmethod
-    def from_event(cls, fields: Event) -> Metrics:
-        """From the fields of an event; a loss that JSON could not write (not finite) becomes NaN."""
-        loss = fields.get("loss")
-        return cls(
-            loss=float("nan") if loss is None else float(loss),
-            accuracy=fields.get("accuracy"),
-            top_k_accuracy=fields.get("top_k_accuracy"),
-            samples=int(fields.get("samples") or 0),
-        )
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def compile(  # noqa: A001  (as torch.compile)
     `InvalidArgument` (shapes that are missing or do not fit), `TooLarge`, `RuntimeFailure` when outputs differ from
     onnxruntime's by more than rounding explains.
     """
-    from .._graph.module import load
+    from .._graph.load import load
 
     options = CompileOptions(
         shapes=dict(shapes or {}),

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tvm
 
@@ -23,6 +23,7 @@ from .._graph.format.metadata import (
     Options,
     Preprocess,
     TensorInfo,
+    Training,
     Weights,
 )
 from .._graph.pictures import preprocessing
@@ -34,6 +35,7 @@ from ._options import CompileOptions
 from ._planner import Machine, Planner
 from ._shapes import Variant, shapes_text, variants
 from ._states import States, find_states
+from ._train import plan_training
 from .backend.codegen import build_object
 from .backend.layout import lay_out, memory_of_thread, weights
 from .backend.link import finish, link
@@ -44,6 +46,9 @@ from .backend.symbolic import number_of_batch
 from .frontend.importer import Imported, Tensor, from_onnx
 from .frontend.source import Source, opener
 from .quantization import QuantizationReport, quantized
+
+if TYPE_CHECKING:
+    from .training.step import TrainingStep
 
 __all__ = ["STAGES", "Compiled", "build", "compile_model"]
 
@@ -58,7 +63,7 @@ class Compiled:
 
     `weights` are the side file's bytes, None when the module holds them. `graph_object` and `archive` are the object
     file and libgraph_wasm32.a (None for a library); `all_weights` is the image of all constants, wherever it ended
-    up. `quantization` is None for a model that was not quantized.
+    up. `quantization` is None for a model that was not quantized, `training` for a module that does not train.
     """
 
     module: bytes
@@ -70,6 +75,7 @@ class Compiled:
     source: Source
     sources: tuple[Source, ...]
     quantization: QuantizationReport | None = None
+    training: TrainingStep | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the module, and `<stem>.weights` beside it when the weights are apart.
@@ -125,6 +131,8 @@ def compile_model(
         on_stage(stage)
 
     try:
+        if options.train is not None:
+            return _compile_training(model, options, reach, on_kernel)
         reach("read")
         plans = [each for variant in _checked(options) for each in _plans_of(variant)]
         models = _Models(model, options, reach, several=len(plans) > 1 or plans[0][1] is not None)
@@ -230,6 +238,18 @@ def _plans_of(variant: Variant) -> Iterator[tuple[_ShapesAt, range | None]]:
         yield variant.at, several
 
 
+def _compile_training(
+    model: Any,
+    options: CompileOptions,
+    reach: Callable[[str], None],
+    on_kernel: Callable[[Found], object],
+) -> Compiled:
+    planner = Planner(_machine(options), options.opt_level)
+    plans = plan_training(model, options, planner, reach)
+    compiled = build(planner, plans.sources, plans.imported, options, reach, on_kernel, plans.info)
+    return replace(compiled, training=plans.step)
+
+
 def _of_the_whole(stage: str, level: int) -> str:
     """The sentence of a failure for which no node is to blame."""
     if stage in ("read", "quantize", "import"):
@@ -248,6 +268,7 @@ def build(
     options: CompileOptions,
     on_stage: Callable[[str], object] = lambda stage: None,
     on_kernel: Callable[[Found], object] = lambda found: None,
+    training: Training | None = None,
 ) -> Compiled:
     """The stages after the plans are made. `sources`: one for each of them; `imported`: the first of them."""
     program, machine = planner.program, planner.machine
@@ -295,6 +316,7 @@ def build(
         entry=first.entry,
         batch=first.batch,
         further=tuple(further),
+        training=training,
     )
     return _linked(graph_object, image, metadata, options, sources)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .._errors import InvalidArgument
 from .._graph.format.metadata import MOST_THREADS, Preprocess
 from ._shapes import Shapes
+
+if TYPE_CHECKING:
+    from .._training.step_options import TrainOptions
 
 __all__ = ["CalibrateBy", "CompileOptions", "Quantize", "Simd", "Target", "WeightsMode"]
 
@@ -52,6 +55,7 @@ class CompileOptions:
         keep_float: operators or names of nodes that are not quantized; `*` stands for any characters.
         min_snr: of "int8": a layer that alone would take the outputs below so many dB of signal to noise is not
             quantized.
+        train: makes a training module: loss, optimizer and batch of its steps.
 
     Errors: `InvalidArgument` for a value out of range.
     """
@@ -73,6 +77,7 @@ class CompileOptions:
     calibrate_by: CalibrateBy = "minmax"
     keep_float: tuple[str, ...] = ()
     min_snr: float | None = None
+    train: TrainOptions | None = None
 
     def __post_init__(self) -> None:
         choices = {

@@ -11,6 +11,7 @@ from typing import Any
 
 import tvm
 import tvm_ffi
+from numpy.typing import NDArray
 from tvm import s_tir, tirx
 
 from .._errors import InvalidArgument
@@ -18,7 +19,7 @@ from .._graph.format.metadata import ENTRY, Batch, PlanEntry, PlanInfo, StateInf
 from ._batch import Sample, batched_infos, for_range
 from ._states import States
 from .backend.plan import Call, Plan, Program, extract
-from .backend.states import keep_states
+from .backend.states import begin_with, keep_inputs, keep_states, read_states
 from .passes.kernels import EXPAND, Kernel
 from .passes.optimize import optimize
 
@@ -52,8 +53,10 @@ class Planner:
         self._flops: dict[str, int] = {}
         self._ends: list[tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]]] = []
 
-    def add(self, module: Any, states: States, entry: str = ENTRY) -> None:
+    def add(self, module: Any, states: States, entry: str = ENTRY, unchanged: Sequence[str] = ()) -> None:
         """Lowers a Relax module whose `main` becomes one more plan, and makes its states those of the others.
+
+        unchanged: inputs of the first plan that are states, too, which only a host changes.
 
         Errors: `Unsupported`; `InvalidArgument` for a state that is another tensor than in the plans before.
         """
@@ -70,6 +73,12 @@ class Planner:
         self.in_place.update({variable.name_hint: function for variable, function in more.items()})
         self._flops.update({name: _flops(function) for name, function in self.in_place.items()})
         self.kernels += kernels
+        if unchanged:
+            keep_inputs(self.program, plan, unchanged)
+            stay = [info for info in states.inputs if info.name in unchanged]
+            infos = [StateInfo(each.name, each.dtype, each.shape, each.name) for each in stay]
+            inputs = tuple(info for info in states.inputs if info not in stay)
+            states = replace(states, infos=(*states.infos, *infos), inputs=inputs)
         self.states = states.infos
         self._ends.append((states.inputs, states.outputs))
 
@@ -94,6 +103,23 @@ class Planner:
         self._rename(plan, functions)
         self.kernels += samples[0].kernels.values()
         self._ends.append((inputs, outputs))
+
+    def add_reader(self, module: Any, ends: States, entry: str) -> None:
+        """As `add`, for a plan that reads some of the states of those before it, by name, and changes none."""
+        module, kernels = optimize(module, self.machine.target, self._level, self.machine.lanes)
+        plan = extract(module, EXPAND, self.program, entry)
+        self._rename(plan, {name: (each, each) for name, each in _generated(module, plan).items()})
+        known = {tvm.ir.GlobalVar(name): function for name, function in self.functions.items()}
+        names = [state.name for state in self.states]
+        more = read_states(self.program, plan, known, names)
+        self.in_place.update({variable.name_hint: function for variable, function in more.items()})
+        self._flops.update({name: _flops(function) for name, function in self.in_place.items()})
+        self.kernels += kernels
+        self._ends.append((tuple(info for info in ends.inputs if info.name not in names), ends.outputs))
+
+    def begin_with(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Gives states the values that they have at first, by name; the others are zero. After all plans."""
+        begin_with(self.program, [values.get(state.name) for state in self.states])
 
     def plan_infos(self) -> list[PlanInfo]:
         """What the metadata says of each plan."""

@@ -86,6 +86,8 @@ def _verified(
     constants: Mapping[str, NDArray[Any]],
     inputs: _Drawn | Mapping[str, NDArray[Any]],
 ) -> list[Difference] | Unverified:
+    if compiled.training is not None:
+        return _verify_training(compiled, run)
     reason = ""
     for below in (10, 2, 1) if callable(inputs) else (0,):
         drawn = [
@@ -102,6 +104,23 @@ def _verified(
         _refuse_wrong(found, source.reference.framework)
         return found
     return Unverified(reason, installed=True)
+
+
+def _verify_training(compiled: Compiled, run: Any) -> list[Difference] | Unverified:
+    from .training.verify import step_differences
+
+    assert compiled.training is not None
+    try:
+        found = step_differences(compiled.training, run)
+    except RuntimeFailure:
+        raise
+    except RuntimeError as error:  # torch's own
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return Unverified(
+            f"torch cannot train the model in float64: {lines[-1] if lines else error}", installed=True
+        )
+    _refuse_wrong(found, "torch in float64")
+    return found
 
 
 class _NotRun(RuntimeFailure):

@@ -26,12 +26,14 @@ __all__ = [
     "MOST_THREADS",
     "SECTION",
     "Batch",
+    "FixedTensor",
     "GraphMetadata",
     "PlanEntry",
     "PlanInfo",
     "Preprocess",
     "StateInfo",
     "TensorInfo",
+    "Training",
     "Weights",
 ]
 
@@ -241,6 +243,33 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedTensor:
+    """A parameter or buffer that a training module cannot change, and the SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Of a module that trains: its loss and optimizer, and its batches.
+
+    `batch`: rows of a step; `partial`: whether fewer of them may count, and `least`, how many must; `top_k`: of the
+    second accuracy; `classes`: of the targets, 0 for none. Entries are `step`, `evaluate`, `predict`; names of
+    states begin with `model.`, `optimizer.` or `settings.`.
+    """
+
+    loss: str
+    optimizer: str
+    batch: int
+    least: int
+    partial: bool
+    top_k: int
+    classes: int
+    fixed: tuple[FixedTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GraphMetadata:
     """All that a graph module says about itself.
 
@@ -265,6 +294,7 @@ class GraphMetadata:
     entry: str = ENTRY
     batch: Batch | None = None
     further: tuple[PlanInfo, ...] = ()
+    training: Training | None = None
 
     @property
     def plans(self) -> tuple[PlanInfo, ...]:
@@ -288,7 +318,10 @@ class GraphMetadata:
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> GraphMetadata:
         """From what the native reader found, whose names are those of the classes here."""
-        preprocess = fields["preprocess"]
+        preprocess, training = fields["preprocess"], fields["training"]
+        if training is not None:
+            fixed = tuple(FixedTensor(**tensor) for tensor in training["fixed"])
+            training = Training(**(training | {"fixed": fixed}))
         typed = {
             **_plan_fields(fields),
             "model": Model(**fields["model"]),
@@ -297,6 +330,7 @@ class GraphMetadata:
             "weights": Weights(**fields["weights"]),
             "options": Options(**fields["options"]),
             "further": tuple(PlanInfo(**plan | _plan_fields(plan)) for plan in fields["further"]),
+            "training": training,
             "preprocess": None if preprocess is None else Preprocess(**preprocess),
         }
         return cls(**(fields | typed))

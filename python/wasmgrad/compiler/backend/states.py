@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import tvm
+from numpy.typing import NDArray
 from tvm import te
 
 from .in_place import in_place
 from .plan import Call, Operand, Plan, Program
 
-__all__ = ["Kept", "keep_states"]
+__all__ = ["Kept", "begin_with", "keep_inputs", "keep_states", "read_states"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,58 @@ def keep_states(
     for home, state in zip(homes, program.states, strict=True):
         plan.calls = [_moved(call, home.index, state.index) for call in plan.calls]
     return {tvm.ir.GlobalVar(name): function for name, function in keeper.functions.items()}
+
+
+def keep_inputs(program: Program, plan: Plan, names: Sequence[str]) -> None:
+    """Makes states of inputs that no output becomes: a host alone changes them. After `keep_states`."""
+    program.states += [home for name, home in plan.inputs if name in names]
+    plan.inputs = [each for each in plan.inputs if each[0] not in names]
+
+
+def read_states(
+    program: Program, plan: Plan, functions: Mapping[Any, Any], names: Sequence[str]
+) -> dict[Any, Any]:
+    """Makes states of those inputs of a plan that are called so; it reads them only. Returns further kernels.
+
+    names: of the states that other plans of the program made.
+    """
+    keeper = _Keeper(program, plan, functions)
+    known = dict(zip(names, program.states, strict=True))
+    read = [(known[name], home) for name, home in plan.inputs if name in known]
+    plan.inputs = [each for each in plan.inputs if each[0] not in known]
+    plan.outputs = keeper.outputs(plan.outputs, [home for _, home in read], [])
+    plan.calls = keeper.calls
+    for state, home in read:
+        plan.calls = [_moved(call, home.index, state.index) for call in plan.calls]
+    return {tvm.ir.GlobalVar(name): function for name, function in keeper.functions.items()}
+
+
+def begin_with(program: Program, values: Sequence[NDArray[Any] | None]) -> None:
+    """Gives the states of a program the values that they have at first; None is zero.
+
+    Those that have one lie among the weights: a constant of their own, which calls write.
+    """
+    places: dict[int, int] = {}
+    for i, (state, value) in enumerate(zip(program.states, values, strict=True)):
+        if value is None:
+            continue
+        places[state.index] = len(program.constants)
+        program.constants.append(value)  # whatever other constant has the same bytes
+        program.states[i] = Operand("constant", places[state.index], state.type)
+
+    def placed(operand: Operand) -> Operand:
+        if operand.kind != "buffer" or operand.index not in places:
+            return operand
+        return replace(operand, kind="constant", index=places[operand.index])
+
+    for plan in program.plans:
+        plan.calls = [
+            replace(
+                call, arguments=tuple(map(placed, call.arguments)), results=tuple(map(placed, call.results))
+            )
+            for call in plan.calls
+        ]
+        plan.outputs = [placed(output) for output in plan.outputs]
 
 
 class _Keeper:

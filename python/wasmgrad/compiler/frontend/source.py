@@ -19,7 +19,7 @@ from .reference import Reference, onnxruntime_reference
 if TYPE_CHECKING:
     from .torch_program import Program
 
-__all__ = ["Source", "open_source", "opener"]
+__all__ = ["Source", "of_program", "open_source", "opener"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def opener(model: Any, constants: Mapping[str, Any]) -> Callable[[Mapping[str, S
 
     name = type(model).__name__
     return _of_torch(of_object(model), constants, name, name, None)
+
+
+def of_program(program: Program, name: str, digest: str) -> Source:
+    """A function of tensors that says the shapes of all its arguments. Errors: `Unsupported` naming the operator."""
+    return _of_torch(program, {}, name, name, digest)({})
 
 
 def _of_onnx(

@@ -34,7 +34,7 @@ from .torch_arrays import from_tensor, to_tensor
 from .torch_known import with_known_values
 from .torch_program import Argument, Program
 
-__all__ = ["from_torch"]
+__all__ = ["from_torch", "quiet", "unspecialized"]
 
 _OPSET = 18
 _SHOWN = 300  # characters of an exporter's message
@@ -64,10 +64,10 @@ def from_torch(
     Where the program does not say an element type, it is float32, or int64 where the program runs with that only.
     Errors: `InvalidArgument` when a shape is missing or does not fit, `Unsupported` naming the operator.
     """
-    with _unspecialized():
+    with unspecialized():
         examples = _examples(program, shapes, constants, name)
     try:
-        with _unspecialized(), _quiet(), torch.no_grad(), torch_exact.exact_constants():
+        with unspecialized(), quiet(), torch.no_grad(), torch_exact.exact_constants():
             exported, names = _recorded(program, examples)
             translated = torch.onnx.export(exported, dynamo=True, optimize=False, opset_version=_OPSET)
             assert translated is not None, "without a file name, the exporter returns a program"
@@ -157,19 +157,19 @@ def _runnable(
     """Zeros of the element types that are known; for the others, of the first that the program runs with."""
     choices = [(torch.float32, torch.int64) if dtype is None else (dtype,) for dtype in dtypes]
     trials = [
-        [torch.zeros(*shape, dtype=dtype) for shape, dtype in zip(shapes, chosen, strict=True)]
+        [torch.zeros(tuple(shape), dtype=dtype) for shape, dtype in zip(shapes, chosen, strict=True)]
         for chosen in itertools.islice(itertools.product(*choices), _MOST_TRIALS)
     ]
     if len(trials) > 1:
         for trial in trials:
-            with _quiet(), torch.no_grad(), contextlib.suppress(Exception):
+            with quiet(), torch.no_grad(), contextlib.suppress(Exception):
                 program.outputs(*trial)
                 return trial
     return trials[0]
 
 
 @contextlib.contextmanager
-def _unspecialized() -> Iterator[None]:
+def unspecialized() -> Iterator[None]:
     """TorchScript that first runs in here stays as it was written, however often it runs.
 
     After some runs its executor rewrites a graph for what it has seen. Without an executor, numbers that a trace holds
@@ -183,7 +183,7 @@ def _unspecialized() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporter's notes on deprecation and progress."""
     with (
         warnings.catch_warnings(),
