@@ -62,6 +62,16 @@ class Node {
     return this.value;
   }
 
+  flag() {
+    if (typeof this.value !== "boolean") this.refuse("true or false");
+    return this.value;
+  }
+
+  digest() {
+    if (!/^[0-9a-f]{64}$/.test(this.text())) this.refuse("64 hexadecimal digits in lower case");
+    return this.value;
+  }
+
   choice(...names) {
     if (!names.includes(this.value)) this.refuse(`one of ${names}`);
     return this.value;
@@ -181,6 +191,31 @@ function checkPreprocess(node) {
   if (node.get("std").value.includes(0)) node.get("std").refuse("numbers other than 0");
 }
 
+function checkTraining(node, plans) {
+  for (const key of ["loss", "optimizer"]) node.get(key).text();
+  const batch = node.get("batch").count(MOST_BATCH);
+  if (node.get("least").count(batch) === 0) node.get("least").refuse("1 or more");
+  node.get("partial").flag();
+  for (const key of ["top_k", "classes"]) node.get(key).count();
+  for (const tensor of node.get("fixed").items()) {
+    tensor.get("name").text();
+    tensor.get("sha256").digest();
+  }
+  const scalars = (tensors, dtypes) =>
+    Object.entries(dtypes).every(([name, dtype]) => tensors.some((one) => one.name === name && one.dtype === dtype && one.shape.length === 0));
+  for (const entry of ["step", "evaluate", "predict"]) {
+    const plan = plans.find((one) => one.entry === entry);
+    if (!plan) node.refuse("the entries step, evaluate and predict");
+    if (entry === "predict") continue;
+    const told = { loss: "float64", status: "int32", ranked: "int64", correct: "int64", in_top_k: "int64" };
+    const good = plan.inputs.some(({ name }) => name === "target") && scalars(plan.inputs, { rows: "int64" }) && scalars(plan.outputs, told);
+    if (!good) node.refuse("entries with a target, rows, loss, counts and status");
+  }
+  for (const { name, shape } of plans.flatMap(({ inputs }) => inputs)) {
+    if (name !== "rows" && shape[0] !== batch) node.get("batch").refuse("the rows of every input");
+  }
+}
+
 /** The metadata of a section's bytes. */
 export function readMetadata(bytes) {
   const root = new Node(parse(bytes), "metadata");
@@ -200,13 +235,14 @@ export function readMetadata(bytes) {
   root.get("parameters").count();
   weights.get("mode").choice("embed", "file");
   weights.get("bytes").count(memory.get("weights").value);
-  if (!/^[0-9a-f]{64}$/.test(weights.get("sha256").text())) weights.get("sha256").refuse("64 hexadecimal digits in lower case");
+  weights.get("sha256").digest();
   options.get("simd").choice("128", "relaxed", "off", "baseline", "x86-64-v3", "x86-64-v4", "x86-64-v4-vnni");
   options.get("opt_level").count();
   options.get("threads").optional((threads) => {
     if (threads.count(MOST_THREADS) === 0) threads.refuse("1 or more");
   });
   root.get("preprocess").optional(checkPreprocess);
+  root.get("training").optional((training) => checkTraining(training, plans));
   root.get("labels").optional((labels) => labels.items().forEach((label) => label.text()));
   return { ...root.value, states: root.value.states ?? [], plans };
 }
