@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from tvm import relax
 
 from .bindings import Bindings
 from .kernels import Kernel
 from .stored import Tables
 
-__all__ = ["Context", "Match"]
+__all__ = ["Computed", "Context", "Match"]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """An operand that a run makes of a tensor, operator by operator, before the kernel reads it."""
+
+    tensor: Any
+    steps: Sequence[Callable[[Any], Any]]
+
+    def bound(self, name: str) -> tuple[list[Any], Any]:
+        """Bindings that make it, and the variable that is it."""
+        builder, bindings, value = relax.BlockBuilder(), [], self.tensor
+        for number, step in enumerate(self.steps):
+            call = builder.normalize(step(value))
+            value = relax.DataflowVar(f"{name}_{number}", call.ty)
+            bindings.append(relax.VarBinding(value, call))
+        return bindings, value
 
 
 @dataclass
 class Match:
     """A kernel for the binding `last`, which makes the `absorbed` ones superfluous.
 
-    An operand is a Relax expression, a weight as it is stored, or None: there is no such operand.
+    An operand is a Relax expression, a weight as it is stored, one that is computed, or None: there is no such operand.
     """
 
     kernel: Kernel

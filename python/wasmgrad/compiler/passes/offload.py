@@ -15,7 +15,7 @@ from tvm import relax
 
 from .._relax import RECURRENT_STEP
 from .bindings import Bindings, constant, is_float32, shape, with_bindings
-from .epilogue import follow
+from .epilogue import Chain, follow
 from .kernels import (
     AddQuantized,
     Conv2d,
@@ -37,7 +37,7 @@ from .kernels import (
     Unary,
     UnaryFunction,
 )
-from .match import Context, Match
+from .match import Computed, Context, Match
 from .quantized import before_swap, conv2d_of_bytes, matmul_of_bytes
 from .quantizing import addition_of_bytes, extreme, quantization
 from .stored import Tables, made_by, weight
@@ -101,7 +101,7 @@ def _has_the_types_of_its_kernel(match: Match, bindings: Bindings) -> bool:
 
     No matcher has to ask: a product of float16 summed in float32, for one, is a match whose result alone fits.
     """
-    operands = [each for each in match.operands if each is not None and not isinstance(each, Stored)]
+    operands = [each for each in match.operands if each is not None and not isinstance(each, Stored | Computed)]
     if isinstance(match.kernel, _OF_BYTES):
         return True
     return all(map(is_float32, [*operands, bindings.variable(match.last)]))
@@ -114,6 +114,9 @@ def _call(variable: Any, match: Match) -> list[Any]:
     for operand in match.operands:
         if isinstance(operand, Stored):
             bindings, operand = made_by(operand, f"{variable.name}_weights", (operand.kernel.size(),))  # noqa: PLW2901
+            making += bindings
+        if isinstance(operand, Computed):
+            bindings, operand = operand.bound(f"{variable.name}_weights")  # noqa: PLW2901
             making += bindings
         operands.append(descriptor if operand is None else operand)
     scratch = relax.TensorType((match.kernel.scratch_bytes(),), "uint8")
@@ -133,25 +136,62 @@ def _conv2d(context: Context, position: int) -> Match | None:
         return conv2d_of_bytes(context, position)
     weights, attributes = constant(call.args[1]), call.attrs
     layouts = (attributes.data_layout, attributes.kernel_layout, attributes.out_layout)
+    if weights is None and layouts == ("NHWC", "OHWI", "NHWC"):
+        return _conv2d_of_computed(context, position)
     if weights is None or layouts != ("NHWC", "OHWI", "NHWC") or not np.isfinite(weights).all():
         return (
             None  # the kernels for pictures may add and subtract weights, or leave out the padding's products
         )
     found = follow(bindings, position, context.taken, may_scale=True)
-    batch, in_h, in_w, in_c = shape(call.args[0])
-    _, out_h, out_w, out_c = shape(bindings.variable(position))
-    stride_h, stride_w = _ints(attributes.strides)
-    dilation_h, dilation_w = _ints(attributes.dilation)
-    pad_top, pad_left, *_ = _ints(attributes.padding)
-    kernel = Conv2d(
-        batch, in_h, in_w, in_c, out_h, out_w, out_c, weights.shape[1], weights.shape[2], stride_h, stride_w,
-        dilation_h, dilation_w, pad_top, pad_left, int(attributes.groups), found.activation,
-        found.residual is not None, context.lanes, context.pictures_of_most(batch),
-    )  # fmt: skip
+    kernel = _conv2d_kernel(context, position, found, fixed=True)
     factors = kernel.pack_factors(found.scale)
     values = kernel.pack(weights if factors is not None else weights * found.scale[:, None, None, None])
     stored = weight(values, factors, kernel.arrangement, context.lanes)
     operands = [call.args[0], stored, relax.const(kernel.pack_bias(found.bias)), found.residual]
+    return Match(kernel, operands, found.last, found.absorbed)
+
+
+def _conv2d_kernel(context: Context, position: int, found: Chain, *, fixed: bool) -> Conv2d:
+    call = context.bindings.value(position)
+    attributes = call.attrs
+    batch, in_h, in_w, in_c = shape(call.args[0])
+    _, kernel_h, kernel_w, _ = shape(call.args[1])
+    _, out_h, out_w, out_c = shape(context.bindings.variable(position))
+    stride_h, stride_w = _ints(attributes.strides)
+    dilation_h, dilation_w = _ints(attributes.dilation)
+    pad_top, pad_left, *_ = _ints(attributes.padding)
+    return Conv2d(
+        batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w,
+        dilation_h, dilation_w, pad_top, pad_left, int(attributes.groups), found.activation,
+        found.residual is not None, context.lanes, context.pictures_of_most(batch), fixed,
+    )  # fmt: skip
+
+
+def _conv2d_of_computed(context: Context, position: int) -> Match | None:
+    """With weights that a run computes, as a training step does: they are packed in each run.
+
+    Few channels in a group, as of a depthwise convolution, would leave most of each packed column empty.
+    """
+    bindings = context.bindings
+    call = bindings.value(position)
+    out_c, kernel_h, kernel_w, in_c = shape(call.args[1])
+    if int(call.attrs.groups) != 1:
+        return None
+    found = follow(bindings, position, context.taken, may_scale=False)
+    kernel = _conv2d_kernel(context, position, found, fixed=False)
+    depth, width = kernel_h * kernel_w * in_c, 2 * context.lanes
+    panels = -(-out_c // width)
+    packed = Computed(
+        call.args[1],
+        (
+            lambda x: relax.op.reshape(x, (out_c, depth)),
+            lambda x: relax.op.permute_dims(x, [1, 0]),
+            lambda x: relax.op.nn.pad(x, [0, 0, 0, panels * width - out_c]),
+            lambda x: relax.op.reshape(x, (depth, panels, width)),
+            lambda x: relax.op.permute_dims(x, [1, 0, 2]),
+        ),
+    )
+    operands = [call.args[0], packed, relax.const(kernel.pack_bias(found.bias)), found.residual]
     return Match(kernel, operands, found.last, found.absorbed)
 
 

@@ -33,7 +33,8 @@ class Conv2d:
     x is [batch, in_h, in_w, in_c], weights are [out_c, kernel_h, kernel_w, in_c / groups], y and the residual are
     [batch, out_h, out_w, out_c]. Padding is given at the top and the left; how far it goes at the bottom and the
     right follows from the output size. `lanes` is the number of floats of a vector: 1 without SIMD, 4 for wasm SIMD.
-    The algorithm is chosen for `usual_batch`, unless that is 0: for this one.
+    The algorithm is chosen for `usual_batch`, unless that is 0: for this one. Weights that are computed in a run, which
+    are not `fixed`, are packed in columns: "gemm" or "direct".
 
     Raises:
         InvalidArgument: a size below 1, negative padding, or channels that the groups do not divide.
@@ -59,6 +60,7 @@ class Conv2d:
     has_residual: bool = False
     lanes: int = 4
     usual_batch: int = 0
+    fixed: bool = True
 
     parameters: ClassVar[tuple[str, ...]] = ("x", "weights", "bias", "residual", "y", "scratch")
 
@@ -72,6 +74,9 @@ class Conv2d:
     @property
     def algorithm(self) -> Literal["gemm", "winograd", "depthwise", "depthwise_shared", "direct", "plane"]:
         """The cheapest way to compute this shape."""
+        if not self.fixed:
+            few = self.out_c // self.groups <= _FEW_CHANNELS
+            return "direct" if few and self._has_tile_of(1) else "gemm"
         if self._is_depthwise():
             return "depthwise_shared" if self._shares_columns() else "depthwise"
         if self._tile():
@@ -200,7 +205,7 @@ class Conv2d:
         return self.lanes if self.algorithm == "depthwise" else _BLOCK_CHANNELS
 
     def _is_depthwise(self) -> bool:
-        return self.groups > 1 and self.groups == self.in_c == self.out_c
+        return self.fixed and self.groups > 1 and self.groups == self.in_c == self.out_c
 
     def _shares_columns(self) -> bool:
         """Whether what neighbours see in a row of their windows is mostly the same."""
@@ -230,7 +235,7 @@ class Conv2d:
     def _tile(self) -> int:
         plain = self.stride_h == self.stride_w == self.dilation_h == self.dilation_w == self.groups == 1
         vectors = self.in_c % self.lanes == 0 and self.out_c % self.lanes == 0
-        if not (plain and vectors and self.kernel_h == self.kernel_w == 3):
+        if not (self.fixed and plain and vectors and self.kernel_h == self.kernel_w == 3):
             return 0
         pixels = (self.usual_batch or self.batch, self.out_h, self.out_w)
         return winograd.choose_tile(pixels, self.in_c, self.out_c)
