@@ -341,7 +341,7 @@ def _array(value: Any) -> NDArray[Any]:
 def _write(path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]]) -> None:
     import safetensors.numpy
 
-    ready = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    ready = {name: np.array(array, order="C") for name, array in tensors.items()}
     write_atomic(Path(path), safetensors.numpy.save(ready))
 
 

@@ -204,7 +204,7 @@ class TestBadInput:
         with pytest.raises(InvalidArgument, match="a target is none of the 10 classes"):
             module.evaluate(x, y)
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_a_loss_that_is_not_finite(self, module: TrainingModule, value: float) -> None:
         x, y = digits(BATCH, 1)
         x[2, 0, 4, 4] = value

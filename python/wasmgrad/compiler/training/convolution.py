@@ -101,22 +101,22 @@ def _of_weight(outer: Tensor, inner: Tensor, window: _Window, groups: int) -> Te
     """
     n, m, *positions = outer.shape
     c = inner.shape[1]
-    seen = _columns(inner, window, positions)  # for each tap, [n, c, *positions]
+    seen = _columns(inner.transpose(0, 1), window, positions)  # for each tap, [c, n, *positions]
     if m // groups == c // groups == 1:
-        products = [total(outer * each, [0, *range(2, outer.dim())]) for each in seen]
+        products = [total(outer.transpose(0, 1) * each, range(1, outer.dim())) for each in seen]
         return torch.stack(products, 1).reshape(m, 1, *window.kernel)
-    count = n * prod(positions)
-    left = outer.reshape(n, groups, m // groups, -1).permute(1, 2, 0, 3).reshape(groups, m // groups, count)
-    taps = len(seen)
-    stacked = torch.stack(seen, 2)  # [n, c, taps, *positions]
-    right = stacked.reshape(n, groups, c // groups * taps, -1).permute(1, 2, 0, 3)
-    right = right.reshape(groups, c // groups * taps, count).transpose(1, 2)
-    result = torch.mm(left[0], right[0]) if groups == 1 else torch.bmm(left, right)
-    return result.reshape(m, c // groups, *window.kernel)
+    count, taps = n * prod(positions), len(seen)
+    left = torch.stack(seen, 1).reshape(groups, c // groups * taps, count)
+    right = outer.transpose(0, 1).reshape(groups, m // groups, count).transpose(1, 2)
+    products = torch.mm(left[0], right[0]).unsqueeze(0) if groups == 1 else torch.bmm(left, right)
+    return products.transpose(1, 2).reshape(m, c // groups, *window.kernel)
 
 
 def _columns(x: Tensor, window: _Window, positions: Sequence[int]) -> list[Tensor]:
-    """What each tap of the kernel sees at the positions, zeros outside of x; the last axis of the kernel is fastest."""
+    """What each tap of the kernel sees at the positions, zeros outside of x; the last axis of the kernel is fastest.
+
+    x: [channels, n, *sizes].
+    """
     parts = [x]
     for axis, count in enumerate(positions):
         along = (
