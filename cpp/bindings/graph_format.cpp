@@ -109,9 +109,8 @@ nb::dict fields_of(const graph::Metadata& metadata) {
       "weights",
       fields("mode", weights.in_file ? "file" : "embed", "bytes", weights.bytes, "sha256", weights.sha256),
       "options", fields("simd", options.simd, "opt_level", options.opt_level, "threads", options.threads),  //
-      "preprocess", optional_of(metadata.preprocess, each), "training",
-      optional_of(metadata.training, each), "labels",
-      optional_of(metadata.labels, [](const auto& labels) { return tuple_of(labels); }));
+      "preprocess", optional_of(metadata.preprocess, each), "training", optional_of(metadata.training, each),
+      "labels", optional_of(metadata.labels, [](const auto& labels) { return tuple_of(labels); }));
   first.update(whole);
   return first;
 }

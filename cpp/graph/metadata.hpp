@@ -121,15 +121,15 @@ struct FixedTensor {
   std::string sha256;  ///< of its bytes, lower-case hexadecimal
 };
 
-/// Of a module that trains. Its entries are `step`, `evaluate` and `predict`; the names of its states begin with
-/// `model.`, `optimizer.` or `settings.`, after which they are those of a training host's checkpoint.
+/// Of a module that trains. Its entries are `step`, `evaluate` and `predict`; the names of its states begin
+/// with `model.`, `optimizer.` or `settings.`, after which they are those of a training host's checkpoint.
 struct Training {
   std::string loss, optimizer;
-  std::uint64_t batch = 1;     ///< rows of a step
-  std::uint64_t least = 1;     ///< and how many of them must count
-  bool partial = false;        ///< whether fewer than all may count
-  std::uint64_t top_k = 5;     ///< of the second accuracy
-  std::uint64_t classes = 0;   ///< of its targets; 0 for a loss without classes
+  std::uint64_t batch = 1;    ///< rows of a step
+  std::uint64_t least = 1;    ///< and how many of them must count
+  bool partial = false;       ///< whether fewer than all may count
+  std::uint64_t top_k = 5;    ///< of the second accuracy
+  std::uint64_t classes = 0;  ///< of its targets; 0 for a loss without classes
   std::vector<FixedTensor> fixed;
 };
 
