@@ -225,7 +225,15 @@ def documents() -> Iterator[Case]:
     yield "metadata-with-a-mark", a.with_metadata(b"\xef\xbb\xbf" + TEXT), OK
 
 
+TRAINING = {
+    "loss": "mse", "optimizer": "sgd", "batch": 1, "least": 1, "partial": True, "top_k": 5, "classes": 0, "fixed": [],
+}  # fmt: skip
+
 LIES = {
+    ("training",): [
+        1, [], {}, TRAINING, TRAINING | {"batch": 0}, TRAINING | {"least": 2}, TRAINING | {"partial": 1},
+        TRAINING | {"fixed": [{"name": "w", "sha256": "0"}]}, TRAINING | {"loss": None},
+    ],
     ("abi",): [0, -1, True, "1", 1.5, None],
     ("producer",): [1, None],
     ("model",): [None, []],
@@ -270,6 +278,7 @@ LIES = {
     ("preprocess", "std"): [[1, 0, 1], [1]],
 }  # fmt: skip
 TRUTHS = {
+    ("training",): [None],
     ("model", "opset"): [None, ...],
     ("preprocess",): [None, ...],
     ("preprocess", "resize"): [None],
