@@ -101,7 +101,9 @@ def _has_the_types_of_its_kernel(match: Match, bindings: Bindings) -> bool:
 
     No matcher has to ask: a product of float16 summed in float32, for one, is a match whose result alone fits.
     """
-    operands = [each for each in match.operands if each is not None and not isinstance(each, Stored | Computed)]
+    operands = [
+        each for each in match.operands if each is not None and not isinstance(each, Stored | Computed)
+    ]
     if isinstance(match.kernel, _OF_BYTES):
         return True
     return all(map(is_float32, [*operands, bindings.variable(match.last)]))
