@@ -133,6 +133,7 @@ ROOM_OF = {
     "models": "models",
     "compiler/_difference": "compiler/shared",
     "compiler/_options": "compiler/shared",
+    "compiler/_shapes": "compiler/shared",
     "compiler/_relax": "compiler/shared",
     "compiler/_casts": "compiler/shared",
     "compiler/_foreign": "compiler/shared",

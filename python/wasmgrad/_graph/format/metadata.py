@@ -340,6 +340,8 @@ class GraphMetadata:
         document = asdict(self, dict_factory=_without_defaults)
         if self.preprocess is not None:
             document["preprocess"]["kind"] = "image"
+        if self.training is None:
+            del document["training"]
         return json.dumps(document, ensure_ascii=False).encode()
 
 
