@@ -133,7 +133,6 @@ ROOM_OF = {
     "models": "models",
     "compiler/_difference": "compiler/shared",
     "compiler/_options": "compiler/shared",
-    "compiler/_shapes": "compiler/shared",
     "compiler/_relax": "compiler/shared",
     "compiler/_casts": "compiler/shared",
     "compiler/_foreign": "compiler/shared",
