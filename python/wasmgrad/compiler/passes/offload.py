@@ -15,7 +15,7 @@ from tvm import relax
 
 from .._relax import RECURRENT_STEP
 from .bindings import Bindings, constant, is_float32, shape, with_bindings
-from .epilogue import Chain, follow
+from .epilogue import Epilogue, follow
 from .kernels import (
     AddQuantized,
     Conv2d,
@@ -153,7 +153,7 @@ def _conv2d(context: Context, position: int) -> Match | None:
     return Match(kernel, operands, found.last, found.absorbed)
 
 
-def _conv2d_kernel(context: Context, position: int, found: Chain, *, fixed: bool) -> Conv2d:
+def _conv2d_kernel(context: Context, position: int, found: Epilogue, *, fixed: bool) -> Conv2d:
     call = context.bindings.value(position)
     attributes = call.attrs
     batch, in_h, in_w, in_c = shape(call.args[0])

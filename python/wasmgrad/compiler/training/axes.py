@@ -84,6 +84,7 @@ def _sum(x: Tensor, axis: int) -> Tensor:
         if part is None:
             part = _LONGEST // 2
             x = padded(x, axis, 0, -size % part)
-        x = torch.ops.aten.sum.dim_IntList(x.unflatten(axis, (-1, part)), [axis + 1])
-        return _sum(x, axis)
-    return torch.ops.aten.sum.dim_IntList(x, [axis])
+        apart = x.reshape(*x.shape[:axis], -1, part, *x.shape[axis + 1 :])
+        return _sum(torch.ops.aten.sum.dim_IntList(apart, [axis + 1]), axis)
+    result: Tensor = torch.ops.aten.sum.dim_IntList(x, [axis])
+    return result

@@ -23,7 +23,7 @@ def drawn(step: TrainingStep, rows: int, seed: int, dtype: torch.dtype = torch.f
     made = {}
     for each in (*step.inputs, step.target):
         assert each.shape is not None
-        shape = (rows, *each.shape[1:])
+        shape = (rows, *map(int, each.shape[1:]))
         if each.dtype is not None and each.dtype.is_floating_point:
             kind = dtype if each.dtype == torch.float32 else each.dtype
             values = torch.randn(shape, generator=generator, dtype=torch.float64)

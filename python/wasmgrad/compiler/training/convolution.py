@@ -82,9 +82,10 @@ def _of_input(gradient: Tensor, weight: Tensor, window: _Window, sizes: Sequence
         gradient = padded(gradient, 2 + axis, before - both, after - both)
         around.append(both)
     ones = [1] * axes
-    return torch.ops.aten.convolution.default(
+    result: Tensor = torch.ops.aten.convolution.default(
         gradient, turned, None, ones, around, list(window.dilation), False, [0] * axes, groups
     )
+    return result
 
 
 def _turned(weight: Tensor, groups: int) -> Tensor:
@@ -108,8 +109,8 @@ def _of_weight(outer: Tensor, inner: Tensor, window: _Window, groups: int) -> Te
     count, taps = n * prod(positions), len(seen)
     left = torch.stack(seen, 1).reshape(groups, c // groups * taps, count)
     right = outer.transpose(0, 1).reshape(groups, m // groups, count).transpose(1, 2)
-    products = torch.mm(left[0], right[0]).unsqueeze(0) if groups == 1 else torch.bmm(left, right)
-    return products.transpose(1, 2).reshape(m, c // groups, *window.kernel)
+    sums = torch.mm(left[0], right[0]).unsqueeze(0) if groups == 1 else torch.bmm(left, right)
+    return sums.transpose(1, 2).reshape(m, c // groups, *window.kernel)
 
 
 def _columns(x: Tensor, window: _Window, positions: Sequence[int]) -> list[Tensor]:

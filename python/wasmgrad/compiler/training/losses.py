@@ -135,4 +135,5 @@ def _ranks(
 
 def _count(flags: Tensor, axes: list[int] | None = None) -> Tensor:
     chosen = list(range(flags.dim())) if axes is None else axes
-    return torch.ops.aten.sum.dim_IntList(flags.to(torch.int64), chosen)
+    count: Tensor = torch.ops.aten.sum.dim_IntList(flags.to(torch.int64), chosen)
+    return count

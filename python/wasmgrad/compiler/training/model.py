@@ -142,7 +142,8 @@ class _Function:
 
     def current(self, name: str) -> Tensor:
         """The tensor in that place now: a model may put another one there."""
-        return self._slots[name][0]._module._c.getattr(self._slots[name][0]._name)
+        tensor: Tensor = self._slots[name][0]._module._c.getattr(self._slots[name][0]._name)
+        return tensor
 
 
 @contextlib.contextmanager

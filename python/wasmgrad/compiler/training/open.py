@@ -9,6 +9,7 @@ import itertools
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ def open_step(model: Any, shapes: Mapping[str, Sequence[int]], options: TrainOpt
     archive, where = model_bytes(model)
     try:
         safe = _core.torchscript_for_inference(archive)
-        exported = read_exported(archive, where) if _is_exported(archive) else None
+        exported = read_exported(archive, Path(where)) if _is_exported(archive) else None
         arguments, names = _names(safe)
         if exported is not None:
             known = {

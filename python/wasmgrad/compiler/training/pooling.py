@@ -52,9 +52,9 @@ def _max_pool_backward(
     zero = torch.zeros((), dtype=gradient.dtype)
     parts = [torch.where(chosen == tap, gradient, zero) for tap in range(len(seen))]
     for axis in reversed(range(axes)):
-        along = (stride[axis], dilation[axis], padding[axis], sizes[axis])
+        where = (stride[axis], dilation[axis], padding[axis], sizes[axis])
         groups = [parts[i : i + kernel[axis]] for i in range(0, len(parts), kernel[axis])]
-        parts = [spread(group, first + axis, *along) for group in groups]
+        parts = [spread(group, first + axis, *where) for group in groups]
     return parts[0]
 
 
@@ -183,7 +183,7 @@ def _resizes() -> dict[Any, Callable[..., Any]]:
     kinds = {
         "nearest": 3, "_nearest_exact": 3, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3,
     }  # fmt: skip
-    found = {}
+    found: dict[Any, Callable[..., Any]] = {}
     for kind, most in kinds.items():
         several = kind in ("nearest", "_nearest_exact")
         for axes in range(1, 4) if several else [most]:

@@ -27,6 +27,7 @@ def _merge_equal(graph: fx.Graph) -> None:
     """Every call once, of those with equal arguments."""
     known: dict[Any, fx.Node] = {}
     for node in list(graph.nodes):
+        key: Any
         if node.op == "call_function":
             key = (node.target, _key(node.args), _key(node.kwargs))
         elif node.op == "get_attr":

@@ -181,7 +181,8 @@ class TrainingStep:
             wrong = [torch.isnan(gradient) for gradient in given]
         counts = [torch.ops.aten.sum.dim_IntList(each.to(torch.int64).flatten(), [0]) for each in wrong]
         any_wrong = torch.ops.aten.sum.dim_IntList(torch.stack(counts), [0]) > 0
-        return bits | (_bit(2) * any_wrong.to(torch.int32))
+        status: Tensor = bits | (_bit(2) * any_wrong.to(torch.int32))
+        return status
 
     def _common_status(self, rows: Tensor, judged: Judged) -> Tensor:
         bits = _bit(4) * (judged.beyond > 0).to(torch.int32)
