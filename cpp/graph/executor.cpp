@@ -37,7 +37,7 @@ std::string describe(const Plan& plan) {
       if (varies) text += std::to_string(input.shape[axis] / plan.batch->most * plan.batch->least) + "..";
       text += std::to_string(input.shape[axis]);
     }
-    text += "]";
+    text += ']';
   }
   return text;
 }

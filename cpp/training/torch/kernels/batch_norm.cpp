@@ -214,6 +214,7 @@ void pass_gradients(const Element* dy, const Passed<Element>& passed, std::int64
   WASMGRAD_CHOOSE(pass, dy, passed, count, g);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type takes none
 #define WASMGRAD_INSTANTIATE(Element)                                                                       \
   template void add_sums(const Element*, const Rows&, double*) noexcept;                                    \
   template void add_squares(const Element*, const Rows&, const float*, double*) noexcept;                   \
@@ -224,6 +225,7 @@ void pass_gradients(const Element* dy, const Passed<Element>& passed, std::int64
   template void normalize_backward(const Element*, const Element*, const Rows&, const float*, const float*, \
                                    const float*, const float*, const Passed<Element>&, Element*) noexcept;  \
   template void pass_gradients(const Element*, const Passed<Element>&, std::int64_t, Element*) noexcept;
+// NOLINTEND(bugprone-macro-parentheses)
 WASMGRAD_INSTANTIATE(float)
 WASMGRAD_INSTANTIATE(Bf16)
 
