@@ -23,6 +23,10 @@ _STATISTICS = (
 )  # a layer of which one is frozen keeps both, and counts no batches
 
 
+_RECURRENT = "_flat_weights"
+"""Where recurrent layers of torch keep their parameters a second time."""
+
+
 class TrainedModel:
     """TorchScript that was vetted, and the names of what it holds.
 
@@ -75,6 +79,34 @@ class TrainedModel:
             parameter.requires_grad_(False)
         return _Function(module, _slots(module, self._names), self._keys)
 
+    def check_places(self, inputs: Sequence[Tensor]) -> None:
+        """Errors: `Unsupported` where the model keeps a parameter in places that `function` does not know of.
+
+        Run as it is, the model gives such a parameter another gradient, or one where the function has none. inputs: of
+        a batch in training mode, which draws no random numbers.
+        """
+        module = self._loaded()
+        module.train(True)
+        for part in _modules(module, self._held):
+            part.train(False)
+        slots = _slots(module, self._names)
+        own = [slots[name][0].tensor for name in self.trained]
+        leaves = {name: tensor.clone().requires_grad_() for name, tensor in self.trained.items()}
+        buffers = {name: tensor.clone() for name, tensor in self.buffers.items()}
+        with torch.enable_grad(), _plain_operators():
+            known = _gradients(pytree.tree_leaves(module(*inputs)), own)
+            returned = self.function(training=True)({**leaves, **buffers}, inputs)
+            found = _gradients([tensor for _, tensor in returned], list(leaves.values()))
+        for name, ours, theirs in zip(leaves, found, known, strict=True):
+            zero = torch.zeros_like(self.trained[name])
+            a, b = (zero if each is None else each for each in (ours, theirs))
+            largest = float(b.abs().max()) if b.numel() else 0.0
+            if not torch.allclose(a, b, rtol=1e-3, atol=1e-4 * largest + 1e-7, equal_nan=True):
+                raise Unsupported(
+                    f"the model keeps the parameter {name!r} in another place as well, such as in a list of its own: a "
+                    "compiled step would not train it there; use the parameter itself in forward"
+                )
+
     def _loaded(self) -> torch.jit.ScriptModule:
         loaded = torch.jit.load(io.BytesIO(self._archive), map_location="cpu")  # type: ignore[no-untyped-call]
         assert isinstance(loaded, torch.jit.ScriptModule)
@@ -105,7 +137,22 @@ class _Slot:
         self.is_parameter = is_parameter
 
     def put(self, tensor: Tensor) -> None:
+        """Another tensor there."""
         self._module._c.setattr(self._name, tensor)
+
+
+class _ListSlot(_Slot):
+    """A place in a list that a module holds."""
+
+    def __init__(self, module: torch.jit.ScriptModule, name: str, index: int, tensor: Tensor) -> None:
+        super().__init__(module, name, tensor, is_parameter=True)
+        self._index = index
+
+    def put(self, tensor: Tensor) -> None:
+        """Another tensor there."""
+        values = list(self._module._c.getattr(self._name))
+        values[self._index] = tensor
+        self._module._c.setattr(self._name, values)
 
 
 class _Function:
@@ -158,6 +205,18 @@ def _plain_operators() -> Iterator[None]:
         torch._C._set_mkldnn_enabled(enabled)
 
 
+def _gradients(outputs: Sequence[Any], of: Sequence[Tensor]) -> list[Tensor | None]:
+    """Of a sum that weighs every element of the outputs by another number."""
+    total = torch.zeros(())
+    for output in outputs:
+        if isinstance(output, Tensor) and output.requires_grad:
+            weights = torch.arange(1, output.numel() + 1, dtype=output.dtype).sin()
+            total = total + (output.flatten() * weights).sum()
+    if not total.requires_grad:
+        return [None] * len(of)
+    return list(torch.autograd.grad(total, of, allow_unused=True))
+
+
 def _key(path: Sequence[Any]) -> str | None:
     if not any(isinstance(key, pytree.MappingKey) for key in path):
         return None
@@ -178,6 +237,11 @@ def _slots(module: torch.jit.ScriptModule, names: Mapping[str, str]) -> dict[str
                 name = f"{prefix}.{own}" if prefix else own
                 key = first.setdefault(tensor._cdata, names.get(name, name))
                 found.setdefault(key, []).append(_Slot(part, own, tensor, kind == "_parameters"))
+    for _, part in module.named_modules():
+        if part._c.hasattr(_RECURRENT):
+            for index, tensor in enumerate(part._c.getattr(_RECURRENT)):
+                if tensor._cdata in first:
+                    found[first[tensor._cdata]].append(_ListSlot(part, _RECURRENT, index, tensor))
     return found
 
 

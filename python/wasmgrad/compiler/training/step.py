@@ -67,6 +67,7 @@ class TrainingStep:
         """Errors: `InvalidArgument`, `Unsupported` for a model that cannot be trained so."""
         step = cls(model, options, inputs, kind, digest)
         output, written = step._rehearsed()
+        model.check_places(step._drawn())
         dtype, shape = target_of(options, output)
         object.__setattr__(step, "target", Argument("target", dtype, shape))
         object.__setattr__(step, "classes", output.shape[1] if options.loss in CLASSIFICATION else 0)
@@ -234,6 +235,16 @@ class TrainingStep:
                 f"the model returns {len(results)} tensors; a compiled training step takes the loss of one"
             )
         return results[0][1]
+
+    def _drawn(self) -> list[Tensor]:
+        """Inputs of a batch: numbers around 0, and indices of 0, which every table has."""
+        generator = torch.Generator().manual_seed(0)
+        return [
+            torch.randn(each.shape, generator=generator, dtype=each.dtype)  # type: ignore[arg-type]
+            if each.dtype is not None and each.dtype.is_floating_point
+            else torch.zeros(each.shape, dtype=each.dtype)  # type: ignore[arg-type]
+            for each in self.inputs
+        ]
 
     def _rehearsed(self) -> tuple[Tensor, list[str]]:
         """The output for zeros, and the names of the buffers that a run in training mode changes."""

@@ -62,10 +62,10 @@ TEST_CASE("with the last lease all blocks go back to the system, and tensors out
     }
     CHECK(large().sum().item<float>() == doctest::Approx(1.5 * kFloats));
   }
-  CHECK(resident_bytes() - before < (std::int64_t{2} * kFloats * 4));
+  if (!kAddressSanitizer) CHECK(resident_bytes() - before < (std::int64_t{2} * kFloats * 4));
   CHECK(kept.min().item<float>() == 1.5F);
   kept.reset();
-  CHECK(resident_bytes() - before < kFloats * 4);
+  if (!kAddressSanitizer) CHECK(resident_bytes() - before < kFloats * 4);
 }
 
 TEST_CASE("what is kept does not grow beyond what tensors have needed") {
