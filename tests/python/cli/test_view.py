@@ -18,6 +18,7 @@ FIT = {
     "epochs": 2,
     "batch_size": 32,
     "threads": 1,
+    "precision": "f32",
     "seed": 7,
     "device": "cpu",
     "train_samples": 60_000,
@@ -49,6 +50,7 @@ def test_fit_line_names_the_choices() -> None:
     text = shown(FIT)
     assert "training 60,000 samples, 1,234 parameters: adam, mse, learning rate 0.001" in text
     assert "batch size 32, 1 threads, seed 7" in text
+    assert "1 threads, bf16, seed 7" in shown({**FIT, "precision": "bf16"})
 
 
 def test_each_epoch_has_a_line_and_a_row() -> None:
