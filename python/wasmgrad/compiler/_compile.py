@@ -138,7 +138,7 @@ def compile_model(
         models = _Models(model, options, reach, several=len(plans) > 1 or plans[0][1] is not None)
         planner = Planner(_machine(options), options.opt_level)
         made = [models.add_to(planner, shapes, within) for shapes, within in plans]
-        models.imported = None
+        models.imported = None  # whose weights the plans have; it is made again for who asks what failed
         sources = [source for source, _ in made]
         compiled = build(planner, sources, made[0][1], options, reach, on_kernel)
         return replace(compiled, quantization=models.report)
@@ -185,15 +185,17 @@ class _Models:
 
     def blamed(self) -> str | None:
         """A sentence that names the node for which code cannot be generated, if there is one."""
-        if self.imported is None or self.imported.module is None or self._source is None:
+        source = self._source
+        if source is None:
             return None
-        return blamed(self.imported, self._source.model, _machine(self._options).target)
+        imported = self.imported or from_onnx(source.model, source.shapes, source.constants)
+        return blamed(imported, source.model, _machine(self._options).target)
 
     def _import(self, shapes: dict[str, tuple[int, ...]]) -> tuple[Source, Imported, States]:
         try:
             source = self._at(shapes)
+            self._reach("quantize")
             if self._options.quantize is not None:
-                self._reach("quantize")
                 source, self.report = quantized(source, self._options)
             self._reach("import")
             imported = from_onnx(source.model, source.shapes, source.constants)

@@ -74,6 +74,8 @@ function showOptions(model: Model): void {
     .shuffle(true)
     .seed(7)
     .restoreOnError(true)
+    .precision("f32")
+    .rewrites(true)
     .threads(1)
     .accumulate(2)
     .clipNorm(1.5)

@@ -43,7 +43,15 @@ EVENT_FIELDS = {
         "interrupted",
     },
     "model_saved": {"path", "bytes"},
-    "usage": {"guest_memory_bytes", "host_bytes", "host_calls", "steps", "host_seconds", "guest_seconds"},
+    "usage": {
+        "guest_memory_bytes",
+        "host_bytes",
+        "host_calls",
+        "steps",
+        "samples",
+        "host_seconds",
+        "guest_seconds",
+    },
 }
 
 
