@@ -87,6 +87,8 @@ void show_options(const Model& model) {
   all.shuffle = true;
   all.seed = 7;
   all.restore_on_error = true;
+  all.precision = "f32";
+  all.rewrites = true;
   all.threads = 1;
   all.accumulate = 2;
   all.clip_norm = 1.5;

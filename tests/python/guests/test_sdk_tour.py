@@ -44,6 +44,8 @@ OPTIONS = [
         "shuffle": True,
         "seed": 7,
         "restore_on_error": True,
+        "precision": "f32",
+        "rewrites": True,
         "threads": 1,
         "accumulate": 2,
         "clip_norm": 1.5,

@@ -77,6 +77,8 @@ fn show_options(model: &Model) -> wasmgrad::Result<()> {
         shuffle: Some(true),
         seed: Some(7),
         restore_on_error: Some(true),
+        precision: Some("f32".into()),
+        rewrites: Some(true),
         threads: Some(1),
         accumulate: Some(2),
         clip_norm: Some(1.5),
